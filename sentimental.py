@@ -71,6 +71,24 @@ class SentimentalError(Exception):
     """Something is wrong that the user can mend; the message is one line that says how."""
 
 
+def run(main):
+    """Call a script's `main` and end the process as a terminal user expects.
+
+    Parameters
+    ----------
+    main : callable, may return an exit status
+    """
+    try:
+        sys.exit(main())
+    except SentimentalError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename or 'system'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, as shells expect
+
+
 # Audio ------------------------------------------------------------------------------------------
 
 
@@ -307,7 +325,7 @@ def pad(features, n_frames=MAX_FRAMES):
     batch : np.ndarray [shape=(len(features), n_frames, d), float32]
     """
     batch = np.zeros((len(features), n_frames, features[0].shape[1]), np.float32)
-    for row, clip in zip(batch, features):
+    for row, clip in zip(batch, features, strict=True):
         row[: len(clip)] = clip
     return batch
 
@@ -473,7 +491,7 @@ def save_model(model, json_path, weights_path):
             group = file.create_group(layer.name)
             paths = [f"{layer.name}/{weight.name}" for weight in layer.weights]
             group.attrs["weight_names"] = names(paths) if paths else np.array([], "S1")
-            for path, weight in zip(paths, layer.get_weights()):
+            for path, weight in zip(paths, layer.get_weights(), strict=True):
                 group.create_dataset(path, data=weight)
     # An older Keras 3 refuses settings that it does not know; those that are null say nothing.
     content = json.loads(
