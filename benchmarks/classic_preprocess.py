@@ -1,0 +1,112 @@
+"""Speed and memory of preprocess.py beside the textbook chain, over the same files in one run.
+
+    python benchmarks/classic_preprocess.py data/TESS data/RAVDESS
+    python benchmarks/classic_preprocess.py data/TESS data/RAVDESS --sample 200
+
+The textbook chain is what tutorials show: pydub to load and normalise, librosa to trim, zeros up to
+173,056 samples, noisereduce with its defaults, librosa's MFCC, RMS and zero-crossing rate, one
+process. preprocess.py runs as its user would start it, on all cores, imports included.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import librosa
+import noisereduce
+import numpy as np
+import psutil
+from pydub import AudioSegment, effects
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+import preprocess  # noqa: E402  (lies one folder up)
+
+TOTAL_LENGTH = 173_056  # samples; the longest clip of the textbook
+FRAME_LENGTH = 2048  # samples
+HOP_LENGTH = 512  # samples
+SAMPLING_PERIOD = 0.05  # s between two looks at the memory
+
+
+def classic_chain(path):
+    """Features of one file, as the textbook computes them; shape (15, 339)."""
+    sound = effects.normalize(AudioSegment.from_file(path), headroom=-5.0)
+    sample_rate = sound.frame_rate
+    samples = np.array(sound.get_array_of_samples(), dtype=np.float32)
+    trimmed, _ = librosa.effects.trim(samples, top_db=30)
+    padded = np.pad(trimmed[:TOTAL_LENGTH], (0, max(0, TOTAL_LENGTH - len(trimmed))))
+    denoised = noisereduce.reduce_noise(padded, sr=sample_rate)
+    frames = {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH}
+    return np.concatenate(
+        [
+            librosa.feature.rms(y=denoised, **frames),
+            librosa.feature.zero_crossing_rate(denoised, **frames),
+            librosa.feature.mfcc(y=denoised, sr=sample_rate, n_mfcc=13, hop_length=HOP_LENGTH),
+        ]
+    )
+
+
+def memory_of(process):
+    """Memory of a process and its children in bytes, pages that they share counted once."""
+    total = 0
+    for member in [process, *process.children(recursive=True)]:
+        try:
+            total += member.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue  # it ended between the two calls, or has only just started
+    return total
+
+
+def run_preprocess(files, folder):
+    """Run preprocess.py over `files`; returns seconds, peak memory in bytes, and its output."""
+    output = Path(folder) / "features.json"
+    command = [sys.executable, ROOT / "preprocess.py", *files, "--output", output]
+    with open(Path(folder) / "log.txt", "w+") as log:
+        start = time.perf_counter()
+        process = psutil.Popen(command, stdout=log, stderr=subprocess.DEVNULL)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, memory_of(process))
+            time.sleep(SAMPLING_PERIOD)
+        seconds = time.perf_counter() - start
+        log.seek(0)
+        return seconds, peak, log.read()
+
+
+def main():
+    """Time both chains over the same files and print the ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
+    parser.add_argument("--sample", type=int, help="only so many files, chosen at random")
+    arguments = parser.parse_args()
+
+    files, _, _ = preprocess.find_files(arguments.paths)
+    if arguments.sample:
+        files = sorted(random.Random(1).sample(files, min(arguments.sample, len(files))))
+    if not files:
+        sys.exit("error: no files there")
+    classic_chain(files[0])  # imports and compiled functions, so that they do not count
+    start = time.perf_counter()
+    for path in tqdm(files, "Textbook chain", unit=" files"):
+        classic_chain(path)
+    classic = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        ours, peak, output = run_preprocess(
+            arguments.paths if not arguments.sample else files, folder
+        )
+    print(output)
+    print(f"{len(files)} files on {psutil.cpu_count()} cores")
+    print(f"textbook chain  {classic:7.1f} s  {classic / len(files) * 1e3:6.1f} ms a file")
+    print(f"preprocess.py   {ours:7.1f} s  {ours / len(files) * 1e3:6.1f} ms a file")
+    print(f"ratio {classic / ours:.1f}; peak memory of preprocess.py {peak / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The signal chain: every step on signals whose answer is known."""
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from signals import tone, voice
+
+import sentimental
+from sentimental import (
+    FRAME_LENGTH,
+    HOP_LENGTH,
+    MAX_FRAMES,
+    MAX_SECONDS,
+    N_FEATURES,
+    N_MFCC,
+    SAMPLE_RATE,
+    SentimentalError,
+)
+
+LOUDEST = 10 ** (5 / 20)  # +5 dBFS
+
+
+def write(path, samples, sample_rate=SAMPLE_RATE, **options):
+    soundfile.write(path, samples, sample_rate, **options)
+    return path
+
+
+@pytest.fixture
+def no_gate(monkeypatch):
+    """Leave noise reduction out, to see the exact samples of the steps before it."""
+    monkeypatch.setattr("noisereduce.reduce_noise", lambda y, *args, **options: y)
+
+
+# Decoding
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pcm16.wav", {"subtype": "PCM_16"}),
+        ("pcm24.wav", {"subtype": "PCM_24"}),
+        ("float.wav", {"subtype": "FLOAT"}),
+        ("sound.flac", {}),
+        ("aiff_inside.wav", {"format": "AIFF"}),
+    ],
+)
+def test_the_content_decides_not_the_extension(tmp_path, name, options):
+    expected = voice()
+    samples = sentimental.load_audio(write(tmp_path / name, expected, **options))
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, expected, atol=1 / 32768)
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 24_414, 48_000, 96_000])
+def test_every_sample_rate_ends_on_one_time_axis(tmp_path, sample_rate):
+    path = write(tmp_path / "a.wav", tone(440, 2.0, sample_rate=sample_rate), sample_rate)
+    samples = sentimental.load_audio(path)
+    assert abs(len(samples) - 2 * SAMPLE_RATE) <= 1
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)[spectrum.argmax()] == pytest.approx(440)
+
+
+def test_stereo_is_mixed(tmp_path):
+    left, right = tone(440, 1.0), tone(1000, 1.0)
+    samples = sentimental.load_audio(write(tmp_path / "a.wav", np.stack([left, right], axis=1)))
+    np.testing.assert_allclose(samples, (left + right) / 2, atol=1e-4)
+
+
+def test_what_libsndfile_does_not_know_goes_through_ffmpeg(tmp_path):
+    pydub = pytest.importorskip("pydub")
+    if not pydub.utils.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    wav = write(tmp_path / "a.wav", tone(440, 1.0))
+    m4a = tmp_path / "a.m4a"
+    pydub.AudioSegment.from_file(wav).export(m4a, format="ipod")
+    samples = sentimental.load_audio(m4a)
+    middle = samples[4000:-4000]
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"", "empty"), (b"hello, this is no sound\n" * 50, "decoded")],
+)
+def test_a_file_that_is_no_sound_is_named_in_one_line(tmp_path, content, word):
+    path = tmp_path / "broken.wav"
+    path.write_bytes(content)
+    with pytest.raises(SentimentalError, match=word) as caught:
+        sentimental.load_audio(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_ffmpeg_the_message_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    with pytest.raises(SentimentalError, match="install ffmpeg"):
+        sentimental.load_audio(path)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(SentimentalError, match=r"nowhere\.wav: no such file"):
+        sentimental.load_audio("nowhere.wav")
+
+
+def test_samples_that_are_not_numbers_are_refused(tmp_path):
+    samples = voice()
+    samples[100] = np.nan
+    with pytest.raises(SentimentalError, match="not numbers"):
+        sentimental.load_audio(write(tmp_path / "a.wav", samples, subtype="FLOAT"))
+
+
+# Level, trimming, length
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.1, 1.0, 3.0])
+def test_the_peak_is_plus_5_dbfs_and_nothing_clips(no_gate, gain):
+    speech = sentimental.clean(gain * voice())
+    assert np.abs(speech).max() == pytest.approx(LOUDEST, rel=1e-5)
+    assert (np.abs(speech) > 0.999 * LOUDEST).sum() < 10  # clipping would leave plateaus
+
+
+def test_gain_and_offset_of_the_microphone_do_not_matter():
+    samples = voice()
+    expected = sentimental.extract_features(samples)
+    louder = sentimental.extract_features(0.03 * samples + 0.01)
+    np.testing.assert_allclose(louder, expected, atol=0.05)
+
+
+def test_silence_is_cut_at_both_ends_and_only_there(no_gate):
+    sound = tone(300, 0.5)
+    gap = np.zeros(SAMPLE_RATE // 2, np.float32)
+    speech = sentimental.clean(np.concatenate([gap, gap, sound, gap, sound, gap, gap, gap]))
+    assert len(speech) / SAMPLE_RATE == pytest.approx(1.5, abs=2 * FRAME_LENGTH / SAMPLE_RATE)
+
+
+def test_of_a_long_recording_the_part_with_most_energy_counts(no_gate):
+    loud = tone(400, 3.0, amplitude=0.5)
+    samples = np.concatenate([tone(400, 9.0, amplitude=0.1), loud, tone(400, 2.0, amplitude=0.1)])
+    speech = sentimental.clean(samples)
+    assert len(speech) == int(MAX_SECONDS * SAMPLE_RATE)
+    assert (np.abs(speech) > 0.9 * LOUDEST).any()
+    power = np.mean(speech**2)  # 3 s loud, the rest at a fifth of its amplitude
+    share = 3.0 / MAX_SECONDS
+    assert power == pytest.approx(LOUDEST**2 / 2 * (share + (1 - share) / 25), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(SAMPLE_RATE, np.float32), np.full(SAMPLE_RATE, 0.3, np.float32), tone(300, 1, 1e-5)],
+)
+def test_silence_is_refused(samples):
+    with pytest.raises(SentimentalError, match="only silence"):
+        sentimental.clean(samples)
+
+
+def test_a_click_is_too_short():
+    with pytest.raises(SentimentalError, match="s of sound"):
+        sentimental.clean(tone(300, 0.1))
+
+
+def test_noise_is_lowered_more_than_speech():
+    rng = np.random.default_rng(1)
+    noise = 0.02 * rng.standard_normal(2 * SAMPLE_RATE).astype(np.float32)
+    burst = np.zeros_like(noise)
+    burst[8000:12000] = tone(500, 0.25)
+    speech = sentimental.clean(noise + burst)
+    quiet, loud = slice(16000, 28000), slice(9000, 11000)
+
+    def snr(samples):  # dB
+        return 20 * np.log10(np.std(samples[loud]) / np.std(samples[quiet]))
+
+    assert snr(speech) > snr(noise + burst) + 1.5
+
+
+# Features
+
+
+def test_frames_are_what_librosa_computes():
+    speech = voice(1.3)
+    frames = sentimental.extract_frames(speech)
+    mfcc = librosa.feature.mfcc(
+        y=speech,
+        sr=SAMPLE_RATE,
+        n_mfcc=N_MFCC,
+        n_fft=FRAME_LENGTH,
+        hop_length=HOP_LENGTH,
+        n_mels=sentimental.N_MELS,
+    )
+    assert frames.shape == (1 + len(speech) // HOP_LENGTH, N_FEATURES)
+    np.testing.assert_allclose(frames[:, :N_MFCC], mfcc.T, atol=1e-2)
+
+
+@pytest.mark.parametrize("frequency", [200, 1000, 3000])
+def test_zero_crossings_and_level_of_a_tone(frequency):
+    frames = sentimental.extract_frames(tone(frequency, 1.0, amplitude=0.8))
+    inner = frames[2:-2]
+    assert inner[:, N_MFCC + 1] == pytest.approx(2 * frequency / SAMPLE_RATE, rel=0.03)
+    assert inner[:, N_MFCC] == pytest.approx(0.8 / np.sqrt(2), rel=0.01)
+
+
+def test_deltas_are_slopes():
+    time = np.arange(40, dtype=np.float32)
+    frames = np.stack([3 * time, 0.5 * time**2], axis=1)
+    features = sentimental.add_deltas(frames)
+    assert features.shape == (40, 6)
+    inner = features[8:-8]
+    np.testing.assert_allclose(inner[:, 2], 3, atol=1e-4)
+    np.testing.assert_allclose(inner[:, 3], time[8:-8], atol=1e-3)
+    np.testing.assert_allclose(inner[:, 5], 1, atol=1e-4)
+
+
+def test_padding_is_zeros_after_the_speech_and_speech_is_never_zero():
+    with_gap = np.concatenate([voice(0.5), np.zeros(8000, np.float32), voice(0.5)])
+    batch = sentimental.extract_features(with_gap)
+    assert batch.shape == (1, MAX_FRAMES, 3 * N_FEATURES)
+    used = batch[0].any(axis=1)
+    n_frames = used.sum()
+    assert used[:n_frames].all()
+    assert n_frames == pytest.approx(1.5 * SAMPLE_RATE / HOP_LENGTH, abs=3)
+
+
+def test_the_longest_clip_fits_the_padding():
+    batch = sentimental.extract_features(voice(MAX_SECONDS + 3))
+    assert batch.shape == (1, MAX_FRAMES, 3 * N_FEATURES)
+    assert batch[0, -1].any()
+
+
+def test_silence_around_a_recording_does_not_matter():
+    samples = voice(1.5)
+    gap = np.zeros(10 * HOP_LENGTH, np.float32)
+    alone = sentimental.extract_features(samples)
+    among = sentimental.extract_features(np.concatenate([gap, samples, gap, gap]))
+    n_alone, n_among = (int(x[0].any(axis=1).sum()) for x in (alone, among))
+    assert abs(n_alone - n_among) <= 4
+    np.testing.assert_allclose(
+        alone[0, :n_alone, :N_MFCC].mean(axis=0),
+        among[0, :n_among, :N_MFCC].mean(axis=0),
+        atol=12,
+    )
