@@ -75,7 +75,8 @@ def download(name, archive):
         return  # an earlier run was stopped between the download and the unpacking
     with (
         open(archive, "ab") as stream,
-        tqdm(desc=name, unit="B", unit_scale=True, disable=None) as progress,
+        # pooch sets the total; until then it must not be unknown, or the bar has no truth value
+        tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None) as progress,
     ):
 
         def drop_unusable_beginning(response, **_):
@@ -85,6 +86,7 @@ def download(name, archive):
 
         fetch = pooch.HTTPDownloader(
             progressbar=progress,
+            chunk_size=1 << 16,  # bytes; pooch's 1 KiB would cost 200,000 writes
             headers={"Range": f"bytes={stream.tell()}-", "Accept-Encoding": "identity"},
             hooks={"response": drop_unusable_beginning},
         )
@@ -170,7 +172,7 @@ def provide(name, folder, archive):
             unpack(downloaded, folder)
             downloaded.unlink()
     n_files = count_recordings(folder)
-    if n_files < expected:  # `unpack` leaves no such folder: it is the user's, so hands off
+    if n_files < expected:  # no work of `unpack`, so the user's own: hands off
         raise SentimentalError(
             f"{folder}: holds {n_files} WAV files, {name} has {expected}; move this folder away "
             "or delete it, then run this again"
@@ -193,11 +195,18 @@ def main(argv=None):
     )
     parser.add_argument("--folder", type=Path, help="where to put them (default: data)")
     parser.add_argument(
-        "--archive", type=Path, nargs="+", metavar="FILE", help="unpack these, download nothing"
+        "--archive",
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="unpack these, download nothing",
     )
     args = parser.parse_args(argv)
     if unknown := {*args.corpora} - {*CORPORA}:
-        parser.error(f"unknown corpus {', '.join(unknown)}; choose from {', '.join(CORPORA)}")
+        parser.error(
+            f"unknown corpus {', '.join(sorted(unknown))}; choose from {', '.join(CORPORA)}"
+        )
     if args.archive and args.corpora:
         parser.error("--archive tells by itself which corpus it is; leave the names out")
     folder = args.folder or relative(ROOT / "data")
