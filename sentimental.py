@@ -293,11 +293,11 @@ def add_deltas(frames):
 
     Parameters
     ----------
-    frames : np.ndarray [shape=(n_frames, d), float32], without padding
+    frames : np.ndarray [shape=(..., n_frames, d), float32], without padding
 
     Returns
     -------
-    features : np.ndarray [shape=(n_frames, 3 * d), float32]
+    features : np.ndarray [shape=(..., n_frames, 3 * d), float32]
 
     References
     ----------
@@ -306,10 +306,10 @@ def add_deltas(frames):
     from scipy.signal import savgol_filter
 
     slopes = [
-        savgol_filter(frames, DELTA_WIDTH, polyorder=o, deriv=o, axis=0, mode="nearest")
-        for o in (1, 2)
+        savgol_filter(frames, DELTA_WIDTH, polyorder=order, deriv=order, axis=-2, mode="nearest")
+        for order in (1, 2)
     ]
-    return np.concatenate([frames, *slopes], axis=1).astype(np.float32)
+    return np.concatenate([frames, *slopes], axis=-1).astype(np.float32)
 
 
 def pad(features, n_frames=MAX_FRAMES):
@@ -499,12 +499,13 @@ def save_model(model, json_path, weights_path):
     )
     content["emotions"] = EMOTIONS
     content["chain"] = CHAIN
-    content["weights_checksum"] = _weights_checksum(model)
+    content["weights_checksum"] = weights_checksum(model)
     with whole_file(json_path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _weights_checksum(model):
+def weights_checksum(model):
+    """Hexadecimal SHA-256 of all weights of a Keras model, as little-endian float32."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight, "<f4").tobytes())
@@ -557,7 +558,7 @@ def load_model(json_path, weights_path):
         raise SentimentalError(
             f"{json_path} and {weights_path}: Keras {keras.__version__} cannot load them ({reason})"
         ) from None
-    if _weights_checksum(model) != checksum:
+    if weights_checksum(model) != checksum:
         raise SentimentalError(
             f"{weights_path}: not the weights that {json_path} was saved with; "
             "take both files from the same training"

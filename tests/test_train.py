@@ -1,0 +1,253 @@
+"""train_model.py: splits, augmentation, and training on clips that are easy to tell apart."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sentimental
+import train_model
+from sentimental import EMOTIONS, N_FEATURES, N_MFCC, SentimentalError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def make_recordings(n=96, seed=0):
+    """Clips whose emotion shows in RMS and zero-crossing rate: eight points on a circle."""
+    rng = np.random.default_rng(seed)
+    recordings = []
+    for number in range(n):
+        emotion = number % len(EMOTIONS)
+        frames = 0.3 * rng.standard_normal((rng.integers(12, 40), N_FEATURES)).cumsum(axis=0)
+        angle = 2 * np.pi * emotion / len(EMOTIONS)
+        frames[:, N_MFCC:] += 20 * np.array([np.cos(angle), np.sin(angle)])
+        frames = frames.astype(np.float32)
+        recordings.append(
+            {
+                "file": f"{number:03}.wav",
+                "hash": f"{number}",
+                "corpus": "TESS" if number % 3 else "RAVDESS",
+                "speaker": str(number % 5),
+                "emotion": EMOTIONS[emotion],
+                "frames": frames,
+            }
+        )
+    return recordings
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Train for four epochs of small batches, with a checkpoint after each."""
+    monkeypatch.setattr(train_model, "EPOCHS", 4)
+    monkeypatch.setattr(train_model, "BATCH_SIZE", 8)
+    monkeypatch.setattr(train_model, "CHECKPOINT_SECONDS", -1)
+
+
+# Splits
+
+
+def test_the_random_split_is_the_protocols():
+    train, validation, test = train_model.split_random(4240)
+    assert (len(train), len(validation), len(test)) == (3710, 368, 162)
+    assert sorted([*train, *validation, *test]) == list(range(4240))
+    assert (list(train[:3]), list(test[:3])) == ([2707, 3959, 1534], [1742, 3595, 2779])
+
+
+def test_another_seed_is_another_split():
+    first, second = (set(train_model.split_random(4240, seed)[2]) for seed in (1, 2))
+    assert len(first & second) < 30
+
+
+# Augmentation
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(3)
+    lengths = np.array([20, 33, 40])
+    clips = rng.standard_normal((3, 40, N_FEATURES)).astype(np.float32)
+    for clip, length in zip(clips, lengths, strict=True):
+        clip[length:] = 0
+    return clips, lengths
+
+
+def test_augmented_clips_are_padded_with_zeros_and_nowhere_else(batch):
+    mean, std = np.full(N_FEATURES, 0.1), np.ones(N_FEATURES)
+    features = train_model.augment(*batch, mean, std, np.random.default_rng(0))
+    assert features.dtype == np.float32
+    used = features.any(axis=-1)
+    lengths = used.sum(axis=1)
+    for row, length, old in zip(used, lengths, batch[1], strict=True):
+        assert row[:length].all()
+        assert old / (1 + train_model.STRETCH) - 1 <= length
+        assert length <= old * (1 + train_model.STRETCH) + 1
+
+
+def test_augmentation_never_reads_the_padding(batch):
+    clips, lengths = batch
+    dirty = clips.copy()
+    for clip, length in zip(dirty, lengths, strict=True):
+        clip[length:] = 1e6
+    arguments = (lengths, np.zeros(N_FEATURES), np.ones(N_FEATURES))
+    clean_result = train_model.augment(clips, *arguments, np.random.default_rng(5))
+    dirty_result = train_model.augment(dirty, *arguments, np.random.default_rng(5))
+    np.testing.assert_array_equal(clean_result, dirty_result)
+
+
+def test_warping_time_keeps_first_and_last_frame(batch):
+    clips, lengths = batch
+    warped, new_lengths = train_model.warp_time(clips, lengths, np.random.default_rng(1))
+    for number in range(len(clips)):
+        np.testing.assert_allclose(warped[number, 0], clips[number, 0], atol=1e-5)
+        np.testing.assert_allclose(
+            warped[number, new_lengths[number] - 1], clips[number, lengths[number] - 1], atol=1e-4
+        )
+
+
+def test_a_longer_vocal_tract_moves_the_formants_down():
+    import librosa
+    from scipy.fft import dct, idct
+
+    matrices = train_model.vocal_tract_matrices()
+    centres = librosa.mel_frequencies(sentimental.N_MELS + 2, fmax=8000)[1:-1]
+    formant = np.exp(-0.5 * ((centres - 1500) / 250) ** 2)
+    mfcc = dct(formant, norm="ortho")[:N_MFCC]
+
+    def peak(cepstrum):
+        padded = np.pad(cepstrum, (0, sentimental.N_MELS - N_MFCC))
+        return centres[idct(padded, norm="ortho").argmax()]
+
+    assert peak(mfcc @ matrices[len(matrices) // 2]) == pytest.approx(1500, rel=0.06)
+    ends = sorted([peak(mfcc @ matrices[0]), peak(mfcc @ matrices[-1])])
+    limit = train_model.VOCAL_TRACT
+    assert ends == pytest.approx([1500 / (1 + limit), 1500 / (1 - limit)], rel=0.06)
+
+
+# Training
+
+
+def test_a_training_repeats_itself_and_a_stopped_one_ends_the_same(quick, tmp_path, monkeypatch):
+    recordings = make_recordings()
+    held_out = recordings[:8]
+    expected, history = train_model.train(recordings, held_out, 1, tmp_path / "whole.npz")
+    other, _ = train_model.train(recordings, held_out, 2, tmp_path / "other.npz")
+    assert not np.allclose(other.get_weights()[0], expected.get_weights()[0], atol=1e-3)
+
+    save = train_model.save_checkpoint
+
+    def stop_after_second_epoch(path, state, arrays):
+        save(path, state, arrays)
+        if len(state["history"]["loss"]) == 2:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "stopped.npz"
+    with monkeypatch.context() as patch:
+        patch.setattr(train_model, "save_checkpoint", stop_after_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train_model.train(recordings, held_out, 1, checkpoint)
+    resumed, resumed_history = train_model.train(recordings, held_out, 1, checkpoint)
+    assert resumed_history["loss"] == history["loss"]
+    for one, two in zip(expected.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_checkpoint_of_another_training_is_not_used(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "c.npz"
+    recordings = make_recordings(8)
+    mark = train_model.fingerprint(recordings, 1)
+    train_model.save_checkpoint(path, {"fingerprint": mark, "n_steps": 3}, [np.ones(2)])
+    state, arrays = train_model.load_checkpoint(path, mark)
+    assert state["n_steps"] == 3
+    np.testing.assert_array_equal(arrays, [np.ones(2)])
+
+    others = [train_model.fingerprint(recordings, 2), train_model.fingerprint(recordings[1:], 1)]
+    monkeypatch.setattr(train_model, "BATCH_SIZE", 16)
+    others.append(train_model.fingerprint(recordings, 1))
+    for other in others:
+        assert train_model.load_checkpoint(path, other) is None
+    assert capsys.readouterr().out.count("training starts anew") == 3
+    path.write_bytes(b"damaged")
+    assert train_model.load_checkpoint(path, mark) is None
+
+
+def test_what_can_be_learnt_is_learnt_and_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_model, "EPOCHS", 15)
+    monkeypatch.setattr(train_model, "BATCH_SIZE", 16)
+    monkeypatch.setattr(train_model, "AVERAGE_MOMENTUM", 0.9)
+    monkeypatch.setattr(train_model, "EPOCH_SHARE", {})
+    network, history = train_model.train(
+        make_recordings(320), make_recordings(40, seed=1), 1, tmp_path / "c.npz"
+    )
+    figures = train_model.measure(network, make_recordings(80, seed=2))
+    assert figures["accuracy"] > 0.7
+    assert history["val_accuracy"][-1] > 0.7
+    assert np.sum(figures["confusion"]) == 80
+    assert np.mean(list(figures["recall"].values())) == pytest.approx(figures["uar"])
+
+
+def test_uar_counts_every_emotion_the_same(monkeypatch):
+    recordings = [r for r in make_recordings(24) if r["emotion"] in ("neutral", "sad")]
+    recordings += [recordings[0]] * 10  # neutral
+
+    class AlwaysNeutral:
+        def predict(self, features, **options):
+            return np.eye(8)[np.zeros(len(features), int)]
+
+    figures = train_model.measure(AlwaysNeutral(), recordings)
+    assert figures["uar"] == pytest.approx(0.5)
+    assert figures["accuracy"] == pytest.approx(13 / 16)
+
+
+def run(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, ROOT / "train_model.py", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=300,
+    )
+
+
+def test_the_script_trains_and_evaluates_to_the_same_figures(quick, tmp_path, monkeypatch):
+    features = tmp_path / "features.json"
+    sentimental.save_features(features, make_recordings(160))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train_model.py", str(features), "--model", "mine"])
+    train_model.main()
+    assert not list(tmp_path.glob("*checkpoint*"))
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    assert names == {"metrics.json", "loss.png", "accuracy.png", "confusion_matrix.png"}
+    metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    assert metrics["command"] == f"python train_model.py {features} --model mine"
+    assert metrics["sizes"] == {"train": 140, "validation": 13, "test": 7}
+
+    done = run(features, "--evaluate", "--model", "mine", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("validation", "test"):
+        line = next(x for x in done.stdout.splitlines() if x.startswith(part))
+        assert f"{metrics[part]['accuracy']:.4f}" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "make it with preprocess.py"), ("{}", "not a features file")]
+)
+def test_bad_features_end_with_one_line(tmp_path, content, message):
+    path = tmp_path / "features.json"
+    if content:
+        path.write_text(content)
+    done = run(path, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_too_few_recordings_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "features.json"
+    sentimental.save_features(path, make_recordings(9))
+    monkeypatch.setattr(sys, "argv", ["train_model.py", str(path)])
+    with pytest.raises(SentimentalError, match="too few"):
+        train_model.main()

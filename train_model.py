@@ -1,0 +1,620 @@
+"""Train the emotion network on the features that preprocess.py wrote.
+
+    python train_model.py data/features.json              train, and write model8723 and results/
+    python train_model.py data/features.json --evaluate   the figures of the saved model again
+
+The network: masking of the padding, two LSTM layers of 64 units, a dense softmax over the eight
+emotions. Protocol "random": all recordings of TESS and RAVDESS are pooled and sorted by corpus and
+file name, 1/8 is held out, and of that 69.6 % validate and 30.4 % test. The speakers of the held
+out recordings are also trained on, so the figures say little about a new voice.
+
+Written are model8723.json (architecture) and model8723_weights.h5 (weights), and in results/
+metrics.json, loss.png, accuracy.png and confusion_matrix.png. A training that was stopped goes on
+where it was when the same command is given again.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import platform
+import shlex
+import sys
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import sentimental
+from sentimental import EMOTIONS, N_FEATURES, N_MFCC, SentimentalError
+
+# Split (protocol "random")
+HELD_OUT_SHARE = 0.125  # of all recordings
+TEST_SHARE = 0.304  # of those held out; the others validate
+SPLIT_SEED = 1
+
+# Network
+UNITS = 64  # of each LSTM layer
+LAYER_DROPOUT = 0.2  # share of the first layer's outputs that the second does not see
+OUTPUT_DROPOUT = 0.2  # the same before the dense layer
+
+# Training
+EPOCHS = 90
+BATCH_SIZE = 64  # clips
+LEARNING_RATE = 3e-3  # at its highest, after the warm-up
+WARMUP_EPOCHS = 1
+WEIGHT_DECAY = 1e-2
+GRADIENT_NORM = 1.0  # longer gradients are shortened to it
+LABEL_SMOOTHING = 0.1
+AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights, which is what gets saved
+EPOCH_SHARE = {"TESS": 0.3}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
+
+# Augmentation of the frames, drawn anew for each clip and epoch
+STRETCH = 0.2  # speech gets up to so much faster or slower
+WARP = 0.1  # and unevenly so, by up to this share of its length
+VOCAL_TRACT = 0.12  # formants move by up to so much
+COLOUR = 0.2  # standard deviations that each feature is moved by, as a microphone would
+JITTER = 0.1  # standard deviations of noise on each frame
+N_TIME_MASKS, TIME_MASK = 2, 10  # gaps, frames at most
+FEATURE_MASK = 3  # features next to each other that are hidden, at most
+
+CHECKPOINT_SECONDS = 10  # s between two checkpoints at least
+
+
+# Data -------------------------------------------------------------------------------------------
+
+
+def split_random(n_recordings, seed=SPLIT_SEED):
+    """Indices of the training, validation and test recordings of protocol "random".
+
+    Parameters
+    ----------
+    n_recordings : int, recordings sorted by corpus and file name
+    seed : int
+
+    Returns
+    -------
+    train, validation, test : np.ndarray of int; 3,710, 368 and 162 of the 4,240 of both corpora
+    """
+    from sklearn.model_selection import train_test_split
+
+    train, held_out = train_test_split(
+        np.arange(n_recordings), test_size=HELD_OUT_SHARE, random_state=seed
+    )
+    validation, test = train_test_split(held_out, test_size=TEST_SHARE, random_state=seed)
+    return train, validation, test
+
+
+def clip_features(recordings):
+    """Features of whole recordings; returns np.ndarray [shape=(n, n_frames, 3 * N_FEATURES)]."""
+    clips = [sentimental.add_deltas(recording["frames"]) for recording in recordings]
+    return sentimental.pad(clips, max(len(clip) for clip in clips))
+
+
+def one_hot(recordings):
+    """Emotions as np.ndarray [shape=(n, 8), float32]."""
+    numbers = [EMOTIONS.index(recording["emotion"]) for recording in recordings]
+    return np.eye(len(EMOTIONS), dtype=np.float32)[numbers]
+
+
+# Augmentation -----------------------------------------------------------------------------------
+
+
+def warp_time(clips, lengths, rng):
+    """Resample every clip on a time axis that runs faster or slower, and unevenly.
+
+    Parameters
+    ----------
+    clips : np.ndarray [shape=(n, n_frames, d)]
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    rng : np.random.Generator
+
+    Returns
+    -------
+    warped : np.ndarray [shape=(n, n_frames', d)]; after its end, a clip's last frame goes on
+    lengths : np.ndarray of int [shape=(n,)]
+    """
+    n = len(clips)
+    speed = np.log1p(STRETCH)
+    new_lengths = np.round(lengths * np.exp(rng.uniform(-speed, speed, n))).astype(int)
+    new_lengths = np.clip(new_lengths, 2, sentimental.MAX_FRAMES)
+    place = np.minimum(np.arange(new_lengths.max()) / (new_lengths - 1)[:, None], 1)
+    for waves in (1, 2):
+        place = place + rng.uniform(-WARP, WARP, (n, 1)) / 2 * np.sin(waves * np.pi * place)
+    place = np.clip(place, 0, 1) * (lengths - 1)[:, None]
+    before = np.minimum(place.astype(int), (lengths - 2)[:, None])
+    weight = (place - before)[..., None].astype(np.float32)
+    rows = np.arange(n)[:, None]
+    return clips[rows, before] * (1 - weight) + clips[rows, before + 1] * weight, new_lengths
+
+
+@functools.lru_cache(maxsize=1)
+def vocal_tract_matrices(n_factors=33):
+    """Matrices that turn a speaker's MFCC into those of a longer or shorter vocal tract.
+
+    The warp of the frequency axis is linear on the log mel spectrum, and so is the way from MFCC
+    to that spectrum and back: all of it is one matrix for each factor.
+
+    Returns
+    -------
+    matrices : np.ndarray [shape=(n_factors, N_MFCC, N_MFCC), float32]; mfcc @ matrix
+
+    References
+    ----------
+    .. [1] N. Jaitly, G. E. Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech
+       recognition", ICML Workshop on Deep Learning for Audio, Speech and Language, 2013
+    """
+    import librosa
+    from scipy.fft import dct
+
+    n_mels = sentimental.N_MELS
+    centres = librosa.mel_frequencies(n_mels + 2, fmax=sentimental.SAMPLE_RATE / 2)[1:-1]
+    to_mfcc = dct(np.eye(n_mels), axis=0, norm="ortho")[:N_MFCC]
+    matrices = []
+    for factor in np.linspace(1 - VOCAL_TRACT, 1 + VOCAL_TRACT, n_factors):
+        source = np.interp(centres * factor, centres, np.arange(n_mels))
+        before = np.minimum(source.astype(int), n_mels - 2)
+        weight = source - before
+        warp = np.zeros((n_mels, n_mels))
+        warp[np.arange(n_mels), before] = 1 - weight
+        warp[np.arange(n_mels), before + 1] = weight
+        matrices.append((to_mfcc @ warp @ to_mfcc.T).T)
+    return np.array(matrices, np.float32)
+
+
+def hide(clips, lengths, mean, rng):
+    """Replace gaps in time, and a few features next to each other, by the mean (SpecAugment).
+
+    References
+    ----------
+    .. [1] D. S. Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech
+       Recognition", Interspeech 2019
+    """
+    n, n_frames, n_features = clips.shape
+    for _ in range(N_TIME_MASKS):
+        width = rng.integers(0, TIME_MASK + 1, n)
+        start = (rng.random(n) * np.maximum(lengths - width, 1)).astype(int)
+        frame = np.arange(n_frames)
+        hidden = (frame >= start[:, None]) & (frame < (start + width)[:, None])
+        clips = np.where(hidden[:, :, None], mean, clips)
+    width = rng.integers(0, FEATURE_MASK + 1, n)
+    start = rng.integers(0, n_features, n)
+    feature = np.arange(n_features)
+    hidden = (feature >= start[:, None]) & (feature < (start + width)[:, None])
+    return np.where(hidden[:, None, :], mean, clips)
+
+
+def augment(clips, lengths, mean, std, rng):
+    """Change a batch of clips as other speakers, rooms and microphones would.
+
+    Parameters
+    ----------
+    clips : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    mean, std : np.ndarray [shape=(N_FEATURES,)], over all frames of the training recordings
+    rng : np.random.Generator
+
+    Returns
+    -------
+    features : np.ndarray [shape=(n, n_frames', 3 * N_FEATURES), float32], zeros after each clip
+    """
+    clips, lengths = warp_time(clips, lengths, rng)
+    n, n_frames, n_features = clips.shape
+    matrices = vocal_tract_matrices()
+    mfcc = clips[..., :N_MFCC] @ matrices[rng.integers(0, len(matrices), n)]
+    clips = np.concatenate([mfcc, clips[..., N_MFCC:]], axis=-1)
+    clips += COLOUR * std * rng.standard_normal((n, 1, n_features))
+    strength = 2 * JITTER * rng.random((n, 1, 1))
+    clips += strength * std * rng.standard_normal(clips.shape)
+    clips = hide(clips, lengths, mean, rng)
+    features = sentimental.add_deltas(clips)
+    features[np.arange(n_frames) >= lengths[:, None]] = 0
+    return features
+
+
+# Network ----------------------------------------------------------------------------------------
+
+
+def build_network(layer_dropout=0.0, output_dropout=0.0):
+    """The network: (n, n_frames, 3 * N_FEATURES) features to (n, 8) probabilities.
+
+    Without dropout its weights are those of the network with it, so that the one that is saved
+    holds nothing but the layers that prediction needs.
+    """
+    keras = sentimental.import_keras()
+    layers = [
+        keras.Input((None, 3 * N_FEATURES)),
+        keras.layers.Masking(name="masking"),
+        keras.layers.LSTM(UNITS, return_sequences=True, name="lstm_1"),
+        keras.layers.LSTM(UNITS, dropout=layer_dropout, name="lstm_2"),
+    ]
+    if output_dropout:
+        layers.append(keras.layers.Dropout(output_dropout))
+    layers.append(keras.layers.Dense(len(EMOTIONS), activation="softmax", name="emotions"))
+    return keras.Sequential(layers)
+
+
+def fold_standardisation(weights, mean, std):
+    """Weights that read features as they are, from weights trained on standardised ones.
+
+    ``((x - mean) / std) @ kernel + bias`` is ``x @ (kernel / std) + bias - (mean / std) @ kernel``.
+
+    Parameters
+    ----------
+    weights : list of np.ndarray; the first is the kernel of the first layer, the third its bias
+    mean, std : np.ndarray [shape=(3 * N_FEATURES,)]
+
+    Returns
+    -------
+    weights : list of np.ndarray
+    """
+    kernel, recurrent_kernel, bias, *others = weights
+    return [kernel / std[:, None], recurrent_kernel, bias - (mean / std) @ kernel, *others]
+
+
+def standardise(features, mean, std):
+    """Standardised features; padding stays zero."""
+    speech = features.any(axis=-1, keepdims=True)
+    return np.where(speech, (features - mean) / std, 0).astype(np.float32)
+
+
+# Training ---------------------------------------------------------------------------------------
+
+
+def fingerprint(recordings, seed):
+    """What a training depends on, as a string: a checkpoint of another training is not used."""
+    settings = {k: v for k, v in globals().items() if k.isupper() and not callable(v)}
+    content = [repr(sorted(settings.items(), key=lambda item: item[0])), seed]
+    content += [(recording["file"], recording["hash"]) for recording in recordings]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def save_checkpoint(path, state, arrays):
+    """Write the state of a training in one file, whole or not at all."""
+    with sentimental.whole_file(path) as partial, open(partial, "wb") as stream:
+        numbered = {f"array_{number:03}": array for number, array in enumerate(arrays)}
+        np.savez(stream, state=json.dumps(state), **numbered)
+
+
+def load_checkpoint(path, expected_fingerprint):
+    """State and arrays of a training that was stopped, or None when there is none to go on with."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = json.loads(str(file["state"]))
+            arrays = [file[name] for name in sorted(file.files) if name != "state"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError) as error:
+        print(f"{path}: cannot be read ({error}); training starts anew")
+        return None
+    if state["fingerprint"] != expected_fingerprint:
+        print(f"{path}: of a training with other recordings or settings; training starts anew")
+        return None
+    return state, arrays
+
+
+def epoch_batches(recordings, lengths, rng):
+    """Draw the recordings of one epoch, in batches of clips of about the same length.
+
+    Returns
+    -------
+    batches : list of np.ndarray of int [shape=(BATCH_SIZE,)]
+    """
+    corpora = np.array([recording["corpus"] for recording in recordings])
+    drawn = []
+    for corpus in sorted(set(corpora)):
+        members = rng.permutation(np.flatnonzero(corpora == corpus))
+        drawn.append(members[: round(EPOCH_SHARE.get(corpus, 1.0) * len(members))])
+    drawn = rng.permutation(np.concatenate(drawn))
+    n_batches = max(1, len(drawn) // BATCH_SIZE)
+    drawn = drawn[: n_batches * BATCH_SIZE]
+    # Padding costs time; some noise on the lengths keeps the batches from being always the same.
+    by_length = drawn[np.argsort(lengths[drawn] * np.exp(rng.normal(0, 0.15, len(drawn))))]
+    batches = np.array_split(by_length, n_batches)
+    return [batches[number] for number in rng.permutation(n_batches)]
+
+
+def train(recordings, validation, seed, checkpoint):
+    """Train the network, or go on with a training that was stopped.
+
+    Parameters
+    ----------
+    recordings, validation : list of dict, as `sentimental.load_features` returns them
+    seed : int, of the first weights, of dropout and of augmentation
+    checkpoint : Path, file that a stopped training leaves
+
+    Returns
+    -------
+    network : keras.Sequential, reads features as `sentimental.extract_features` returns them
+    history : dict of str to list of float: loss and accuracy of each epoch
+    """
+    keras = sentimental.import_keras()
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+
+    frames = np.concatenate([recording["frames"] for recording in recordings])
+    frames_mean, frames_std = frames.mean(axis=0), frames.std(axis=0)
+    features = np.concatenate([sentimental.add_deltas(r["frames"]) for r in recordings])
+    mean, std = features.mean(axis=0), features.std(axis=0) + 1e-6
+    lengths = np.array([len(recording["frames"]) for recording in recordings])
+    clips = sentimental.pad([recording["frames"] for recording in recordings], lengths.max())
+    emotions = one_hot(recordings)
+    validation_features = standardise(clip_features(validation), mean, std)
+    validation_emotions = one_hot(validation)
+
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
+    n_batches = len(epoch_batches(recordings, lengths, np.random.default_rng(0)))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=LEARNING_RATE,
+        warmup_steps=WARMUP_EPOCHS * n_batches,
+        decay_steps=(EPOCHS - WARMUP_EPOCHS) * n_batches,
+    )
+    learner = build_network(LAYER_DROPOUT, OUTPUT_DROPOUT)
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM
+    )
+    learner.compile(optimizer, loss, metrics=["accuracy"])
+    optimizer.build(learner.trainable_variables)
+    network = build_network()  # holds the moving average of the learner's weights
+    network.compile(loss=loss, metrics=["accuracy"])
+    average = learner.get_weights()
+    history = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+
+    variables = [*learner.variables, *optimizer.variables]
+    mark = fingerprint([*recordings, *validation], seed)
+    first_epoch, n_steps, seconds_before = 0, 0, 0.0
+    resumed = load_checkpoint(checkpoint, mark)
+    if resumed:
+        state, arrays = resumed
+        for variable, array in zip(variables, arrays, strict=False):
+            variable.assign(array)
+        average = arrays[len(variables) :]
+        history, n_steps, seconds_before = state["history"], state["n_steps"], state["seconds"]
+        first_epoch = len(history["loss"])
+        print(f"Going on after epoch {first_epoch}")
+
+    start = saved = time.monotonic()
+    for epoch in range(first_epoch, EPOCHS):
+        rng = np.random.default_rng([seed, epoch])
+        figures = []
+        for batch in epoch_batches(recordings, lengths, rng):
+            n_frames = lengths[batch].max()
+            inputs = augment(clips[batch, :n_frames], lengths[batch], frames_mean, frames_std, rng)
+            figures.append(learner.train_on_batch(standardise(inputs, mean, std), emotions[batch]))
+            n_steps += 1
+            momentum = min(AVERAGE_MOMENTUM, (1 + n_steps) / (10 + n_steps))
+            average = [
+                momentum * old + (1 - momentum) * new
+                for old, new in zip(average, learner.get_weights(), strict=True)
+            ]
+        network.set_weights(average)
+        figures_validation = network.evaluate(
+            validation_features, validation_emotions, batch_size=512, verbose=0
+        )
+        for name, value in zip(
+            history, (*np.mean(figures, axis=0), *figures_validation), strict=True
+        ):
+            history[name].append(float(value))
+        seconds = time.monotonic() - start
+        left = seconds / (epoch + 1 - first_epoch) * (EPOCHS - epoch - 1)
+        print(
+            f"epoch {epoch + 1:3}/{EPOCHS}  loss {history['loss'][-1]:.3f}  validation: "
+            f"loss {history['val_loss'][-1]:.3f}, accuracy {history['val_accuracy'][-1]:.3f}  "
+            f"{left // 60:.0f} min {left % 60:02.0f} s left",
+            flush=True,
+        )
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            state = {
+                "fingerprint": mark,
+                "history": history,
+                "n_steps": n_steps,
+                "seconds": seconds_before + seconds,
+            }
+            save_checkpoint(checkpoint, state, [*(v.numpy() for v in variables), *average])
+            saved = time.monotonic()
+    history["seconds"] = seconds_before + time.monotonic() - start
+    network.set_weights(fold_standardisation(average, mean, std))
+    return network, history
+
+
+# Figures ----------------------------------------------------------------------------------------
+
+
+def measure(network, recordings):
+    """Accuracy, unweighted average recall and recall of each emotion.
+
+    Parameters
+    ----------
+    network : keras.Sequential
+    recordings : list of dict
+
+    Returns
+    -------
+    figures : dict with ``n``, ``accuracy``, ``uar``, ``recall`` (dict by emotion) and
+        ``confusion`` (8 rows of counts: row is the true emotion, column the recognised one)
+    """
+    from sklearn.metrics import confusion_matrix
+
+    true = one_hot(recordings).argmax(axis=1)
+    found = network.predict(clip_features(recordings), batch_size=512, verbose=0).argmax(axis=1)
+    confusion = confusion_matrix(true, found, labels=range(len(EMOTIONS)))
+    recall = {
+        emotion: float(confusion[number, number] / confusion[number].sum())
+        for number, emotion in enumerate(EMOTIONS)
+        if confusion[number].any()
+    }
+    return {
+        "n": len(recordings),
+        "accuracy": float(np.mean(true == found)),
+        "uar": float(np.mean(list(recall.values()))),
+        "recall": recall,
+        "confusion": confusion.tolist(),
+    }
+
+
+def print_figures(parts):
+    """Print a table: one row for each part of the split."""
+    print(f"\n{'':12}{'clips':>6}{'accuracy':>10}{'UAR':>8}   recall of each emotion")
+    for name, figures in parts.items():
+        recall = "  ".join(f"{emotion} {value:.2f}" for emotion, value in figures["recall"].items())
+        print(
+            f"{name:12}{figures['n']:6}{figures['accuracy']:10.4f}{figures['uar']:8.4f}   {recall}"
+        )
+
+
+def plot_history(history, name, label, path):
+    """Draw one quantity over the epochs, training beside validation."""
+    plt = import_pyplot()
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    epochs = np.arange(1, len(history[name]) + 1)
+    axes.plot(epochs, history[name], label="training (augmented, with dropout)")
+    axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
+    axes.set(xlabel="epoch", ylabel=label, title=f"{label.capitalize()}, protocol random")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with sentimental.whole_file(path) as partial:
+        figure.savefig(partial, dpi=150)
+    plt.close(figure)
+
+
+def plot_confusion(parts, path):
+    """Draw the confusion matrix of each part: counts as numbers, recall as colour."""
+    import seaborn
+
+    plt = import_pyplot()
+    figure, all_axes = plt.subplots(1, len(parts), figsize=(14, 6.5), layout="constrained")
+    for axes, (name, figures) in zip(all_axes, parts.items(), strict=True):
+        counts = np.array(figures["confusion"])
+        recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        seaborn.heatmap(
+            recall,
+            annot=counts,
+            fmt="d",
+            vmin=0,
+            vmax=1,
+            cmap="Blues",
+            square=True,
+            xticklabels=EMOTIONS,
+            yticklabels=[
+                f"{emotion} {figures['recall'].get(emotion, float('nan')):.2f}"
+                for emotion in EMOTIONS
+            ],
+            cbar_kws={"label": "share of the true emotion", "shrink": 0.7},
+            ax=axes,
+        )
+        axes.set(
+            title=f"{name}: accuracy {figures['accuracy']:.3f} of {figures['n']} clips",
+            xlabel="recognised",
+            ylabel="true emotion and its recall",
+        )
+    with sentimental.whole_file(path) as partial:
+        figure.savefig(partial, dpi=110)
+    plt.close(figure)
+
+
+def import_pyplot():
+    """Matplotlib's pyplot, set to draw into files, which works without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def write_metrics(path, recordings, sizes, seed, network, history, parts):
+    """Write all that a reader needs to trust the figures."""
+    packages = ("numpy", "librosa", "noisereduce", "scikit-learn", "tensorflow", "keras")
+    corpora = {}
+    for corpus in sorted({recording["corpus"] for recording in recordings}):
+        emotions = Counter(r["emotion"] for r in recordings if r["corpus"] == corpus)
+        corpora[corpus] = {emotion: emotions[emotion] for emotion in EMOTIONS}
+    metrics = {
+        "protocol": "random",
+        "meaning": "recordings held out at random; their speakers are in the training set",
+        "command": shlex.join(["python", *sys.argv]),
+        "corpora": corpora,
+        "sizes": sizes,
+        "seeds": {"split": SPLIT_SEED, "training": seed},
+        "parameters": network.count_params(),
+        "weights_checksum": sentimental.weights_checksum(network),
+        "epochs": EPOCHS,
+        "training_seconds": round(history["seconds"], 1),
+        "chain": sentimental.CHAIN,
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        **parts,
+    }
+    with sentimental.whole_file(path) as partial:
+        partial.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+
+
+def main():
+    """Read the command line, then train or evaluate."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("features", type=Path, help="what preprocess.py wrote")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="do not train: measure the saved model"
+    )
+    parser.add_argument(
+        "--model",
+        default="model8723",
+        metavar="NAME",
+        help="write or read NAME.json and NAME_weights.h5 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where the figures go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of weights and augmentation (default: %(default)s)"
+    )
+    arguments = parser.parse_args()
+    json_path, weights_path = f"{arguments.model}.json", f"{arguments.model}_weights.h5"
+
+    recordings = sentimental.load_features(arguments.features)
+    recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
+    if len(recordings) < 4 * len(EMOTIONS):
+        raise SentimentalError(
+            f"{arguments.features}: {len(recordings)} recordings are too few to train on"
+        )
+    train_part, validation_part, test_part = (
+        [recordings[index] for index in part] for part in split_random(len(recordings))
+    )
+    sizes = {"train": len(train_part), "validation": len(validation_part), "test": len(test_part)}
+    print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
+
+    if arguments.evaluate:
+        network = sentimental.load_model(json_path, weights_path)
+    else:
+        checkpoint = Path(f"{arguments.model}_checkpoint.npz")
+        network, history = train(train_part, validation_part, arguments.seed, checkpoint)
+        sentimental.save_model(network, json_path, weights_path)
+    parts = {
+        "validation": measure(network, validation_part),
+        "test": measure(network, test_part),
+    }
+    print_figures(parts)
+    if not arguments.evaluate:
+        folder = arguments.results
+        write_metrics(
+            folder / "metrics.json", recordings, sizes, arguments.seed, network, history, parts
+        )
+        plot_history(history, "loss", "loss", folder / "loss.png")
+        plot_history(history, "accuracy", "accuracy", folder / "accuracy.png")
+        plot_confusion(parts, folder / "confusion_matrix.png")
+        checkpoint.unlink(missing_ok=True)
+        print(f"\nWritten: {json_path}, {weights_path}, and figures in {folder}/")
+
+
+if __name__ == "__main__":
+    sentimental.run(main)
