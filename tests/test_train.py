@@ -21,7 +21,7 @@ def make_recordings(n=96, seed=0):
     recordings = []
     for number in range(n):
         emotion = number % len(EMOTIONS)
-        frames = 0.3 * rng.standard_normal((rng.integers(12, 40), N_FEATURES)).cumsum(axis=0)
+        frames = rng.standard_normal((rng.integers(12, 40), N_FEATURES))
         angle = 2 * np.pi * emotion / len(EMOTIONS)
         frames[:, N_MFCC:] += 20 * np.array([np.cos(angle), np.sin(angle)])
         frames = frames.astype(np.float32)
