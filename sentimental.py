@@ -355,14 +355,22 @@ def extract_features(samples, name="recording"):
 
 @contextlib.contextmanager
 def whole_file(path):
-    """Give a temporary name beside `path` that takes its place only when all went well."""
+    """Give a temporary name beside `path` that takes its place only when all went well.
+
+    Raises
+    ------
+    SentimentalError
+        When it cannot be written: no right to, no space left, ...
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The end of the name stays, because Keras and matplotlib choose the format by it.
+    # The end of the name stays, because matplotlib and soundfile choose the format by it.
     partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        raise SentimentalError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
         partial.unlink(missing_ok=True)
 
