@@ -69,8 +69,8 @@ FRAME_SECONDS = 0.02  # s over which the level is measured
 LOWEST_DBFS = -90.0  # dB re full scale; digital silence counts as this much
 NOISE_SECONDS = 8.0  # s of sound that tell the noise floor,
 NOISE_PERCENTILE = 10  # % of their frames being quieter: pauses, even while somebody speaks
-START_DB = 12.0  # dB above the floor where speech starts
-STAY_DB = 6.0  # dB above the floor where it goes on
+START_DB = 9.0  # dB above the floor where speech starts
+STAY_DB = 5.0  # dB above the floor where it goes on
 MARGIN_SECONDS = 0.3  # s kept before and after, for soft beginnings and ends
 PAUSE_SECONDS = 0.7  # s of silence that end an utterance
 
