@@ -16,13 +16,13 @@ where it was when the same command is given again.
 import argparse
 import functools
 import hashlib
+import importlib
 import json
 import platform
 import shlex
 import sys
 import time
 from collections import Counter
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -358,10 +358,25 @@ def train(recordings, validation, seed, checkpoint):
     optimizer = keras.optimizers.AdamW(
         schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM
     )
-    learner.compile(optimizer, loss, metrics=["accuracy"])
     optimizer.build(learner.trainable_variables)
     network = build_network()  # holds the moving average of the learner's weights
     network.compile(loss=loss, metrics=["accuracy"])
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, 3 * N_FEATURES)),
+            tf.TensorSpec((None, len(EMOTIONS))),
+        ]
+    )
+    def step(inputs, targets):
+        with tf.GradientTape() as tape:
+            outputs = learner(inputs, training=True)
+            value = loss(targets, outputs)
+        gradients = tape.gradient(value, learner.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, learner.trainable_variables, strict=True))
+        hits = tf.equal(tf.argmax(outputs, axis=1), tf.argmax(targets, axis=1))
+        return value, tf.reduce_mean(tf.cast(hits, tf.float32))
+
     average = learner.get_weights()
     history = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
@@ -385,7 +400,7 @@ def train(recordings, validation, seed, checkpoint):
         for batch in epoch_batches(recordings, lengths, rng):
             n_frames = lengths[batch].max()
             inputs = augment(clips[batch, :n_frames], lengths[batch], frames_mean, frames_std, rng)
-            figures.append(learner.train_on_batch(standardise(inputs, mean, std), emotions[batch]))
+            figures.append(step(standardise(inputs, mean, std), emotions[batch]))
             n_steps += 1
             momentum = min(AVERAGE_MOMENTUM, (1 + n_steps) / (10 + n_steps))
             average = [
@@ -487,7 +502,7 @@ def plot_confusion(parts, path):
     import seaborn
 
     plt = import_pyplot()
-    figure, all_axes = plt.subplots(1, len(parts), figsize=(14, 6.5), layout="constrained")
+    figure, all_axes = plt.subplots(1, len(parts), figsize=(14, 6), layout="constrained")
     for axes, (name, figures) in zip(all_axes, parts.items(), strict=True):
         counts = np.array(figures["confusion"])
         recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -512,6 +527,7 @@ def plot_confusion(parts, path):
             xlabel="recognised",
             ylabel="true emotion and its recall",
         )
+        axes.tick_params(axis="x", rotation=45)
     with sentimental.whole_file(path) as partial:
         figure.savefig(partial, dpi=110)
     plt.close(figure)
@@ -529,7 +545,8 @@ def import_pyplot():
 
 def write_metrics(path, recordings, sizes, seed, network, history, parts):
     """Write all that a reader needs to trust the figures."""
-    packages = ("numpy", "librosa", "noisereduce", "scikit-learn", "tensorflow", "keras")
+    packages = ("numpy", "librosa", "sklearn", "tensorflow", "keras")
+    versions = {name: importlib.import_module(name).__version__ for name in packages}
     corpora = {}
     for corpus in sorted({recording["corpus"] for recording in recordings}):
         emotions = Counter(r["emotion"] for r in recordings if r["corpus"] == corpus)
@@ -546,7 +563,7 @@ def write_metrics(path, recordings, sizes, seed, network, history, parts):
         "epochs": EPOCHS,
         "training_seconds": round(history["seconds"], 1),
         "chain": sentimental.CHAIN,
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        "versions": {"python": platform.python_version()} | versions,
         **parts,
     }
     with sentimental.whole_file(path) as partial:
