@@ -5,9 +5,9 @@ never meets features that were made another way:
 
     load_audio      any recording                     -> mono float32 samples at SAMPLE_RATE
     clean           peak to +5 dBFS, trim, denoise    -> the speech alone
-    extract_frames  MFCC, RMS and ZCR of each frame   -> (n_frames, 22)
-    add_deltas      their first and second slopes     -> (n_frames, 66)
-    pad             zeros up to a fixed length        -> (MAX_FRAMES, 66), what the network reads
+    extract_frames  MFCC, RMS and ZCR of each frame   -> (n_frames, 19)
+    add_deltas      their first and second slopes     -> (n_frames, 57)
+    pad             zeros up to a fixed length        -> (MAX_FRAMES, 57), what the network reads
 
 A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its own), and the
 network's masking layer skips it.
@@ -43,7 +43,7 @@ GATE_PROP_DECREASE = 0.5  # share of the noise that is taken away; 1.0 eats into
 FRAME_LENGTH = 1024  # samples = 64 ms
 HOP_LENGTH = 512  # samples = 32 ms
 N_MELS = 64
-N_MFCC = 20
+N_MFCC = 17  # with slopes, 57 features: the network stays below 65,000 parameters
 N_FEATURES = N_MFCC + 2  # + RMS and zero-crossing rate
 DELTA_WIDTH = 9  # frames over which a slope is fitted
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH  # 157 frames

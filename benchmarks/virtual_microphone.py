@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SAMPLE_RATE = 48_000  # Hz, of the virtual sound card
+SAMPLE_RATE = 44_100  # Hz, what programs ask of ALSA by default: nothing resamples on the way
 
 
 def missing():

@@ -1,0 +1,499 @@
+"""The live script on real speech that is played into a virtual microphone.
+
+    python benchmarks/live.py data/TESS data/RAVDESS            # all of it, about 38 minutes
+    python benchmarks/live.py data/TESS data/RAVDESS --quick    # under 2 minutes
+
+Needs PulseAudio and a virtual display; Debian and Ubuntu: apt install pulseaudio pulseaudio-utils
+libasound2-plugins libportaudio2 xvfb. Both are started here and stopped again; a desktop's own
+sound and screen are not touched. realtime_emotion_recognition.py runs as its user would start it,
+with its window, on the model beside it. Let nothing else run meanwhile. Ctrl-C ends everything and
+keeps what was measured so far.
+
+What is played are the 162 test files of protocol `random`. Two sessions:
+
+1. 60 seconds of speech, cut where the speech ends, with random pauses, played in real time.
+   - Start: from the creation of the process to its line that the stream is open.
+   - Latency: from the moment a sound's last sample is handed to the sound server, which is before
+     it can be heard, to the clock of the first row of --log whose end_s includes it. The script
+     writes that row after it has drawn the bars. Where the sound lies in the session's audio is
+     found in the file of --save-audio.
+   - Updates: rows while there is speech, over the seconds of speech.
+   - Processor: user and system time of all the script's processes from the start to the end of
+     each sound, over the same seconds of the clock.
+2. At least 30 minutes: every test file as it is, at -20 dB, and at equal levels with white noise
+   20 dB below their mean power, which goes on in the pauses; then again as they are.
+   - Lost audio: every file is looked for in --save-audio. As no rate is changed on the way, the
+     distance of two files is the same, to the sample, as when they were played; where it is
+     shorter, samples were lost.
+   - Memory: resident size of all the script's processes, after one minute and at the end.
+   - Accuracy: of the utterances that overlap a file, the mean probabilities, weighted by length; a
+     file without an utterance counts as wrong. Beside it, the same files with --input from disk.
+
+--quick plays 12 files of each kind in the second session, which says little about memory.
+"""
+
+import argparse
+import contextlib
+import csv
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import librosa
+import numpy as np
+import psutil
+import soundfile
+from scipy.signal import correlate
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+from virtual_microphone import SAMPLE_RATE, missing, virtual_microphone  # noqa: E402
+
+import preprocess  # noqa: E402  (lies one folder up)
+import sentimental  # noqa: E402
+import train_model  # noqa: E402
+from sentimental import EMOTIONS, SentimentalError  # noqa: E402
+
+SCRIPT = ROOT / "realtime_emotion_recognition.py"
+RESULTS = ROOT / "results" / "live.json"
+
+N_QUICK = 12  # files of each kind with --quick
+SPEECH_SECONDS = 60.0  # s of the first session
+SOAK_SECONDS = 30 * 60.0  # s of the second, at least, after the first minute
+PAUSE_SECONDS = 1.2  # s between two files, more than what ends an utterance
+PAUSES_SECONDS = (0.4, 1.2)  # s; in the first session they are drawn between these
+GAIN_DB = -20.0
+NOISE_DBFS = -50.0  # dB re full scale, of the white noise;
+SNR_DB = 20.0  # dB, every file is so much louder
+LEAD_SECONDS = 10.0  # s of noise before the first file in it, as one enters a noisy room
+
+CHUNK_SECONDS = 0.01  # s of sound handed over at once
+LOW_BUFFER, SAFE_BUFFER = 0.03, 0.5  # s of sound that wait to be played, in sessions 1 and 2
+FRAME_SECONDS = 0.02  # s, to which the script knows where sound lies
+
+# A file in the sound that is played; start and stop in samples
+Clip = namedtuple("Clip", "path emotion condition start stop")
+
+
+# What is played ---------------------------------------------------------------------------------
+
+
+def test_files(paths):
+    """Path and emotion of the test files of protocol `random`."""
+    files, _, refused = preprocess.find_files(paths)
+    if refused:
+        raise SentimentalError(refused[0])
+    recordings, _, _ = preprocess.describe_files(files)
+    if len(recordings) < 100:
+        raise SentimentalError("too few recordings there; take both corpora whole")
+    test = train_model.split_random(len(recordings))[2]
+    return [(recordings[i]["file"], recordings[i]["emotion"]) for i in test]
+
+
+def load(path):
+    """A file as mono samples at the sound card's rate."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return librosa.resample(samples.mean(axis=1), orig_sr=rate, target_sr=SAMPLE_RATE)
+
+
+def cut(samples):
+    """From where the speech begins to where it ends."""
+    return librosa.effects.trim(samples, top_db=sentimental.TOP_DB)[0]
+
+
+def level(samples, dbfs):
+    """The same speech with another mean power."""
+    return samples * 10 ** (dbfs / 20) / np.sqrt(np.mean(cut(samples) ** 2))
+
+
+def write_speech(sound, files, rng):
+    """Session 1: speech that ends where its file ends; returns clips."""
+    clips, end = [], SPEECH_SECONDS * SAMPLE_RATE
+    for path, emotion in itertools.cycle(files):
+        sound.write(np.zeros(round(rng.uniform(*PAUSES_SECONDS) * SAMPLE_RATE)))
+        start = sound.tell()
+        if start > end:
+            return clips
+        sound.write(cut(load(path)))
+        clips.append(Clip(path, emotion, "speech", start, sound.tell()))
+
+
+def write_soak(sound, files, seconds, rng):
+    """Session 2: all files in three conditions, then again until it is long enough; clips."""
+    pause = round(PAUSE_SECONDS * SAMPLE_RATE)
+    noise_power = 10 ** (NOISE_DBFS / 20)
+    clips = []
+
+    def write(condition, path, emotion, samples, hiss):
+        samples = np.pad(samples, (0, pause))
+        start = sound.tell()
+        sound.write(samples + hiss * rng.standard_normal(len(samples)))
+        clips.append(Clip(path, emotion, condition, start, sound.tell() - pause))
+
+    sound.write(np.zeros(pause))
+    for file in files:
+        write("clean", *file, load(file[0]), 0)
+    for file in files:
+        write("gain", *file, load(file[0]) * 10 ** (GAIN_DB / 20), 0)
+    sound.write(noise_power * rng.standard_normal(round(LEAD_SECONDS * SAMPLE_RATE)))
+    for file in files:
+        write("noise", *file, level(load(file[0]), NOISE_DBFS + SNR_DB), noise_power)
+    for file in itertools.cycle(files):
+        if sound.tell() > seconds * SAMPLE_RATE:
+            return clips
+        write("again", *file, load(file[0]), 0)
+
+
+def play(path, buffer, environment, label):
+    """Play a file in real time, `buffer` seconds ahead of what is heard.
+
+    Yields
+    ------
+    n : int, samples that were handed to the sound server so far
+    clock : float, seconds since 1970 when the last of them were
+    """
+    command = ["pacat", "--raw", "--format=s16le", "--channels=1", f"--rate={SAMPLE_RATE}"]
+    command += [f"--latency-msec={round(buffer * 1000)}"]
+    player = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    length = soundfile.info(path).frames
+    try:
+        player.stdin.write(bytes(2 * round(buffer * SAMPLE_RATE)))
+        begin, n = time.monotonic(), 0
+        blocks = soundfile.blocks(path, round(CHUNK_SECONDS * SAMPLE_RATE), dtype="int16")
+        with tqdm(total=round(length / SAMPLE_RATE), desc=label, unit=" s") as bar:
+            for block in blocks:
+                time.sleep(max(0.0, begin + n / SAMPLE_RATE - time.monotonic()))
+                player.stdin.write(block.tobytes())
+                player.stdin.flush()
+                n += len(block)
+                bar.update(n // SAMPLE_RATE - bar.n)
+                yield n, time.time()
+        player.stdin.close()
+        player.wait(timeout=10)
+    finally:
+        player.kill()
+        player.wait()
+
+
+# The script -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def virtual_display():
+    """Start Xvfb; gives what to add to the environment."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield {"DISPLAY": f":{server.stdout.readline().strip()}"}
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextlib.contextmanager
+def live_script(environment, folder):
+    """Start the script; gives its process and its lines, (clock, text), which grow."""
+    command = [sys.executable, SCRIPT, "--end-after", "0"]
+    command += ["--log", folder / "log.csv", "--save-audio", folder / "heard.flac"]
+    lines = [(time.time(), "started")]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    script = psutil.Popen(command, env=environment, **streams)
+
+    def read():
+        lines.extend((time.time(), line.strip()) for line in script.stdout)
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        yield script, lines
+    finally:
+        for process in processes_of(script):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        script.wait()
+
+
+def wait_for(lines, script, words, seconds=60):
+    """The clock of the first line that has these words."""
+    for _ in range(round(seconds / 0.02)):
+        for clock, line in [*lines]:
+            if words in line:
+                return clock
+        if script.poll() is not None:
+            break
+        time.sleep(0.02)
+    told = "; ".join(line for _, line in lines)
+    raise SentimentalError(f"{SCRIPT.name} did not say {words!r} but: {told}")
+
+
+def end_script(script, lines):
+    """Ctrl-C, and again to leave its summary; returns dropped updates and overflows."""
+    script.send_signal(signal.SIGINT)
+    wait_for(lines, script, "overflows of")
+    time.sleep(0.5)
+    script.send_signal(signal.SIGINT)
+    script.wait(timeout=30)
+    words = next(line for _, line in lines if "overflows of" in line).replace(",", "").split()
+    return int(words[words.index("dropped") - 1]), int(words[words.index("overflows") - 1])
+
+
+def processes_of(script):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [script, *script.children(recursive=True)]
+    return []
+
+
+def cpu_seconds(script):
+    return sum(sum(process.cpu_times()[:2]) for process in processes_of(script))
+
+
+def resident_megabytes(script):
+    return sum(process.memory_info().rss for process in processes_of(script)) / 1e6
+
+
+def read_log(folder):
+    """The rows of --log, the figures as numbers."""
+    with open(folder / "log.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row |= {k: float(row[k]) for k in ("clock", "start_s", "end_s", *EMOTIONS)}
+    return rows
+
+
+def find_clips(clips, played_path, heard_path):
+    """Where each clip begins in what was heard, in samples; None where it cannot be found.
+
+    The first is looked for in the whole first minute, every other near where the one before says.
+    """
+    offset, found = None, []
+    with soundfile.SoundFile(played_path) as played, soundfile.SoundFile(heard_path) as heard:
+        for clip in clips:
+            played.seek(clip.start)
+            pattern = played.read(clip.stop - clip.start)
+            margin = SAMPLE_RATE // 2
+            first = 0 if offset is None else max(0, clip.start + offset - margin)
+            length = 60 * SAMPLE_RATE if offset is None else len(pattern) + 2 * margin
+            heard.seek(min(first, heard.frames))
+            window = heard.read(length)
+            if len(window) < len(pattern):
+                found.append(None)
+                continue
+            likeness = correlate(window, pattern, mode="valid", method="fft")
+            best = int(likeness.argmax())
+            # 1 where it was heard as it was played
+            likeness = likeness[best] / max(1e-9, np.sum(pattern**2))
+            found.append(first + best if likeness > 0.9 else None)
+            if found[-1] is not None:
+                offset = found[-1] - clip.start
+    return found
+
+
+# What is measured -------------------------------------------------------------------------------
+
+
+def speech_session(files, environment, folder):
+    """Session 1; returns figures."""
+    rng = np.random.default_rng(1)
+    order = [files[i] for i in rng.permutation(len(files))]
+    sound = folder / "speech.wav"
+    with soundfile.SoundFile(sound, "w", SAMPLE_RATE, 1, "PCM_16") as stream:
+        clips = write_speech(stream, order, rng)
+    with live_script(environment, folder) as (script, lines):
+        begin = lines[0][0]
+        opened = wait_for(lines, script, "Listening to") - begin
+        # Something said at once, and its answer: then the model is loaded.
+        subprocess.run(["paplay", order[0][0]], env=environment, check=True)
+        ready = wait_for(lines, script, " s  ") - begin
+        time.sleep(1)
+        usage = []  # (clock, processor time) at the start and at the end of each clip
+        handed_over = {}
+        edges = sorted(edge for clip in clips for edge in (clip.start, clip.stop))
+        for n, clock in play(sound, LOW_BUFFER, environment, "Speech"):
+            while edges and n >= edges[0]:
+                handed_over[edges.pop(0)] = clock
+                usage.append((clock, cpu_seconds(script)))
+        time.sleep(2)
+        n_dropped, n_overflows = end_script(script, lines)
+    starts, ends = np.array(usage[::2]), np.array(usage[1::2])
+    clock_seconds, used_seconds = (ends - starts).sum(axis=0)
+    rows = read_log(folder)
+    latencies, n_updates, n_missed = [], 0, 0
+    for clip, place in zip(clips, find_clips(clips, sound, folder / "heard.flac"), strict=True):
+        if place is None:
+            n_missed += 1
+            continue
+        start, end = place / SAMPLE_RATE, (place + clip.stop - clip.start) / SAMPLE_RATE
+        rows_with_it = [row["clock"] for row in rows if row["end_s"] >= end - FRAME_SECONDS]
+        latencies.append(min(rows_with_it, default=np.inf) - handed_over[clip.stop])
+        n_updates += sum(r["kind"] == "update" and start < r["end_s"] <= end + 0.1 for r in rows)
+    return {
+        "stream_open_s": opened,
+        "first_answer_s": ready,
+        "n_sounds": len(clips),
+        "n_sounds_not_found": n_missed,
+        "latency_ms_median": 1e3 * np.median(latencies),
+        "latency_ms_p95": 1e3 * np.percentile(latencies, 95),
+        "latency_ms_max": 1e3 * max(latencies),
+        "speech_s": clock_seconds,
+        "updates_per_s": n_updates / clock_seconds,
+        "cpu_percent": 100 * used_seconds / clock_seconds,
+        "n_dropped_updates": n_dropped,
+        "n_overflows": n_overflows,
+    }
+
+
+def soak_session(files, environment, folder, seconds, figures, save):
+    """Session 2; fills `figures`, and calls `save` once a minute."""
+    sound = folder / "soak.wav"
+    with soundfile.SoundFile(sound, "w", SAMPLE_RATE, 1, "PCM_16") as stream:
+        clips = write_soak(stream, files, seconds, np.random.default_rng(2))
+    memory = figures["memory_mb"] = []  # [s, MB], every 10 s
+    with live_script(environment, folder) as (script, lines):
+        wait_for(lines, script, "Listening to")
+        time.sleep(10)  # for the model, so that memory is seen to grow only when it leaks
+        begin = time.time()
+        for _, clock in play(sound, SAFE_BUFFER, environment, "Soak"):
+            if clock - begin >= 10 * len(memory):
+                memory.append([clock - begin, resident_megabytes(script)])
+                if len(memory) % 6 == 0:
+                    save()
+        time.sleep(3)
+        memory.append([time.time() - begin, resident_megabytes(script)])
+        n_dropped, n_overflows = end_script(script, lines)
+    places = find_clips(clips, sound, folder / "heard.flac")
+    steps = np.diff([p - c.start for p, c in zip(places, clips, strict=True) if p is not None])
+    after_a_minute = next((size for second, size in memory if second >= 60), memory[0][1])
+    figures |= {
+        "seconds": memory[-1][0],
+        "memory_growth_mb": memory[-1][1] - after_a_minute,
+        "samples_lost": int(-steps[steps < 0].sum()),
+        "samples_that_the_player_was_late": int(steps[steps > 0].sum()),
+        "n_clips": len(clips),
+        "n_clips_not_found": places.count(None),
+        "n_dropped_updates": n_dropped,
+        "n_overflows": n_overflows,
+    }
+    utterances = [row for row in read_log(folder) if row["kind"] == "utterance"]
+    figures["live"] = [
+        (clip.condition, clip.path, clip.emotion, live_emotion(clip, place, utterances))
+        for clip, place in zip(clips, places, strict=True)
+    ]
+    for condition in ("clean", "gain", "noise"):
+        answers = [true == said for kind, _, true, said in figures["live"] if kind == condition]
+        figures[f"accuracy_{condition}"] = np.mean(answers)
+
+
+def live_emotion(clip, place, utterances):
+    """What the live script said of a clip; None when nothing."""
+    if place is None:
+        return None
+    start, end = place / SAMPLE_RATE, (place + clip.stop - clip.start) / SAMPLE_RATE
+    own = [row for row in utterances if row["start_s"] < end and row["end_s"] > start]
+    if not own:
+        return None
+    weights = [row["end_s"] - row["start_s"] for row in own]
+    means = np.average([[row[name] for name in EMOTIONS] for row in own], axis=0, weights=weights)
+    return EMOTIONS[means.argmax()]
+
+
+def accuracy_from_disk(files, folder):
+    """The script's own answers to the files with --input."""
+    log = folder / "disk.csv"
+    command = [sys.executable, SCRIPT, "--log", log, "--input", *(path for path, _ in files)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with open(log, newline="") as stream:
+        said = {row["source"]: row["emotion"] for row in csv.DictReader(stream)}
+    return np.mean([said.get(str(path)) == emotion for path, emotion in files])
+
+
+def table(figures):
+    """Rows of (what, must, measured, met)."""
+    rows = []
+
+    def add(what, must, session, key, form, is_met):
+        value = figures.get(session, {}).get(key)
+        if value is not None:
+            rows.append((what, must, form.format(value), "yes" if is_met(value) else "NO"))
+
+    one, two = "speech", "soak"
+    add(
+        "latency, 95th percentile", "300 ms", one, "latency_ms_p95", "{:.0f} ms", lambda x: x <= 300
+    )
+    add("updates a second", "4", one, "updates_per_s", "{:.1f}", lambda x: x >= 4)
+    add("processor while speaking", "35 %", one, "cpu_percent", "{:.0f} %", lambda x: x <= 35)
+    add("stream open after start", "1.5 s", one, "stream_open_s", "{:.2f} s", lambda x: x <= 1.5)
+    add("memory growth", "10 MB", two, "memory_growth_mb", "{:.1f} MB", lambda x: x <= 10)
+    add("audio lost", "0", two, "samples_lost", "{} samples", lambda x: x == 0)
+    disk = figures.get(two, {}).get("accuracy_disk")
+    for condition, most in [("clean", 0.02), ("gain", 0.08), ("noise", 0.08)]:
+        what = {"clean": "live accuracy", "gain": "  at -20 dB", "noise": "  noise, 20 dB SNR"}
+        must = f"loses {most} of {disk:.3f}" if disk else ""
+        key = f"accuracy_{condition}"
+        add(what[condition], must, two, key, "{:.3f}", lambda x, most=most: x >= disk - most)
+    return rows
+
+
+def main():
+    """Measure, print the table and keep the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
+    parser.add_argument("--quick", action="store_true", help="under 2 minutes")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="default: %(default)s")
+    args = parser.parse_args()
+    lacking = missing() or ("" if shutil.which("Xvfb") else "Xvfb not installed")
+    if lacking:
+        raise SentimentalError(f"{lacking}; --help says how")
+
+    figures = {
+        "command": shlex.join(["python", *sys.argv]),
+        "complete": False,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in ("numpy", "tensorflow", "keras")},
+        "soak": {},
+    }
+
+    def save():
+        with sentimental.whole_file(args.output) as partial:
+            partial.write_text(json.dumps(figures, indent=1, default=float) + "\n")
+
+    files = test_files(args.paths)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        virtual_microphone() as environment,
+        virtual_display() as display,
+    ):
+        folder = Path(folder)
+        environment |= display
+        figures["speech"] = speech_session(files, environment, folder)
+        save()
+        if args.quick:
+            files, seconds = files[:N_QUICK], 0
+        else:
+            seconds = SOAK_SECONDS
+        figures["soak"]["accuracy_disk"] = accuracy_from_disk(files, folder)
+        soak_session(files, environment, folder, seconds, figures["soak"], save)
+    figures["complete"] = True
+    save()
+    for row in [("what", "must", "measured", "met"), *table(figures)]:
+        print("{:26s} {:22s} {:>14s}  {}".format(*row))
+    print(f"{args.output}: all figures")
+
+
+if __name__ == "__main__":
+    sentimental.run(main)
