@@ -522,15 +522,16 @@ def plot_confusion(parts, path):
                 f"{emotion} {figures['recall'].get(emotion, float('nan')):.2f}"
                 for emotion in EMOTIONS
             ],
-            cbar_kws={"label": "share of the true emotion", "shrink": 0.7},
+            cbar=False,
             ax=axes,
         )
         axes.set(
-            title=f"{name}: accuracy {figures['accuracy']:.3f} of {figures['n']} clips",
+            title=f"protocol random, {name}: accuracy {figures['accuracy']:.3f} of {figures['n']} clips",
             xlabel="recognised",
-            ylabel="true emotion and its recall",
         )
         axes.tick_params(axis="x", rotation=45)
+    all_axes[0].set_ylabel("true emotion and its recall")
+    figure.colorbar(all_axes[0].collections[0], ax=all_axes, label="share of the true emotion")
     with sentimental.whole_file(path) as partial:
         figure.savefig(partial, dpi=110)
     plt.close(figure)
