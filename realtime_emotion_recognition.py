@@ -73,10 +73,14 @@ START_DB = 9.0  # dB above the floor where speech starts
 STAY_DB = 5.0  # dB above the floor where it goes on
 MARGIN_SECONDS = 0.3  # s kept before and after, for soft beginnings and ends
 PAUSE_SECONDS = 0.7  # s of silence that end an utterance
+CUT_SECONDS = 0.4, 1.0  # s before its end between which an utterance that gets too long is cut
+N_MARGIN = round(MARGIN_SECONDS / FRAME_SECONDS)
+N_PAUSE = round(PAUSE_SECONDS / FRAME_SECONDS)
+N_CUT_MIN, N_CUT_MAX = (round(seconds / FRAME_SECONDS) for seconds in CUT_SECONDS)
 
 # Updates
-UPDATE_SECONDS = 0.2  # s of sound between two updates of the bars while somebody speaks
-BREATH_SECONDS = 0.1  # s of silence after which an update comes early: what was said is complete
+UPDATE_SECONDS = 0.16  # s of sound between two updates of the bars while somebody speaks
+BREATH_SECONDS = 0.06  # s of silence after which an update comes early: what was said is complete
 DRAW_SECONDS = 0.1  # s between two movements of the level meter
 STRIP_SECONDS = 30.0  # s of probabilities shown in the strip
 END_SECONDS = 60.0  # s of silence that end a session, unless --end-after says otherwise
@@ -312,23 +316,27 @@ class SpeechFinder:
         self.rest = np.empty(0, np.float32)  # less than a frame
         self.levels = collections.deque(maxlen=round(NOISE_SECONDS / FRAME_SECONDS))
         self.level = self.floor = LOWEST_DBFS
-        self.n_frames = 0
-        self.last_speech = 0.0
+        self.n_frames = 0  # heard so far,
+        self.n_speech = 0  # and until the last loud one
         self.speaking = False
-        self._start([])
+        self._start([], [])
 
-    def _start(self, frames):
-        self.frames = frames
-        self.n_loud = 0
-        self.n_used = 0  # frames of the utterance up to the last loud one
+    def _start(self, frames, are_loud):
+        """Begin an utterance, or what may become one, with the last frames that were heard."""
+        self.frames, self.are_loud = frames, are_loud
+        self.n_before = self.n_frames - len(frames)
 
     @property
     def seconds(self):
         return self.n_frames * FRAME_SECONDS
 
     @property
+    def last_speech(self):
+        return self.n_speech * FRAME_SECONDS
+
+    @property
     def loud_seconds(self):
-        return self.n_loud * FRAME_SECONDS
+        return sum(self.are_loud) * FRAME_SECONDS
 
     def feed(self, samples):
         """Hear more of the stream.
@@ -354,26 +362,27 @@ class SpeechFinder:
         self.level = 10 * np.log10(frame.var() + 10 ** (LOWEST_DBFS / 10))
         self.levels.append(self.level)
         self.floor = np.percentile(self.levels, NOISE_PERCENTILE)
+        is_loud = self.level > self.floor + (STAY_DB if self.speaking else START_DB)
         self.frames.append(frame)
+        self.are_loud.append(is_loud)
         self.n_frames += 1
-        if self.level > self.floor + (STAY_DB if self.speaking else START_DB):
+        if is_loud:
             self.speaking = True
-            self.n_loud += 1
-            self.n_used = len(self.frames)
-            self.last_speech = self.seconds
-        n_margin = round(MARGIN_SECONDS / FRAME_SECONDS)
-        if not self.speaking:
-            del self.frames[:-n_margin]
-        elif (len(self.frames) - self.n_used) * FRAME_SECONDS >= PAUSE_SECONDS:
+            self.n_speech = self.n_frames
+        finished = []
+        if self.n_frames - self.n_speech >= N_PAUSE:
             finished = self.utterance()
             self.speaking = False
-            self._start(self.frames[-n_margin:])
-            return finished
         elif len(self.frames) * FRAME_SECONDS >= sentimental.MAX_SECONDS:
+            # Not in the middle of a word, but where it is quietest.
+            n_rest = N_CUT_MAX - int(np.argmin(list(self.levels)[-N_CUT_MAX:-N_CUT_MIN]))
+            rest = self.frames[-n_rest:], self.are_loud[-n_rest:]
+            del self.frames[-n_rest:], self.are_loud[-n_rest:]
             finished = self.utterance()
-            self._start([])
-            return finished
-        return []
+            self._start(*rest)
+        if not self.speaking:
+            self._start(self.frames[-N_MARGIN:], self.are_loud[-N_MARGIN:])
+        return finished
 
     def utterance(self):
         """The utterance in progress, as a list of one (start in s, samples).
@@ -382,9 +391,8 @@ class SpeechFinder:
         """
         if self.loud_seconds < sentimental.MIN_SECONDS:
             return []
-        start = (self.n_frames - len(self.frames)) * FRAME_SECONDS
-        frames = self.frames[: self.n_used + round(MARGIN_SECONDS / FRAME_SECONDS)]
-        return [(start, np.concatenate(frames))]
+        n_used = len(self.frames) - self.are_loud[::-1].index(True) + N_MARGIN
+        return [(self.n_before * FRAME_SECONDS, np.concatenate(self.frames[:n_used]))]
 
 
 # Recognition ------------------------------------------------------------------------------------
@@ -516,7 +524,10 @@ class Session:
         """
         self.n_samples += len(samples)
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
-        self.waiting.extend(self.finder.feed(samples))
+        finished = self.finder.feed(samples)
+        if finished:
+            self.waiting.extend(finished)
+            self.updated_loud = self.finder.loud_seconds
 
     def finish(self):
         """Take what is being said as finished: no more sound will come."""
@@ -556,8 +567,7 @@ class Session:
 
     def _count_dropped(self):
         """Count the updates for which there would have been new speech, had there been time."""
-        before = self.updated_loud if self.updated_loud <= self.finder.loud_seconds else 0.0
-        n_due = int((self.finder.loud_seconds - before) / UPDATE_SECONDS)
+        n_due = int((self.finder.loud_seconds - self.updated_loud) / UPDATE_SECONDS)
         self.n_dropped += max(0, n_due - 1)
 
     def answers(self):
@@ -584,7 +594,7 @@ class Session:
                 self.updated_loud = self.finder.loud_seconds  # not ready is not too slow
                 continue
             (kind, start, end), self.asked = self.asked, None
-            self.probabilities = answer if kind == "update" else None
+            self.probabilities = answer if kind == "update" or self.finder.speaking else None
             if answer is not None:
                 results.append((kind, Utterance(start, end, answer)))
         self.n_updates += sum(kind == "update" for kind, _ in results)

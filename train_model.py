@@ -2,22 +2,30 @@
 
     python train_model.py data/features.json              train, and write model8723 and results/
     python train_model.py data/features.json --evaluate   the figures of the saved model again
+    python train_model.py data/features.json --protocol speaker --seeds 5
 
 The network: masking of the padding, two LSTM layers of 64 units, a dense softmax over the eight
-emotions. Protocol "random": all recordings of TESS and RAVDESS are pooled and sorted by corpus and
-file name, 1/8 is held out, and of that 69.6 % validate and 30.4 % test. The speakers of the held
-out recordings are also trained on, so the figures say little about a new voice.
+emotions. What trains and what tests is the protocol:
 
-Written are model8723.json (architecture) and model8723_weights.h5 (weights), and in results/
-metrics.json, loss.png, accuracy.png and confusion_matrix.png. A training that was stopped goes on
-where it was when the same command is given again.
+    random        recordings held out at random, 8.7 % to validate and 3.8 % to test; the model that
+                  is saved is of this protocol. Its speakers are trained on, so the figures flatter.
+    speaker       RAVDESS in 5 folds of actors, TESS joins the training side: a voice never heard
+    tess-speaker  one TESS actress and RAVDESS train, the other actress tests, both ways
+    corpus        RAVDESS trains and TESS tests, and the other way, without calm: another room,
+                  another microphone, other voices
+
+Protocol random writes model8723.json (architecture) and model8723_weights.h5 (weights), and in
+results/ metrics.json, loss.png, accuracy.png and confusion_matrix.png. The others train one network
+for each fold and seed, side by side on all cores, and write results/PROTOCOL.json and
+results/PROTOCOL.png. A training that was stopped goes on where it was when the same command is
+given again.
 """
 
 import argparse
-import functools
 import hashlib
 import importlib
 import json
+import os
 import platform
 import shlex
 import sys
@@ -26,6 +34,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 import sentimental
 from sentimental import EMOTIONS, N_FEATURES, N_MFCC, SentimentalError
@@ -34,6 +43,16 @@ from sentimental import EMOTIONS, N_FEATURES, N_MFCC, SentimentalError
 HELD_OUT_SHARE = 0.125  # of all recordings
 TEST_SHARE = 0.304  # of those held out; the others validate
 SPLIT_SEED = 1
+
+# Folds (protocol "speaker"): actors of RAVDESS that test, and actors that validate
+ACTOR_FOLDS = [
+    ({2, 5, 14, 15, 16}, {3, 6}),
+    ({3, 6, 7, 13, 18}, {10, 11}),
+    ({10, 11, 12, 19, 20}, {8, 17}),
+    ({8, 17, 21, 23, 24}, {1, 14}),
+    ({1, 4, 9, 22}, {2, 5}),
+]
+VALIDATION_SHARE = 0.1  # of the training side, where the protocol names no validation recordings
 
 # Network
 UNITS = 64  # of each LSTM layer
@@ -85,6 +104,57 @@ def split_random(n_recordings, seed=SPLIT_SEED):
     return train, validation, test
 
 
+def protocol_folds(protocol, recordings):
+    """What trains, validates and tests in each fold of a protocol other than "random".
+
+    Parameters
+    ----------
+    protocol : str, "speaker", "tess-speaker" or "corpus"
+    recordings : list of dict, as `sentimental.load_features` returns them
+
+    Returns
+    -------
+    folds : list of (train, validation, test), each a list of dict
+
+    Raises
+    ------
+    SentimentalError
+        When one of the two corpora is missing.
+    """
+    from sklearn.model_selection import train_test_split
+
+    tess = [recording for recording in recordings if recording["corpus"] == "TESS"]
+    ravdess = [recording for recording in recordings if recording["corpus"] == "RAVDESS"]
+    if not tess or not ravdess:
+        raise SentimentalError(f"protocol {protocol} needs recordings of both TESS and RAVDESS")
+    if protocol == "speaker":
+
+        def of(actors):
+            return [recording for recording in ravdess if int(recording["speaker"]) in actors]
+
+        everyone = {int(recording["speaker"]) for recording in ravdess}
+        return [
+            (of(everyone - test - validation) + tess, of(validation), of(test))
+            for test, validation in ACTOR_FOLDS
+        ]
+    if protocol == "tess-speaker":
+        actresses = ("OAF", "YAF")
+        sides = [
+            (
+                ravdess + [recording for recording in tess if recording["speaker"] != actress],
+                [recording for recording in tess if recording["speaker"] == actress],
+            )
+            for actress in actresses
+        ]
+    else:
+        shared = [recording for recording in ravdess if recording["emotion"] != "calm"]
+        sides = [(shared, tess), (tess, shared)]
+    return [
+        (*train_test_split(side, test_size=VALIDATION_SHARE, random_state=SPLIT_SEED), test)
+        for side, test in sides
+    ]
+
+
 def clip_features(recordings):
     """Features of whole recordings; returns np.ndarray [shape=(n, n_frames, 3 * N_FEATURES)]."""
     clips = [sentimental.add_deltas(recording["frames"]) for recording in recordings]
@@ -128,7 +198,6 @@ def warp_time(clips, lengths, rng):
     return clips[rows, before] * (1 - weight) + clips[rows, before + 1] * weight, new_lengths
 
 
-@functools.lru_cache(maxsize=1)
 def vocal_tract_matrices(n_factors=33):
     """Matrices that turn a speaker's MFCC into those of a longer or shorter vocal tract.
 
@@ -180,7 +249,7 @@ def hide(clips, lengths, mean, rng):
     return clips
 
 
-def augment(clips, lengths, mean, std, rng):
+def augment(clips, lengths, mean, std, matrices, rng):
     """Change a batch of clips as other speakers and recordings would.
 
     Parameters
@@ -188,6 +257,7 @@ def augment(clips, lengths, mean, std, rng):
     clips : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
     mean, std : np.ndarray [shape=(N_FEATURES,)], over all frames of the training recordings
+    matrices : np.ndarray, as `vocal_tract_matrices` returns them
     rng : np.random.Generator
 
     Returns
@@ -196,7 +266,6 @@ def augment(clips, lengths, mean, std, rng):
     """
     clips, lengths = warp_time(clips, lengths, rng)
     n, n_frames, _ = clips.shape
-    matrices = vocal_tract_matrices()
     mfcc = clips[..., :N_MFCC] @ matrices[rng.integers(0, len(matrices), n)]
     clips = np.concatenate([mfcc, clips[..., N_MFCC:]], axis=-1)
     strength = 2 * JITTER * rng.random((n, 1, 1))
@@ -334,7 +403,7 @@ def compile_step(learner, optimizer, loss):
     return step
 
 
-def train(recordings, validation, seed, checkpoint):
+def train(recordings, validation, seed, checkpoint, name=""):
     """Train the network, or go on with a training that was stopped.
 
     Parameters
@@ -342,6 +411,7 @@ def train(recordings, validation, seed, checkpoint):
     recordings, validation : list of dict, as `sentimental.load_features` returns them
     seed : int, of the first weights, of dropout and of augmentation
     checkpoint : Path, file that a stopped training leaves
+    name : str, what the progress lines begin with
 
     Returns
     -------
@@ -357,6 +427,7 @@ def train(recordings, validation, seed, checkpoint):
     features = np.concatenate([sentimental.add_deltas(r["frames"]) for r in recordings])
     mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     frames_mean, frames_std = mean[:N_FEATURES], std[:N_FEATURES]
+    matrices = vocal_tract_matrices()
     lengths = np.array([len(recording["frames"]) for recording in recordings])
     clips = sentimental.pad([recording["frames"] for recording in recordings], lengths.max())
     emotions = one_hot(recordings)
@@ -394,7 +465,7 @@ def train(recordings, validation, seed, checkpoint):
         average = arrays[len(variables) :]
         history, n_steps, seconds_before = state["history"], state["n_steps"], state["seconds"]
         first_epoch = len(history["loss"])
-        print(f"Going on after epoch {first_epoch}")
+        print(f"{name}going on after epoch {first_epoch}")
 
     start = saved = time.monotonic()
     for epoch in range(first_epoch, EPOCHS):
@@ -402,7 +473,9 @@ def train(recordings, validation, seed, checkpoint):
         figures = []
         for batch in epoch_batches(recordings, lengths, rng):
             n_frames = lengths[batch].max()
-            inputs = augment(clips[batch, :n_frames], lengths[batch], frames_mean, frames_std, rng)
+            inputs = augment(
+                clips[batch, :n_frames], lengths[batch], frames_mean, frames_std, matrices, rng
+            )
             figures.append(step(standardise(inputs, mean, std), emotions[batch]))
             n_steps += 1
             momentum = min(AVERAGE_MOMENTUM, (1 + n_steps) / (10 + n_steps))
@@ -414,14 +487,13 @@ def train(recordings, validation, seed, checkpoint):
         figures_validation = network.evaluate(
             validation_features, validation_emotions, batch_size=512, verbose=0
         )
-        for name, value in zip(
-            history, (*np.mean(figures, axis=0), *figures_validation), strict=True
-        ):
-            history[name].append(float(value))
+        values = (*np.mean(figures, axis=0), *figures_validation)
+        for quantity, value in zip(history, values, strict=True):
+            history[quantity].append(float(value))
         seconds = time.monotonic() - start
         left = seconds / (epoch + 1 - first_epoch) * (EPOCHS - epoch - 1)
         print(
-            f"epoch {epoch + 1:3}/{EPOCHS}  loss {history['loss'][-1]:.3f}  validation: "
+            f"{name}epoch {epoch + 1:3}/{EPOCHS}  loss {history['loss'][-1]:.3f}  validation: "
             f"loss {history['val_loss'][-1]:.3f}, accuracy {history['val_accuracy'][-1]:.3f}  "
             f"{left // 60:.0f} min {left % 60:02.0f} s left",
             flush=True,
@@ -443,13 +515,18 @@ def train(recordings, validation, seed, checkpoint):
 # Figures ----------------------------------------------------------------------------------------
 
 
-def measure(network, recordings):
+def recognise(network, recordings):
+    """Numbers of the emotions that the network finds; returns np.ndarray of int [shape=(n,)]."""
+    return network.predict(clip_features(recordings), batch_size=512, verbose=0).argmax(axis=1)
+
+
+def measure(recordings, found):
     """Accuracy, unweighted average recall and recall of each emotion.
 
     Parameters
     ----------
-    network : keras.Sequential
     recordings : list of dict
+    found : sequence of int [shape=(len(recordings),)], as `recognise` returns it
 
     Returns
     -------
@@ -459,7 +536,6 @@ def measure(network, recordings):
     from sklearn.metrics import confusion_matrix
 
     true = one_hot(recordings).argmax(axis=1)
-    found = network.predict(clip_features(recordings), batch_size=512, verbose=0).argmax(axis=1)
     confusion = confusion_matrix(true, found, labels=range(len(EMOTIONS)))
     recall = {
         emotion: float(confusion[number, number] / confusion[number].sum())
@@ -505,7 +581,10 @@ def plot_confusion(parts, path):
     import seaborn
 
     plt = import_pyplot()
-    figure, all_axes = plt.subplots(1, len(parts), figsize=(14, 6), layout="constrained")
+    figure, all_axes = plt.subplots(
+        1, len(parts), figsize=(7 * len(parts), 6), layout="constrained", squeeze=False
+    )
+    all_axes = all_axes[0]
     for axes, (name, figures) in zip(all_axes, parts.items(), strict=True):
         counts = np.array(figures["confusion"])
         recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -526,7 +605,7 @@ def plot_confusion(parts, path):
             ax=axes,
         )
         axes.set(
-            title=f"protocol random, {name}: accuracy {figures['accuracy']:.3f} of {figures['n']} clips",
+            title=f"{name}: accuracy {figures['accuracy']:.3f}, UAR {figures['uar']:.3f}",
             xlabel="recognised",
         )
         axes.tick_params(axis="x", rotation=45)
@@ -547,31 +626,102 @@ def import_pyplot():
     return plt
 
 
-def write_metrics(path, recordings, sizes, seed, network, history, parts):
-    """Write all that a reader needs to trust the figures."""
+def conditions(protocol, recordings, sizes, seeds):
+    """All that a reader needs to trust a figure, as a dict."""
     packages = ("numpy", "librosa", "sklearn", "tensorflow", "keras")
-    versions = {name: importlib.import_module(name).__version__ for name in packages}
     corpora = {}
     for corpus in sorted({recording["corpus"] for recording in recordings}):
         emotions = Counter(r["emotion"] for r in recordings if r["corpus"] == corpus)
         corpora[corpus] = {emotion: emotions[emotion] for emotion in EMOTIONS}
-    metrics = {
-        "protocol": "random",
-        "meaning": "recordings held out at random; their speakers are in the training set",
+    return {
+        "protocol": protocol,
         "command": shlex.join(["python", *sys.argv]),
         "corpora": corpora,
         "sizes": sizes,
-        "seeds": {"split": SPLIT_SEED, "training": seed},
-        "parameters": network.count_params(),
-        "weights_checksum": sentimental.weights_checksum(network),
+        "seeds": seeds,
         "epochs": EPOCHS,
-        "training_seconds": round(history["seconds"], 1),
         "chain": sentimental.CHAIN,
-        "versions": {"python": platform.python_version()} | versions,
-        **parts,
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.import_module(name).__version__ for name in packages},
     }
+
+
+def write_json(path, content):
+    """Write a dict as indented JSON, whole or not at all."""
     with sentimental.whole_file(path) as partial:
-        partial.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def run_fold(protocol, fold, seed, number, folder):
+    """Train and test one fold, unless a run that was stopped has done so.
+
+    Parameters
+    ----------
+    protocol : str
+    fold : (train, validation, test), each a list of dict
+    seed, number : int, of the training and of the fold
+    folder : Path, where what is finished waits for the rest
+
+    Returns
+    -------
+    found : list of int, the emotions recognised in the test recordings
+    """
+    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # the folds share the cores
+    training, validation, test = fold
+    path = folder / f"{protocol}_seed{seed}_fold{number}.json"
+    mark = fingerprint([*training, *validation, *test], seed)
+    if path.exists():
+        result = json.loads(path.read_text())
+        if result["fingerprint"] == mark:
+            return result["found"]
+    name = f"seed {seed}, fold {number}: "
+    network, _ = train(training, validation, seed, path.with_suffix(".npz"), name)
+    found = recognise(network, test).tolist()
+    write_json(path, {"fingerprint": mark, "found": found})
+    path.with_suffix(".npz").unlink(missing_ok=True)
+    return found
+
+
+def run_protocol(protocol, recordings, n_seeds, folder):
+    """Train and test all folds with several seeds, and write the figures and a plot.
+
+    Parameters
+    ----------
+    protocol : str, other than "random"
+    recordings : list of dict
+    n_seeds : int > 0
+    folder : Path
+    """
+    folds = protocol_folds(protocol, recordings)
+    waiting = folder / "folds"
+    jobs = [(fold, seed, n) for seed in range(1, n_seeds + 1) for n, fold in enumerate(folds, 1)]
+    start = time.monotonic()
+    results = Parallel(n_jobs=-1)(delayed(run_fold)(protocol, *job, waiting) for job in jobs)
+
+    tested = [recording for _, _, test in folds for recording in test]
+    seeds = []
+    for first in range(0, len(jobs), len(folds)):
+        of_seed = results[first : first + len(folds)]
+        figures = measure(tested, np.concatenate(of_seed))
+        of_folds = [
+            measure(fold[2], found)["uar"] for fold, found in zip(folds, of_seed, strict=True)
+        ]
+        if protocol != "speaker":  # the mean of both ways; folds of actors are pooled
+            figures["uar"] = float(np.mean(of_folds))
+        seeds.append(figures | {"uar_of_folds": of_folds})
+    uars = [figures["uar"] for figures in seeds]
+    pooled = measure(tested * n_seeds, np.concatenate(results))
+    spread = float(np.std(uars, ddof=1)) if n_seeds > 1 else None
+    sizes = [dict(zip(("train", "validation", "test"), map(len, f), strict=True)) for f in folds]
+    summary = conditions(protocol, recordings, sizes, {"training": [*range(1, n_seeds + 1)]})
+    summary |= {"seconds": round(time.monotonic() - start), "uar": float(np.mean(uars))}
+    summary |= {"uar_standard_deviation": spread, "pooled": pooled, "each_seed": seeds}
+    write_json(folder / f"{protocol}.json", summary)
+    plot_confusion({f"protocol {protocol}": pooled}, folder / f"{protocol}.png")
+    print_figures({f"seed {seed}": figures for seed, figures in enumerate(seeds, 1)})
+    print(f"\n{protocol}: UAR {np.mean(uars):.3f}" + (f" ± {spread:.3f}" if spread else ""))
+    for path in waiting.glob(f"{protocol}_*"):
+        path.unlink()
 
 
 def main():
@@ -582,6 +732,15 @@ def main():
     parser.add_argument("features", type=Path, help="what preprocess.py wrote")
     parser.add_argument(
         "--evaluate", action="store_true", help="do not train: measure the saved model"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("random", "speaker", "tess-speaker", "corpus"),
+        default="random",
+        help="what trains and what tests (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="of the other protocols (default: 1)"
     )
     parser.add_argument(
         "--model",
@@ -608,6 +767,9 @@ def main():
         raise SentimentalError(
             f"{arguments.features}: {len(recordings)} recordings are too few to train on"
         )
+    if arguments.protocol != "random":
+        run_protocol(arguments.protocol, recordings, arguments.seeds, arguments.results)
+        return
     train_part, validation_part, test_part = (
         [recordings[index] for index in part] for part in split_random(len(recordings))
     )
@@ -621,15 +783,18 @@ def main():
         network, history = train(train_part, validation_part, arguments.seed, checkpoint)
         sentimental.save_model(network, json_path, weights_path)
     parts = {
-        "validation": measure(network, validation_part),
-        "test": measure(network, test_part),
+        "validation": measure(validation_part, recognise(network, validation_part)),
+        "test": measure(test_part, recognise(network, test_part)),
     }
     print_figures(parts)
     if not arguments.evaluate:
         folder = arguments.results
-        write_metrics(
-            folder / "metrics.json", recordings, sizes, arguments.seed, network, history, parts
-        )
+        seeds = {"split": SPLIT_SEED, "training": arguments.seed}
+        metrics = conditions("random", recordings, sizes, seeds) | parts
+        metrics["parameters"] = network.count_params()
+        metrics["weights_checksum"] = sentimental.weights_checksum(network)
+        metrics["training_seconds"] = round(history["seconds"], 1)
+        write_json(folder / "metrics.json", metrics)
         plot_history(history, "loss", "loss", folder / "loss.png")
         plot_history(history, "accuracy", "accuracy", folder / "accuracy.png")
         plot_confusion(parts, folder / "confusion_matrix.png")

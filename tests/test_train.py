@@ -61,6 +61,62 @@ def test_another_seed_is_another_split():
     assert len(first & second) < 30
 
 
+def corpora():
+    """One recording of each speaker and emotion of both corpora, with hardly any frames."""
+    frames = np.ones((2, N_FEATURES), np.float32)
+    speakers = [("RAVDESS", f"{actor:02}") for actor in range(1, 25)]
+    speakers += [("TESS", "OAF"), ("TESS", "YAF")]
+    return [
+        {
+            "file": f"{corpus}_{speaker}_{emotion}",
+            "hash": "",
+            "corpus": corpus,
+            "speaker": speaker,
+            "emotion": emotion,
+            "frames": frames,
+        }
+        for corpus, speaker in speakers
+        for emotion in EMOTIONS
+        if corpus == "RAVDESS" or emotion != "calm"
+    ]
+
+
+def files(recordings):
+    return {recording["file"] for recording in recordings}
+
+
+def speakers(recordings):
+    return {recording["speaker"] for recording in recordings}
+
+
+@pytest.mark.parametrize("protocol", ["speaker", "tess-speaker", "corpus"])
+def test_no_recording_and_no_tested_speaker_is_on_both_sides(protocol):
+    for training, validation, test in train_model.protocol_folds(protocol, corpora()):
+        assert not files(training) & files(validation)
+        assert not speakers(test) & (speakers(training) | speakers(validation))
+
+
+def test_the_folds_of_actors_test_each_actor_once():
+    folds = train_model.protocol_folds("speaker", corpora())
+    tested = [name for _, _, test in folds for name in sorted(speakers(test))]
+    assert sorted(tested) == [f"{actor:02}" for actor in range(1, 25)]
+    for training, validation, _ in folds:
+        assert not speakers(training) & speakers(validation)
+        assert {"OAF", "YAF"} < speakers(training)
+
+
+def test_protocol_corpus_knows_no_calm_and_trains_on_one_corpus():
+    for training, validation, test in train_model.protocol_folds("corpus", corpora()):
+        assert len({recording["corpus"] for recording in training + validation}) == 1
+        assert "calm" not in {r["emotion"] for r in training + validation + test}
+
+
+def test_a_protocol_without_its_corpora_is_refused():
+    only_tess = [recording for recording in corpora() if recording["corpus"] == "TESS"]
+    with pytest.raises(SentimentalError, match="both TESS and RAVDESS"):
+        train_model.protocol_folds("speaker", only_tess)
+
+
 # Augmentation
 
 
@@ -76,7 +132,8 @@ def batch():
 
 def test_augmented_clips_are_padded_with_zeros_and_nowhere_else(batch):
     mean, std = np.full(N_FEATURES, 0.1), np.ones(N_FEATURES)
-    features = train_model.augment(*batch, mean, std, np.random.default_rng(0))
+    matrices = train_model.vocal_tract_matrices()
+    features = train_model.augment(*batch, mean, std, matrices, np.random.default_rng(0))
     assert features.dtype == np.float32
     used = features.any(axis=-1)
     lengths = used.sum(axis=1)
@@ -91,7 +148,8 @@ def test_augmentation_never_reads_the_padding(batch):
     dirty = clips.copy()
     for clip, length in zip(dirty, lengths, strict=True):
         clip[length:] = 1e6
-    arguments = (lengths, np.zeros(N_FEATURES), np.ones(N_FEATURES))
+    mean, std = np.zeros(N_FEATURES), np.ones(N_FEATURES)
+    arguments = (lengths, mean, std, train_model.vocal_tract_matrices())
     clean_result = train_model.augment(clips, *arguments, np.random.default_rng(5))
     dirty_result = train_model.augment(dirty, *arguments, np.random.default_rng(5))
     np.testing.assert_array_equal(clean_result, dirty_result)
@@ -181,24 +239,50 @@ def test_what_can_be_learnt_is_learnt_and_measured(tmp_path, monkeypatch):
     network, history = train_model.train(
         make_recordings(320), make_recordings(40, seed=1), 1, tmp_path / "c.npz"
     )
-    figures = train_model.measure(network, make_recordings(80, seed=2))
+    held_out = make_recordings(80, seed=2)
+    figures = train_model.measure(held_out, train_model.recognise(network, held_out))
     assert figures["accuracy"] > 0.7
     assert history["val_accuracy"][-1] > 0.7
     assert np.sum(figures["confusion"]) == 80
     assert np.mean(list(figures["recall"].values())) == pytest.approx(figures["uar"])
 
 
-def test_uar_counts_every_emotion_the_same(monkeypatch):
+def test_uar_counts_every_emotion_the_same():
     recordings = [r for r in make_recordings(24) if r["emotion"] in ("neutral", "sad")]
     recordings += [recordings[0]] * 10  # neutral
-
-    class AlwaysNeutral:
-        def predict(self, features, **options):
-            return np.eye(8)[np.zeros(len(features), int)]
-
-    figures = train_model.measure(AlwaysNeutral(), recordings)
+    always_neutral = np.zeros(len(recordings), int)
+    figures = train_model.measure(recordings, always_neutral)
     assert figures["uar"] == pytest.approx(0.5)
     assert figures["accuracy"] == pytest.approx(13 / 16)
+    assert figures["recall"] == {"neutral": 1.0, "sad": 0.0}
+
+
+def test_a_stopped_protocol_goes_on_with_the_fold_it_was_in(tmp_path, monkeypatch):
+    trained = []
+
+    def fake_train(training, validation, seed, checkpoint, name):
+        if stop_at == (seed, len(trained)):
+            raise KeyboardInterrupt
+        trained.append(name)
+        return None, None
+
+    monkeypatch.setattr(train_model, "Parallel", lambda n_jobs: list)
+    monkeypatch.setattr(train_model, "delayed", lambda function: function)
+    monkeypatch.setattr(train_model, "train", fake_train)
+    monkeypatch.setattr(train_model, "recognise", lambda _, test: np.zeros(len(test), int))
+    stop_at = (2, 7)
+    with pytest.raises(KeyboardInterrupt):
+        train_model.run_protocol("speaker", corpora(), 2, tmp_path)
+    stop_at = None
+    train_model.run_protocol("speaker", corpora(), 2, tmp_path)
+    assert len(trained) == len(set(trained)) == 10
+    result = json.loads((tmp_path / "speaker.json").read_text())
+    assert result["uar"] == pytest.approx(1 / 8)  # everything is neutral
+    assert result["uar_standard_deviation"] == 0
+    assert result["pooled"]["n"] == 2 * 24 * 8
+    assert result["seeds"] == {"training": [1, 2]}
+    assert (tmp_path / "speaker.png").exists()
+    assert not list((tmp_path / "folds").iterdir())
 
 
 def run(*arguments, folder):
