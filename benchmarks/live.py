@@ -29,7 +29,7 @@ What is played are the 162 test files of protocol `random`. Two sessions:
    - Accuracy: of the utterances that overlap a file, the mean probabilities, weighted by length; a
      file without an utterance counts as wrong. Beside it, the same files with --input from disk.
 
---quick plays 40 seconds, then 3 files of each kind, which says little about memory and accuracy.
+--quick plays 30 seconds, then 3 files of each kind, which says little about memory and accuracy.
 """
 
 import argparse
@@ -70,7 +70,7 @@ from sentimental import EMOTIONS, SentimentalError  # noqa: E402
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
 RESULTS = ROOT / "results" / "live.json"
 
-SPEECH_SECONDS, QUICK_SPEECH_SECONDS = 60.0, 40.0  # s of the first session
+SPEECH_SECONDS, QUICK_SPEECH_SECONDS = 60.0, 30.0  # s of the first session
 N_QUICK = 3  # files of each kind in the second session with --quick
 PAUSE_SECONDS = 1.2  # s between two files, more than what ends an utterance
 PAUSES_SECONDS = (0.4, 1.2)  # s; in the first session they are drawn between these
@@ -209,8 +209,9 @@ def live_script(environment, folder):
     try:
         yield script, lines
     finally:
-        for process in [script, *script.children(recursive=True)]:
-            process.kill()
+        if script.poll() is None:
+            for process in [*script.children(recursive=True), script]:
+                process.kill()
         script.wait()
 
 
@@ -359,7 +360,7 @@ def soak_session(files, environment, folder, figures, save):
         n_dropped, n_overflows = end_script(script, lines)
     places = find_clips(clips, sound, folder / "heard.flac")
     steps = np.diff([p - c.start for p, c in zip(places, clips, strict=True) if p is not None])
-    after_a_minute = next((size for second, size in memory if second >= 60), memory[0][1])
+    after_a_minute = next((mb for t, mb in memory if t >= 60), memory[len(memory) // 2][1])
     figures |= {
         "seconds": memory[-1][0],
         "memory_growth_mb": memory[-1][1] - after_a_minute,
