@@ -60,14 +60,15 @@ LAYER_DROPOUT = 0.1  # share of the first layer's outputs that the second does n
 OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
-EPOCHS = 150
+EPOCHS = 100
 BATCH_SIZE = 64  # clips
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
 WARMUP_EPOCHS = 1
 WEIGHT_DECAY = 1e-2
 GRADIENT_NORM = 1.0  # longer gradients are shortened to it
 LABEL_SMOOTHING = 0.1
-AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights, which is what gets saved
+AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights; of its state after each epoch,
+# the one with the lowest validation loss is saved
 EPOCH_SHARE = {"TESS": 0.4}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
 
 # Augmentation of the frames, drawn anew for each clip and epoch
@@ -416,7 +417,8 @@ def train(recordings, validation, seed, checkpoint, name=""):
     Returns
     -------
     network : keras.Sequential, reads features as `sentimental.extract_features` returns them
-    history : dict of str to list of float: loss and accuracy of each epoch
+    history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
+        for each epoch, and ``seconds``, what the training took
     """
     keras = sentimental.import_keras()
     import tensorflow as tf
@@ -451,7 +453,7 @@ def train(recordings, validation, seed, checkpoint, name=""):
     network.compile(loss=loss, metrics=["accuracy"])
 
     step = compile_step(learner, optimizer, loss)
-    average = learner.get_weights()
+    average = best = learner.get_weights()
     history = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
     variables = [*learner.variables, *optimizer.variables]  # all that a resumed training needs
@@ -462,7 +464,8 @@ def train(recordings, validation, seed, checkpoint, name=""):
         state, arrays = resumed
         for variable, array in zip(variables, arrays, strict=False):
             variable.assign(array)
-        average = arrays[len(variables) :]
+        n = len(average)
+        average, best = arrays[-2 * n : -n], arrays[-n:]
         history, n_steps, seconds_before = state["history"], state["n_steps"], state["seconds"]
         first_epoch = len(history["loss"])
         print(f"{name}going on after epoch {first_epoch}")
@@ -490,6 +493,8 @@ def train(recordings, validation, seed, checkpoint, name=""):
         values = (*np.mean(figures, axis=0), *figures_validation)
         for quantity, value in zip(history, values, strict=True):
             history[quantity].append(float(value))
+        if history["val_loss"][-1] == min(history["val_loss"]):
+            best = average
         seconds = time.monotonic() - start
         left = seconds / (epoch + 1 - first_epoch) * (EPOCHS - epoch - 1)
         print(
@@ -505,10 +510,10 @@ def train(recordings, validation, seed, checkpoint, name=""):
                 "n_steps": n_steps,
                 "seconds": seconds_before + seconds,
             }
-            save_checkpoint(checkpoint, state, [*(v.numpy() for v in variables), *average])
+            save_checkpoint(checkpoint, state, [*(v.numpy() for v in variables), *average, *best])
             saved = time.monotonic()
     history["seconds"] = seconds_before + time.monotonic() - start
-    network.set_weights(fold_standardisation(average, mean, std))
+    network.set_weights(fold_standardisation(best, mean, std))
     return network, history
 
 
@@ -568,6 +573,8 @@ def plot_history(history, name, label, path):
     epochs = np.arange(1, len(history[name]) + 1)
     axes.plot(epochs, history[name], label="training (augmented, with dropout)")
     axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
+    saved = int(np.argmin(history["val_loss"])) + 1
+    axes.axvline(saved, color="grey", linestyle=":", label=f"saved: epoch {saved}")
     axes.set(xlabel="epoch", ylabel=label, title=f"{label.capitalize()}, protocol random")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -791,6 +798,7 @@ def main():
         folder = arguments.results
         seeds = {"split": SPLIT_SEED, "training": arguments.seed}
         metrics = conditions("random", recordings, sizes, seeds) | parts
+        metrics["epoch_saved"] = int(np.argmin(history["val_loss"])) + 1
         metrics["parameters"] = network.count_params()
         metrics["weights_checksum"] = sentimental.weights_checksum(network)
         metrics["training_seconds"] = round(history["seconds"], 1)
