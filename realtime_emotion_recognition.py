@@ -39,6 +39,7 @@ if __name__ == "__main__":
 
 import argparse
 import collections
+import concurrent.futures
 import contextlib
 import csv
 import multiprocessing
@@ -80,7 +81,7 @@ N_CUT_MIN, N_CUT_MAX = (round(seconds / FRAME_SECONDS) for seconds in CUT_SECOND
 
 # Updates
 UPDATE_SECONDS = 0.16  # s of sound between two updates of the bars while somebody speaks
-BREATH_SECONDS = 0.06  # s of silence after which an update comes early: what was said is complete
+BREATH_SECONDS = 0.04  # s of silence after which an update comes early: what was said is complete
 DRAW_SECONDS = 0.1  # s between two movements of the level meter
 STRIP_SECONDS = 30.0  # s of probabilities shown in the strip
 END_SECONDS = 60.0  # s of silence that end a session, unless --end-after says otherwise
@@ -100,7 +101,6 @@ COLOURS = {
 WINDOW_CLOSED = "the window was closed"
 
 Input = collections.namedtuple("Input", "number name channels sample_rate is_default")
-Microphone = collections.namedtuple("Microphone", "name sample_rate is_active")
 Utterance = collections.namedtuple("Utterance", "start end probabilities")  # start and end in s
 
 
@@ -113,7 +113,8 @@ def note(text):
 #
 # For each backend, a function that lists the inputs and one that opens an input. The latter hands
 # every block of sound to `put` as (samples [shape=(n, channels), float32], overflowed) from the
-# audio thread, which must not wait: it only copies and enqueues.
+# audio thread, which must not wait: it only copies and enqueues. It gives a function that tells
+# whether the input is still there.
 
 
 def sounddevice_inputs():
@@ -160,7 +161,7 @@ def open_sounddevice(device, put):
     except sounddevice.PortAudioError as error:
         raise _cannot_open(device, error) from None
     try:
-        yield Microphone(device.name, device.sample_rate, lambda: stream.active)
+        yield lambda: stream.active
     finally:
         stream.close()
 
@@ -214,7 +215,7 @@ def open_pyaudio(device, put):
         portaudio.terminate()
         raise _cannot_open(device, error) from None
     try:
-        yield Microphone(device.name, device.sample_rate, stream.is_active)
+        yield stream.is_active
     finally:
         stream.close()
         portaudio.terminate()
@@ -401,10 +402,12 @@ class SpeechFinder:
 def load_predict(model_path):
     """Load a model and make it and the chain ready, so that the first utterance need not wait."""
     weights_path = model_path.with_name(f"{model_path.stem}_weights.h5")
-    predict = sentimental.compile_predict(sentimental.load_model(model_path, weights_path))
-    noise = np.random.default_rng(0).standard_normal(sentimental.SAMPLE_RATE, np.float32)
-    recognise(predict, noise, sentimental.SAMPLE_RATE)
-    return predict
+    model = sentimental.load_model(model_path, weights_path)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        predict = pool.submit(sentimental.compile_predict, model)
+        noise = np.random.default_rng(0).standard_normal(2 * sentimental.SAMPLE_RATE, np.float32)
+        sentimental.extract_features(sentimental.to_mono(noise, 2 * sentimental.SAMPLE_RATE))
+        return predict.result()
 
 
 def recognise(predict, samples, sample_rate, name="utterance"):
@@ -494,7 +497,6 @@ class Session:
 
     def __init__(self, sample_rate, connection):
         self.connection = connection
-        self.began = time.time()
         self.finder = SpeechFinder(sample_rate)
         self.ready = False  # is the model loaded?
         self.waiting = collections.deque()  # finished utterances that are not recognised yet
@@ -642,13 +644,13 @@ def mean_probabilities(utterances):
     )
 
 
-def bar_lines(probabilities, width, in_colour):
+def bar_lines(probabilities, width):
     """Eight bars as text."""
     n_bar = max(10, min(60, width - 18))
     lines = []
     for emotion, p in zip(EMOTIONS, probabilities, strict=True):
         bar = "█" * round(p * n_bar)
-        if in_colour and emotion != "neutral":  # whose black would be invisible on black
+        if emotion != "neutral":  # whose black would be invisible on black
             red, green, blue = (int(COLOURS[emotion][i : i + 2], 16) / 51 for i in (1, 3, 5))
             colour = 16 + 36 * round(red) + 6 * round(green) + round(blue)
             bar = f"\x1b[38;5;{colour}m{bar}\x1b[0m"
@@ -691,7 +693,7 @@ def open_terminal_bars():
         meter = round((finder.level - LOWEST_DBFS) / -LOWEST_DBFS * 20)
         probabilities = np.zeros(8) if session.probabilities is None else session.probabilities
         drawing = [
-            *bar_lines(probabilities, width, in_colour=True),
+            *bar_lines(probabilities, width),
             f"    level {'▮' * meter:20s} {headline(session)}"[: width - 1],
         ]
         up = f"\x1b[{n_drawn}A\r" if n_drawn else ""
@@ -898,7 +900,7 @@ def print_summary(utterances, seconds):
     note(summary_line(utterances, seconds))
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
-        note("\n".join(bar_lines(mean_probabilities(utterances), width, in_colour=True)))
+        note("\n".join(bar_lines(mean_probabilities(utterances), width)))
 
 
 def save_plot(path, utterances, seconds):
@@ -991,20 +993,40 @@ def listen(args):
     with contextlib.ExitStack() as stack:
         write_row = stack.enter_context(open_log(args.log))
         write_audio = stack.enter_context(open_audio(args.save_audio, device.sample_rate))
-        with open_input(device, blocks.put) as microphone:
-            note(f"Listening to {microphone.name} at {microphone.sample_rate} Hz; Ctrl-C ends.")
+        with open_input(device, blocks.put) as is_active:
+            began = time.time()
+            note(f"Listening to {device.name} at {device.sample_rate} Hz; Ctrl-C ends.")
             connection = stack.enter_context(recogniser(args.model))
-            session = Session(microphone.sample_rate, connection)
+            session = Session(device.sample_rate, connection)
             show, show_summary = open_display(args, reasons)
 
             def report(results):
                 """Show results, old and new, and log the new ones."""
-                lines = [clock_line(session, u) for kind, u in results if kind == "utterance"]
+                lines = [
+                    result_line(time.strftime("%H:%M:%S", time.localtime(began + u.start)), u)
+                    for kind, u in results
+                    if kind == "utterance"
+                ]
                 show(session, lines)
                 for kind, utterance in results:
-                    write_row(kind, microphone.name, *utterance)
+                    write_row(kind, device.name, *utterance)
 
-            listen_until(reasons, session, microphone, blocks, write_audio, report, args.end_after)
+            came = time.monotonic()  # when the last sound came
+            drawn = 0.0
+            while not reasons and not session.failure:
+                now = time.monotonic()
+                if hear(session, blocks, write_audio, timeout=BLOCK_SECONDS):
+                    came = now
+                elif not is_active() or now - came > GONE_SECONDS:
+                    reasons.append(f"error: {device.name} is gone; was it unplugged?")
+                results = session.answers()
+                session.ask()
+                if results or now - drawn >= DRAW_SECONDS:
+                    report(results)
+                    drawn = now
+                silence = session.finder.seconds - session.finder.last_speech
+                if args.end_after and silence > args.end_after:
+                    reasons.append(f"{args.end_after:g} s of silence")
         hear(session, blocks, write_audio)
         session.finish()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -1043,31 +1065,6 @@ def hear(session, blocks, write_audio, timeout=0.0):
             session.n_overflows += overflowed
             write_audio(samples)
     return came
-
-
-def listen_until(reasons, session, microphone, blocks, write_audio, report, end_after):
-    """The live loop; ends when there is something in `reasons`."""
-    came = time.monotonic()  # when the last sound came
-    drawn = 0.0
-    while not reasons and not session.failure:
-        now = time.monotonic()
-        if hear(session, blocks, write_audio, timeout=BLOCK_SECONDS):
-            came = now
-        elif not microphone.is_active() or now - came > GONE_SECONDS:
-            reasons.append(f"error: {microphone.name} is gone; was it unplugged?")
-        results = session.answers()
-        session.ask()
-        if results or now - drawn >= DRAW_SECONDS:
-            report(results)
-            drawn = now
-        silence = session.finder.seconds - session.finder.last_speech
-        if end_after and silence > end_after:
-            reasons.append(f"{end_after:g} s of silence")
-
-
-def clock_line(session, utterance):
-    clock = time.strftime("%H:%M:%S", time.localtime(session.began + utterance.start))
-    return result_line(clock, utterance)
 
 
 def finish_recognition(session, report):

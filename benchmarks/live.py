@@ -24,12 +24,13 @@ What is played are the 162 test files of protocol `random`. Two sessions:
    below their mean power, which goes on in the pauses.
    - Lost audio: every file is looked for in --save-audio. As no rate is changed on the way, the
      distance of two files is the same, to the sample, as when they were played; where it is
-     shorter, samples were lost.
+     shorter, samples were lost. A file that is not found whole counts as one more.
    - Memory: resident size of all the script's processes, after one minute and at the end.
    - Accuracy: of the utterances that overlap a file, the mean probabilities, weighted by length; a
      file without an utterance counts as wrong. Beside it, the same files with --input from disk.
 
 --quick plays 30 seconds, then 3 files of each kind, which says little about memory and accuracy.
+All figures are left in results/live.json, or results/live_quick.json.
 """
 
 import argparse
@@ -56,11 +57,10 @@ import numpy as np
 import psutil
 import soundfile
 from scipy.signal import correlate
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from virtual_microphone import SAMPLE_RATE, missing, virtual_microphone  # noqa: E402
+from virtual_microphone import SAMPLE_RATE, missing, play, virtual_display, virtual_microphone  # noqa: E402
 
 import preprocess  # noqa: E402  (lies one folder up)
 import sentimental  # noqa: E402
@@ -68,7 +68,7 @@ import train_model  # noqa: E402
 from sentimental import EMOTIONS, SentimentalError  # noqa: E402
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
-RESULTS = ROOT / "results" / "live.json"
+RESULTS = ROOT / "results"
 
 SPEECH_SECONDS, QUICK_SPEECH_SECONDS = 60.0, 30.0  # s of the first session
 N_QUICK = 3  # files of each kind in the second session with --quick
@@ -80,9 +80,9 @@ NOISE_DBFS = -50.0  # dB re full scale, of the white noise;
 SNR_DB = 20.0  # dB, every file is so much louder
 LEAD_SECONDS = 5.0  # s of noise before the first file in it, as one enters a noisy room
 
-CHUNK_SECONDS = 0.01  # s of sound handed over at once
 LOW_BUFFER, SAFE_BUFFER = 0.03, 0.5  # s of sound that wait to be played, in sessions 1 and 2
 FRAME_SECONDS = 0.02  # s, to which the script knows where sound lies
+LIKENESS = 0.9  # 1.0 when it was heard as it was played; less, and it was not whole
 
 # A file in the sound that is played; start and stop in samples
 Clip = namedtuple("Clip", "path emotion condition start stop")
@@ -147,50 +147,7 @@ def write_soak(sound, files, rng):
     return clips
 
 
-def play(path, buffer, environment, label):
-    """Play a file in real time, `buffer` seconds ahead of what is heard.
-
-    Yields
-    ------
-    n : int, samples that were handed to the sound server so far
-    clock : float, seconds since 1970 when the last of them were
-    """
-    command = ["pacat", "--raw", "--format=s16le", "--channels=1", f"--rate={SAMPLE_RATE}"]
-    command += [f"--latency-msec={round(buffer * 1000)}"]
-    player = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    length = soundfile.info(path).frames
-    try:
-        player.stdin.write(bytes(2 * round(buffer * SAMPLE_RATE)))
-        begin, n = time.monotonic(), 0
-        blocks = soundfile.blocks(path, round(CHUNK_SECONDS * SAMPLE_RATE), dtype="int16")
-        with tqdm(total=round(length / SAMPLE_RATE), desc=label, unit=" s") as bar:
-            for block in blocks:
-                time.sleep(max(0.0, begin + n / SAMPLE_RATE - time.monotonic()))
-                player.stdin.write(block.tobytes())
-                player.stdin.flush()
-                n += len(block)
-                bar.update(n // SAMPLE_RATE - bar.n)
-                yield n, time.time()
-        player.stdin.close()
-        player.wait(timeout=10)
-    finally:
-        player.kill()
-        player.wait()
-
-
 # The script -------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def virtual_display():
-    """Start Xvfb; gives what to add to the environment."""
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        yield {"DISPLAY": f":{server.stdout.readline().strip()}"}
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @contextlib.contextmanager
@@ -257,31 +214,24 @@ def read_log(folder):
 
 
 def find_clips(clips, played_path, heard_path):
-    """Where each clip begins in what was heard, in samples; None where it cannot be found.
-
-    The first is looked for in the whole first minute, every other near where the one before says.
-    """
-    offset, found = None, []
+    """Where each clip begins in what was heard, in samples; None where it cannot be found."""
+    places, offset = [], None
     with soundfile.SoundFile(played_path) as played, soundfile.SoundFile(heard_path) as heard:
         for clip in clips:
             played.seek(clip.start)
             pattern = played.read(clip.stop - clip.start)
-            margin = SAMPLE_RATE // 2
-            first = 0 if offset is None else max(0, clip.start + offset - margin)
-            length = 60 * SAMPLE_RATE if offset is None else len(pattern) + 2 * margin
+            # The first may lie anywhere in the first minute, each other near where the last one did
+            first = 0 if offset is None else clip.start + offset - SAMPLE_RATE // 2
             heard.seek(min(first, heard.frames))
-            window = heard.read(length)
-            if len(window) < len(pattern):
-                found.append(None)
-                continue
-            likeness = correlate(window, pattern, mode="valid", method="fft")
-            best = int(likeness.argmax())
-            # 1 where it was heard as it was played
-            likeness = likeness[best] / max(1e-9, np.sum(pattern**2))
-            found.append(first + best if likeness > 0.9 else None)
-            if found[-1] is not None:
-                offset = found[-1] - clip.start
-    return found
+            window = heard.read(60 * SAMPLE_RATE if offset is None else len(pattern) + SAMPLE_RATE)
+            place = None
+            if len(window) >= len(pattern):
+                likeness = correlate(window, pattern, mode="valid", method="fft")
+                if likeness.max() > LIKENESS * np.sum(pattern**2):
+                    place = first + int(likeness.argmax())
+                    offset = place - clip.start
+            places.append(place)
+    return places
 
 
 # What is measured -------------------------------------------------------------------------------
@@ -305,7 +255,7 @@ def speech_session(files, environment, folder, seconds):
         usage = []  # (clock, processor time) at the start and at the end of each clip
         handed_over = {}
         edges = sorted(edge for clip in clips for edge in (clip.start, clip.stop))
-        for n, clock in play(sound, LOW_BUFFER, environment, "Speech"):
+        for n, clock in play(sound, LOW_BUFFER, environment):
             while edges and n >= edges[0]:
                 handed_over[edges.pop(0)] = clock
                 usage.append((clock, cpu_seconds(processes)))
@@ -314,10 +264,9 @@ def speech_session(files, environment, folder, seconds):
     starts, ends = np.array(usage[::2]), np.array(usage[1::2])
     clock_seconds, used_seconds = (ends - starts).sum(axis=0)
     rows = read_log(folder)
-    latencies, n_updates, n_missed = [], 0, 0
+    latencies, n_updates = [], 0
     for clip, place in zip(clips, find_clips(clips, sound, folder / "heard.flac"), strict=True):
         if place is None:
-            n_missed += 1
             continue
         start, end = place / SAMPLE_RATE, (place + clip.stop - clip.start) / SAMPLE_RATE
         rows_with_it = [row["clock"] for row in rows if row["end_s"] >= end - FRAME_SECONDS]
@@ -327,7 +276,7 @@ def speech_session(files, environment, folder, seconds):
         "stream_open_s": opened,
         "first_answer_s": ready,
         "n_sounds": len(clips),
-        "n_sounds_not_found": n_missed,
+        "n_sounds_not_found": len(clips) - len(latencies),
         "latency_ms_median": 1e3 * np.median(latencies),
         "latency_ms_p95": 1e3 * np.percentile(latencies, 95),
         "latency_ms_max": 1e3 * max(latencies),
@@ -350,7 +299,7 @@ def soak_session(files, environment, folder, figures, save):
         time.sleep(1)
         processes = [script, *script.children(recursive=True)]
         begin = time.time()
-        for _, clock in play(sound, SAFE_BUFFER, environment, "Soak"):
+        for _, clock in play(sound, SAFE_BUFFER, environment):
             if clock - begin >= 10 * len(memory):
                 memory.append([clock - begin, resident_megabytes(processes)])
                 if len(memory) % 6 == 0:
@@ -432,7 +381,6 @@ def main():
     )
     parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
     parser.add_argument("--quick", action="store_true", help="under 2 minutes")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="default: %(default)s")
     args = parser.parse_args()
     lacking = missing() or ("" if shutil.which("Xvfb") else "Xvfb not installed")
     if lacking:
@@ -448,8 +396,10 @@ def main():
         "soak": {},
     }
 
+    output = RESULTS / ("live_quick.json" if args.quick else "live.json")
+
     def save():
-        with sentimental.whole_file(args.output) as partial:
+        with sentimental.whole_file(output) as partial:
             partial.write_text(json.dumps(figures, indent=1, default=float) + "\n")
 
     files = test_files(args.paths)
@@ -471,7 +421,7 @@ def main():
     save()
     for row in [("what", "must", "measured", "met"), *table(figures)]:
         print("{:26s} {:22s} {:>10s}  {}".format(*row))
-    print(f"{args.output}: all figures")
+    print(f"{output}: all figures")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""A microphone that hears what is played: a PulseAudio of our own, gone when we are done.
+"""A microphone that hears what is played, and a screen that nobody sees; gone when we are done.
 
-Needs PulseAudio and ALSA's way to it; Debian and Ubuntu: apt install pulseaudio pulseaudio-utils
-libasound2-plugins. The PulseAudio or PipeWire of the desktop is not touched.
+Needs PulseAudio and ALSA's way to it, and for the screen Xvfb; Debian and Ubuntu: apt install
+pulseaudio pulseaudio-utils libasound2-plugins xvfb. A desktop's own sound and screen are not
+touched.
 """
 
 import contextlib
@@ -13,7 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import soundfile
+from tqdm import tqdm
+
 SAMPLE_RATE = 44_100  # Hz, what programs ask of ALSA by default: nothing resamples on the way
+CHUNK_SECONDS = 0.01  # s of sound handed over at once
 
 
 def missing():
@@ -84,3 +89,52 @@ def _wait_for_sink(server, environment):
             break
         time.sleep(0.1)
     raise RuntimeError("PulseAudio does not start")
+
+
+@contextlib.contextmanager
+def virtual_display():
+    """Start Xvfb; gives what to add to a program's environment."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield {"DISPLAY": f":{server.stdout.readline().strip()}"}
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def play(path, buffer, environment):
+    """Play a file in real time, with a progress bar.
+
+    Parameters
+    ----------
+    path : str or Path, of mono sound at ``SAMPLE_RATE``
+    buffer : float, s that it is ahead of what can be heard
+    environment : dict, of `virtual_microphone`
+
+    Yields
+    ------
+    n : int, samples that were handed to the sound server so far
+    clock : float, s since 1970 when the last of them were
+    """
+    command = ["pacat", "--raw", "--format=s16le", "--channels=1", f"--rate={SAMPLE_RATE}"]
+    command += [f"--latency-msec={round(buffer * 1000)}"]
+    player = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
+    seconds = round(soundfile.info(path).duration)
+    blocks = soundfile.blocks(path, round(CHUNK_SECONDS * SAMPLE_RATE), dtype="int16")
+    try:
+        player.stdin.write(bytes(2 * round(buffer * SAMPLE_RATE)))
+        begin, n = time.monotonic(), 0
+        with tqdm(total=seconds, desc="Playing", unit=" s", leave=False) as bar:
+            for block in blocks:
+                time.sleep(max(0.0, begin + n / SAMPLE_RATE - time.monotonic()))
+                player.stdin.write(block.tobytes())
+                player.stdin.flush()
+                n += len(block)
+                bar.update(n // SAMPLE_RATE - bar.n)
+                yield n, time.time()
+        player.stdin.close()
+        player.wait(timeout=10)
+    finally:
+        player.kill()
+        player.wait()

@@ -104,7 +104,7 @@ class Session:
                 (at_end or alive.clear)()
 
             threading.Thread(target=talk).start()
-            yield realtime.Microphone(device.name, sample_rate, lambda: bool(alive))
+            yield lambda: bool(alive)
 
         @contextlib.contextmanager
         def thread_recogniser(model_path):
