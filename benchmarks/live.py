@@ -1,17 +1,16 @@
 """The live script on real speech that is played into a virtual microphone.
 
     python benchmarks/live.py data/TESS data/RAVDESS            # all of it, about 35 minutes
-    python benchmarks/live.py data/TESS data/RAVDESS --quick    # under 2 minutes
+    python benchmarks/live.py data/TESS data/RAVDESS --quick    # 2 minutes; a glance, no proof
 
-Needs PulseAudio and a virtual display; Debian and Ubuntu: apt install pulseaudio pulseaudio-utils
-libasound2-plugins libportaudio2 xvfb. Both are started here and stopped again; a desktop's own
-sound and screen are not touched. realtime_emotion_recognition.py runs as its user would start it,
-with its window, on the model beside it. Let nothing else run meanwhile. Ctrl-C ends everything and
-keeps what was measured so far.
+Needs Debian's or Ubuntu's pulseaudio, pulseaudio-utils, libasound2-plugins, libportaudio2 and xvfb.
+The sound server and the screen are its own, and gone at the end. realtime_emotion_recognition.py
+runs as its user would start it, with its window. Let nothing else run meanwhile. Ctrl-C ends all
+and keeps what was measured so far in results/live.json (with --quick: results/live_quick.json).
 
-What is played are the 162 test files of protocol `random`. Two sessions:
+What is played are the 162 test files of protocol `random`, in two sessions.
 
-1. 60 seconds of speech, cut where the speech ends, with random pauses, played in real time.
+1. A minute of speech, cut where the speech ends, with random pauses.
    - Start: from the creation of the process to its line that the stream is open.
    - Latency: from the moment a sound's last sample is handed to the sound server, which is before
      it can be heard, to the clock of the first row of --log whose end_s includes it. The script
@@ -28,9 +27,6 @@ What is played are the 162 test files of protocol `random`. Two sessions:
    - Memory: resident size of all the script's processes, after one minute and at the end.
    - Accuracy: of the utterances that overlap a file, the mean probabilities, weighted by length; a
      file without an utterance counts as wrong. Beside it, the same files with --input from disk.
-
---quick plays 30 seconds, then 3 files of each kind, which says little about memory and accuracy.
-All figures are left in results/live.json, or results/live_quick.json.
 """
 
 import argparse
@@ -41,6 +37,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import signal
@@ -56,11 +53,10 @@ import librosa
 import numpy as np
 import psutil
 import soundfile
-from scipy.signal import correlate
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from virtual_microphone import SAMPLE_RATE, missing, play, virtual_display, virtual_microphone  # noqa: E402
+import virtual_microphone as air  # noqa: E402
 
 import preprocess  # noqa: E402  (lies one folder up)
 import sentimental  # noqa: E402
@@ -78,11 +74,10 @@ CONDITIONS = ("clean", "gain", "noise")
 GAIN_DB = -20.0  # dB
 NOISE_DBFS = -50.0  # dB re full scale, of the white noise;
 SNR_DB = 20.0  # dB, every file is so much louder
-LEAD_SECONDS = 5.0  # s of noise before the first file in it, as one enters a noisy room
+LEAD_SECONDS = 10.0  # s of noise alone before that, in which the script learns that it is noise
 
 LOW_BUFFER, SAFE_BUFFER = 0.03, 0.5  # s of sound that wait to be played, in sessions 1 and 2
 FRAME_SECONDS = 0.02  # s, to which the script knows where sound lies
-LIKENESS = 0.9  # 1.0 when it was heard as it was played; less, and it was not whole
 
 # A file in the sound that is played; start and stop in samples
 Clip = namedtuple("Clip", "path emotion condition start stop")
@@ -106,7 +101,7 @@ def test_files(paths):
 def load(path):
     """A file as mono samples at the sound card's rate."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return librosa.resample(samples.mean(axis=1), orig_sr=rate, target_sr=SAMPLE_RATE)
+    return librosa.resample(samples.mean(axis=1), orig_sr=rate, target_sr=air.SAMPLE_RATE)
 
 
 def cut(samples):
@@ -118,9 +113,9 @@ def write_speech(sound, files, seconds, rng):
     """Session 1: speech that ends where its file ends; returns clips."""
     clips = []
     for path, emotion in itertools.cycle(files):
-        sound.write(np.zeros(round(rng.uniform(*PAUSES_SECONDS) * SAMPLE_RATE)))
+        sound.write(np.zeros(round(rng.uniform(*PAUSES_SECONDS) * air.SAMPLE_RATE)))
         start = sound.tell()
-        if start > seconds * SAMPLE_RATE:
+        if start > seconds * air.SAMPLE_RATE:
             return clips
         sound.write(cut(load(path)))
         clips.append(Clip(path, emotion, "speech", start, sound.tell()))
@@ -128,11 +123,12 @@ def write_speech(sound, files, seconds, rng):
 
 def write_soak(sound, files, rng):
     """Session 2: all files in three conditions; returns clips."""
-    pause = round(PAUSE_SECONDS * SAMPLE_RATE)
+    pause = round(PAUSE_SECONDS * air.SAMPLE_RATE)
     clips = []
     for condition in CONDITIONS:
         noise = 10 ** (NOISE_DBFS / 20) if condition == "noise" else 0.0
-        sound.write(noise * rng.standard_normal(round(LEAD_SECONDS * SAMPLE_RATE)))
+        lead = LEAD_SECONDS if noise else PAUSE_SECONDS
+        sound.write(noise * rng.standard_normal(round(lead * air.SAMPLE_RATE)))
         for path, emotion in files:
             samples = load(path)
             if condition == "gain":
@@ -172,36 +168,27 @@ def live_script(environment, folder):
         script.wait()
 
 
-def wait_for(lines, script, words, seconds=60):
-    """The clock of the first line that has these words."""
+def wait_for(words, lines, seconds=60):
+    """The first line that has these words, as (clock, text)."""
     for _ in range(round(seconds / 0.02)):
-        for clock, line in [*lines]:
-            if words in line:
-                return clock
-        if script.poll() is not None:
-            break
+        found = [line for line in lines if words in line[1]]
+        if found:
+            return found[0]
         time.sleep(0.02)
-    told = "; ".join(line for _, line in lines)
+    told = "; ".join(text for _, text in lines)
     raise SentimentalError(f"{SCRIPT.name} did not say {words!r} but: {told}")
 
 
 def end_script(script, lines):
-    """Ctrl-C, and again to leave its summary; returns dropped updates and overflows."""
+    """Ctrl-C, and again to leave its summary; returns what it counted."""
     script.send_signal(signal.SIGINT)
-    wait_for(lines, script, "overflows of")
+    _, text = wait_for("overflows of", lines)
     time.sleep(0.5)
     script.send_signal(signal.SIGINT)
     script.wait(timeout=30)
-    words = next(line for _, line in lines if "overflows of" in line).replace(",", "").split()
-    return int(words[words.index("dropped") - 1]), int(words[words.index("overflows") - 1])
-
-
-def cpu_seconds(processes):
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-
-def resident_megabytes(processes):
-    return sum(process.memory_info().rss for process in processes) / 1e6
+    return {
+        f"n_{what}": int(re.search(rf"(\d+) {what}", text)[1]) for what in ("dropped", "overflows")
+    }
 
 
 def read_log(folder):
@@ -213,27 +200,6 @@ def read_log(folder):
     return rows
 
 
-def find_clips(clips, played_path, heard_path):
-    """Where each clip begins in what was heard, in samples; None where it cannot be found."""
-    places, offset = [], None
-    with soundfile.SoundFile(played_path) as played, soundfile.SoundFile(heard_path) as heard:
-        for clip in clips:
-            played.seek(clip.start)
-            pattern = played.read(clip.stop - clip.start)
-            # The first may lie anywhere in the first minute, each other near where the last one did
-            first = 0 if offset is None else clip.start + offset - SAMPLE_RATE // 2
-            heard.seek(min(first, heard.frames))
-            window = heard.read(60 * SAMPLE_RATE if offset is None else len(pattern) + SAMPLE_RATE)
-            place = None
-            if len(window) >= len(pattern):
-                likeness = correlate(window, pattern, mode="valid", method="fft")
-                if likeness.max() > LIKENESS * np.sum(pattern**2):
-                    place = first + int(likeness.argmax())
-                    offset = place - clip.start
-            places.append(place)
-    return places
-
-
 # What is measured -------------------------------------------------------------------------------
 
 
@@ -242,33 +208,33 @@ def speech_session(files, environment, folder, seconds):
     rng = np.random.default_rng(1)
     order = [files[i] for i in rng.permutation(len(files))]
     sound = folder / "speech.wav"
-    with soundfile.SoundFile(sound, "w", SAMPLE_RATE, 1, "PCM_16") as stream:
+    with soundfile.SoundFile(sound, "w", air.SAMPLE_RATE, 1, "PCM_16") as stream:
         clips = write_speech(stream, order, seconds, rng)
     with live_script(environment, folder) as (script, lines):
         begin = lines[0][0]
-        opened = wait_for(lines, script, "Listening to") - begin
+        opened = wait_for("Listening to", lines)[0] - begin
         # Something said at once, and its answer: then the model is loaded.
         subprocess.run(["paplay", order[0][0]], env=environment, check=True)
-        ready = wait_for(lines, script, " s  ") - begin
+        ready = wait_for(" s  ", lines)[0] - begin
         time.sleep(1)
-        processes = [script, *script.children(recursive=True)]
+        processes = [script, *script.children(recursive=True)]  # looking for them takes long
         usage = []  # (clock, processor time) at the start and at the end of each clip
         handed_over = {}
         edges = sorted(edge for clip in clips for edge in (clip.start, clip.stop))
-        for n, clock in play(sound, LOW_BUFFER, environment):
+        for n, clock in air.play(sound, LOW_BUFFER, environment):
             while edges and n >= edges[0]:
                 handed_over[edges.pop(0)] = clock
-                usage.append((clock, cpu_seconds(processes)))
+                usage.append((clock, sum(sum(p.cpu_times()[:2]) for p in processes)))
         time.sleep(2)
-        n_dropped, n_overflows = end_script(script, lines)
+        counts = end_script(script, lines)
     starts, ends = np.array(usage[::2]), np.array(usage[1::2])
     clock_seconds, used_seconds = (ends - starts).sum(axis=0)
     rows = read_log(folder)
     latencies, n_updates = [], 0
-    for clip, place in zip(clips, find_clips(clips, sound, folder / "heard.flac"), strict=True):
+    for clip, place in zip(clips, air.find_clips(clips, sound, folder / "heard.flac"), strict=True):
         if place is None:
             continue
-        start, end = place / SAMPLE_RATE, (place + clip.stop - clip.start) / SAMPLE_RATE
+        start, end = place / air.SAMPLE_RATE, (place + clip.stop - clip.start) / air.SAMPLE_RATE
         rows_with_it = [row["clock"] for row in rows if row["end_s"] >= end - FRAME_SECONDS]
         latencies.append(min(rows_with_it, default=np.inf) - handed_over[clip.stop])
         n_updates += sum(r["kind"] == "update" and start < r["end_s"] <= end + 0.1 for r in rows)
@@ -283,31 +249,35 @@ def speech_session(files, environment, folder, seconds):
         "speech_s": clock_seconds,
         "updates_per_s": n_updates / clock_seconds,
         "cpu_percent": 100 * used_seconds / clock_seconds,
-        "n_dropped_updates": n_dropped,
-        "n_overflows": n_overflows,
+        **counts,
     }
 
 
 def soak_session(files, environment, folder, figures, save):
     """Session 2; fills `figures`, and calls `save` once a minute."""
     sound = folder / "soak.wav"
-    with soundfile.SoundFile(sound, "w", SAMPLE_RATE, 1, "PCM_16") as stream:
+    with soundfile.SoundFile(sound, "w", air.SAMPLE_RATE, 1, "PCM_16") as stream:
         clips = write_soak(stream, files, np.random.default_rng(2))
     memory = figures["memory_mb"] = []  # [s, MB], every 10 s
     with live_script(environment, folder) as (script, lines):
-        wait_for(lines, script, "Listening to")
+        wait_for("Listening to", lines)
         time.sleep(1)
         processes = [script, *script.children(recursive=True)]
         begin = time.time()
-        for _, clock in play(sound, SAFE_BUFFER, environment):
+
+        def look():
+            size = sum(process.memory_info().rss for process in processes) / 1e6
+            memory.append((time.time() - begin, size))
+
+        for _, clock in air.play(sound, SAFE_BUFFER, environment):
             if clock - begin >= 10 * len(memory):
-                memory.append([clock - begin, resident_megabytes(processes)])
+                look()
                 if len(memory) % 6 == 0:
                     save()
         time.sleep(3)
-        memory.append([time.time() - begin, resident_megabytes(processes)])
-        n_dropped, n_overflows = end_script(script, lines)
-    places = find_clips(clips, sound, folder / "heard.flac")
+        look()
+        counts = end_script(script, lines)
+    places = air.find_clips(clips, sound, folder / "heard.flac")
     steps = np.diff([p - c.start for p, c in zip(places, clips, strict=True) if p is not None])
     after_a_minute = next((mb for t, mb in memory if t >= 60), memory[len(memory) // 2][1])
     figures |= {
@@ -317,8 +287,7 @@ def soak_session(files, environment, folder, figures, save):
         "samples_that_the_player_was_late": int(steps[steps > 0].sum()),
         "n_clips": len(clips),
         "n_clips_not_found": places.count(None),
-        "n_dropped_updates": n_dropped,
-        "n_overflows": n_overflows,
+        **counts,
     }
     utterances = [row for row in read_log(folder) if row["kind"] == "utterance"]
     figures["live"] = [
@@ -334,7 +303,7 @@ def live_emotion(clip, place, utterances):
     """What the live script said of a clip; None when nothing."""
     if place is None:
         return None
-    start, end = place / SAMPLE_RATE, (place + clip.stop - clip.start) / SAMPLE_RATE
+    start, end = place / air.SAMPLE_RATE, (place + clip.stop - clip.start) / air.SAMPLE_RATE
     own = [row for row in utterances if row["start_s"] < end and row["end_s"] > start]
     if not own:
         return None
@@ -382,7 +351,7 @@ def main():
     parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
     parser.add_argument("--quick", action="store_true", help="under 2 minutes")
     args = parser.parse_args()
-    lacking = missing() or ("" if shutil.which("Xvfb") else "Xvfb not installed")
+    lacking = air.missing() or ("" if shutil.which("Xvfb") else "Xvfb not installed")
     if lacking:
         raise SentimentalError(f"{lacking}; --help says how")
 
@@ -405,8 +374,8 @@ def main():
     files = test_files(args.paths)
     with (
         tempfile.TemporaryDirectory() as folder,
-        virtual_microphone() as environment,
-        virtual_display() as display,
+        air.virtual_microphone() as environment,
+        air.virtual_display() as display,
     ):
         folder = Path(folder)
         environment |= display

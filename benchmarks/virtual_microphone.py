@@ -14,11 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import soundfile
+from scipy.signal import correlate
 from tqdm import tqdm
 
 SAMPLE_RATE = 44_100  # Hz, what programs ask of ALSA by default: nothing resamples on the way
 CHUNK_SECONDS = 0.01  # s of sound handed over at once
+LIKENESS = 0.9  # 1.0 when it was heard as it was played; less, and it was not whole
 
 
 def missing():
@@ -138,3 +141,34 @@ def play(path, buffer, environment):
     finally:
         player.kill()
         player.wait()
+
+
+def find_clips(clips, played_path, heard_path):
+    """Where what was played lies in what was heard.
+
+    Parameters
+    ----------
+    clips : list of objects with ``start`` and ``stop``, in samples of the played file
+    played_path, heard_path : str or Path, mono, at ``SAMPLE_RATE``
+
+    Returns
+    -------
+    places : list of int, samples of the heard file; None for a clip that is not there whole
+    """
+    places, offset = [], None
+    with soundfile.SoundFile(played_path) as played, soundfile.SoundFile(heard_path) as heard:
+        for clip in clips:
+            played.seek(clip.start)
+            pattern = played.read(clip.stop - clip.start)
+            # The first may lie anywhere in the first minute, each other near where the last one did
+            first = 0 if offset is None else clip.start + offset - SAMPLE_RATE // 2
+            heard.seek(min(first, heard.frames))
+            window = heard.read(60 * SAMPLE_RATE if offset is None else len(pattern) + SAMPLE_RATE)
+            place = None
+            if len(window) >= len(pattern):
+                likeness = correlate(window, pattern, mode="valid", method="fft")
+                if likeness.max() > LIKENESS * np.sum(pattern**2):
+                    place = first + int(likeness.argmax())
+                    offset = place - clip.start
+            places.append(place)
+    return places
