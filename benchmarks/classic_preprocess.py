@@ -30,7 +30,7 @@ import preprocess  # noqa: E402  (lies one folder up)
 TOTAL_LENGTH = 173_056  # samples; the longest clip of the textbook
 FRAME_LENGTH = 2048  # samples
 HOP_LENGTH = 512  # samples
-SAMPLING_PERIOD = 0.5  # s between two looks at the memory, which stop the process for a moment
+SAMPLING_PERIOD = 2.0  # s between two looks at the memory, each of which halts the processes
 
 
 def classic_chain(path):
