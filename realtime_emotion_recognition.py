@@ -987,7 +987,7 @@ def listen(args):
     """The live session; returns the exit status."""
     reasons = []  # why the session ends
     signal.signal(signal.SIGINT, lambda *_: reasons.append("Ctrl-C"))
-    blocks = queue.SimpleQueue()
+    blocks = queue.Queue()  # in Python 3.10, SimpleQueue.get(timeout) can wait for ever
     list_inputs, open_input = BACKENDS[args.backend]
     device = choose_input(list_inputs(), args.device)
     with contextlib.ExitStack() as stack:
