@@ -418,7 +418,7 @@ def train(recordings, validation, seed, checkpoint, name=""):
     -------
     network : keras.Sequential, reads features as `sentimental.extract_features` returns them
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
-        for each epoch, and ``seconds``, what the training took
+        for each epoch; ``epoch_saved``, counted from 1; ``seconds``, what the training took
     """
     keras = sentimental.import_keras()
     import tensorflow as tf
@@ -512,6 +512,7 @@ def train(recordings, validation, seed, checkpoint, name=""):
             }
             save_checkpoint(checkpoint, state, [*(v.numpy() for v in variables), *average, *best])
             saved = time.monotonic()
+    history["epoch_saved"] = int(np.argmin(history["val_loss"])) + 1
     history["seconds"] = seconds_before + time.monotonic() - start
     network.set_weights(fold_standardisation(best, mean, std))
     return network, history
@@ -573,7 +574,7 @@ def plot_history(history, name, label, path):
     epochs = np.arange(1, len(history[name]) + 1)
     axes.plot(epochs, history[name], label="training (augmented, with dropout)")
     axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
-    saved = int(np.argmin(history["val_loss"])) + 1
+    saved = history["epoch_saved"]
     axes.axvline(saved, color="grey", linestyle=":", label=f"saved: epoch {saved}")
     axes.set(xlabel="epoch", ylabel=label, title=f"{label.capitalize()}, protocol random")
     axes.grid(alpha=0.3)
@@ -766,6 +767,10 @@ def main():
         "--seed", type=int, default=1, help="of weights and augmentation (default: %(default)s)"
     )
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    if arguments.evaluate and arguments.protocol != "random":
+        parser.error("--evaluate is of the saved model, which is of protocol random")
     json_path, weights_path = f"{arguments.model}.json", f"{arguments.model}_weights.h5"
 
     recordings = sentimental.load_features(arguments.features)
@@ -798,7 +803,7 @@ def main():
         folder = arguments.results
         seeds = {"split": SPLIT_SEED, "training": arguments.seed}
         metrics = conditions("random", recordings, sizes, seeds) | parts
-        metrics["epoch_saved"] = int(np.argmin(history["val_loss"])) + 1
+        metrics["epoch_saved"] = history["epoch_saved"]
         metrics["parameters"] = network.count_params()
         metrics["weights_checksum"] = sentimental.weights_checksum(network)
         metrics["training_seconds"] = round(history["seconds"], 1)

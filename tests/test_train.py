@@ -329,6 +329,15 @@ def test_bad_features_end_with_one_line(tmp_path, content, message):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "options", [("--seeds", "0"), ("--evaluate", "--protocol", "speaker"), ("--protocol", "best")]
+)
+def test_options_that_make_no_sense_are_refused(options, tmp_path):
+    done = run(tmp_path / "features.json", *options, folder=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
 def test_too_few_recordings_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "features.json"
     sentimental.save_features(path, make_recordings(9))
