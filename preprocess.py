@@ -2,6 +2,7 @@
 
     python preprocess.py data/TESS data/RAVDESS
     python preprocess.py data/TESS data/RAVDESS my_recordings --output data/features.json
+    python preprocess.py data/RAVDESS --condition babble --output data/babble.json
 
 Folders are read recursively. Emotion, speaker and corpus are told by the file name for TESS,
 RAVDESS, CREMA-D and SAVEE; for any other recording the emotion is the name of the folder that it
@@ -11,6 +12,11 @@ guessed. A recording met twice is used once. A second run computes only what is 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
 MFCC, RMS and zero-crossing rate of each frame are stored. Of a recording longer than 5 s after
 trimming, the 5 s with the most energy count. The constants stand in sentimental.py.
+
+Beside each recording stand changed copies of it, for training only: as another microphone, room or
+telephone would have recorded it, in noise, a little faster or slower, higher or lower. Without
+them the network learns the studio as much as the voice. With --condition there are no copies: all
+recordings are changed in one way, to test how much a network loses by it.
 """
 
 import argparse
@@ -21,11 +27,35 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 import sentimental
-from sentimental import EMOTIONS, SentimentalError
+from sentimental import EMOTIONS, SAMPLE_RATE, SentimentalError
+
+# Copies: what is drawn anew for each
+SPEED = 0.12  # faster and higher, or slower and lower, by up to this share
+MICROPHONE_SHARE = 0.8  # of the copies that another microphone colours:
+OCTAVES = 62.5 * 2.0 ** np.arange(8)  # Hz; the octaves that have a gain each
+OCTAVE_DB = 3.0  # dB; standard deviation of these gains
+TILT_DB = 2.0  # dB for each octave, at most, that the whole spectrum leans to one side
+TELEPHONE_SHARE = 0.15  # of the copies that go through a telephone:
+TELEPHONE_BAND = (300, 3400)  # Hz
+ROOM_SHARE = 0.4  # of the copies that a room echoes:
+REVERBERATION = (0.1, 0.6)  # s until the echo has lost 60 dB
+ECHO_DB = (-12.0, 0.0)  # dB, all of the echo against the direct sound
+NOISE_SHARE = 0.7  # of the copies in noise:
+SNR = (5.0, 30.0)  # dB
+NOISE_SLOPE = (0.0, 2.0)  # the noise's power falls by frequency to this power: white to brown
+MURMUR_SHARE = 0.5  # of the noises that come and go, as voices nearby do:
+MURMUR_RATE = (1.0, 6.0)  # Hz
+
+# Conditions: what tests change (--condition)
+CONDITION_SNR = 10.0  # dB, of white noise and of babble
+BABBLE_VOICES = 6  # other recordings, spoken at once
+CONDITION_GAIN = (-20.0, 6.0)  # dB; what then exceeds full scale clips, as in a sound card
+CONDITIONS = ("white", "babble", "telephone", "gain")
 
 # How each corpus names its files, without the extension.
 CORPORA = {
@@ -135,7 +165,7 @@ def describe_files(files):
     Returns
     -------
     recordings : list of dict, as `describe` gives them, and ``hash``; sorted by corpus and name
-    n_copies : int, files that are the same recording as one that is used
+    n_duplicates : int, files that are the same recording as one that is used
     refused : list of str, a line for each file that is not used
     """
     same, refused = defaultdict(list), []
@@ -149,7 +179,7 @@ def describe_files(files):
             refused.append(f"{path}: cannot be read ({error.strerror})")
         else:
             same[recording["hash"]].append(recording)
-    recordings, n_copies = [], 0
+    recordings, n_duplicates = [], 0
     for copies in same.values():
         if len({copy["emotion"] for copy in copies}) > 1:
             told = ", ".join(f"{copy['file']} as {copy['emotion']}" for copy in copies)
@@ -165,44 +195,167 @@ def describe_files(files):
             for copy in reversed(copies)
         }
         recordings += takes.values()
-        n_copies += len(copies) - len(takes)
+        n_duplicates += len(copies) - len(takes)
     recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
-    return recordings, n_copies, refused
+    return recordings, n_duplicates, refused
 
 
-def compute_frames(path):
+def add_noise(samples, noise, snr):
+    """Add noise that is `snr` dB below the speech; silence around it does not count as speech."""
+    import librosa
+
+    speech, _ = librosa.effects.trim(samples, top_db=sentimental.TOP_DB)
+    power, noise_power = (np.mean(np.square(x, dtype=np.float64)) for x in (speech, noise))
+    return samples + noise * np.sqrt(power / max(noise_power, 1e-20) * 10 ** (-snr / 10))
+
+
+def through_telephone(samples):
+    """What a telephone lets pass."""
+    from scipy.signal import butter, sosfilt
+
+    return sosfilt(butter(4, TELEPHONE_BAND, "band", fs=SAMPLE_RATE, output="sos"), samples)
+
+
+def draw_noise(n, rng):
+    """Noise of a random colour, steady or coming and going; returns np.ndarray [shape=(n,)]."""
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    frequency = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE), OCTAVES[0])
+    noise = np.fft.irfft(spectrum * frequency ** (-rng.uniform(*NOISE_SLOPE) / 2), n)
+    if rng.random() < MURMUR_SHARE:
+        phase = 2 * np.pi * rng.uniform(*MURMUR_RATE) * np.arange(n) / SAMPLE_RATE
+        noise *= 1 + rng.uniform(0.3, 1.0) * np.sin(phase + rng.uniform(0, 2 * np.pi))
+    return noise
+
+
+def change(samples, rng):
+    """One copy of a recording, as others would have spoken and recorded it.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    rng : np.random.Generator
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(m,), float32]
+
+    References
+    ----------
+    .. [1] T. Ko et al., "Audio augmentation for speech recognition", Interspeech 2015
+    .. [2] T. Ko et al., "A study on data augmentation of reverberant speech for robust speech
+       recognition", ICASSP 2017
+    """
+    import librosa
+    from scipy.signal import fftconvolve
+
+    length = np.exp(rng.uniform(-SPEED, SPEED))
+    samples = librosa.resample(samples, orig_sr=SAMPLE_RATE, target_sr=int(length * SAMPLE_RATE))
+    if rng.random() < MICROPHONE_SHARE:
+        gains = rng.normal(0, OCTAVE_DB, len(OCTAVES))
+        gains += rng.uniform(-TILT_DB, TILT_DB) * (np.arange(len(OCTAVES)) - len(OCTAVES) / 2)
+        frequency = np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 1)
+        gain = np.interp(np.log(frequency), np.log(OCTAVES), gains)
+        samples = np.fft.irfft(np.fft.rfft(samples) * 10 ** (gain / 20), len(samples))
+    if rng.random() < TELEPHONE_SHARE:
+        samples = through_telephone(samples)
+    if rng.random() < ROOM_SHARE:
+        n = int(rng.uniform(*REVERBERATION) * SAMPLE_RATE)
+        echo = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
+        echo *= 10 ** (rng.uniform(*ECHO_DB) / 20) / np.sqrt(np.sum(echo**2))
+        echo[0] += 1  # the direct sound
+        samples = fftconvolve(samples, echo)
+    if rng.random() < NOISE_SHARE:
+        samples = add_noise(samples, draw_noise(len(samples), rng), rng.uniform(*SNR))
+    return samples.astype(np.float32)
+
+
+def put_under(condition, samples, voices, rng):
+    """A recording under one of ``CONDITIONS``.
+
+    Parameters
+    ----------
+    condition : str
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    voices : list of str, files that babble is made of
+    rng : np.random.Generator
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n,), float32]
+    """
+    if condition == "gain":
+        gain = 10 ** (rng.uniform(*CONDITION_GAIN) / 20)
+        samples = np.clip(samples * gain, -1, 1)
+    elif condition == "telephone":
+        samples = through_telephone(samples)
+    elif condition == "white":
+        samples = add_noise(samples, rng.standard_normal(len(samples)), CONDITION_SNR)
+    else:
+        babble = np.zeros(len(samples))
+        for path in rng.choice(voices, BABBLE_VOICES):
+            voice = sentimental.load_audio(path)
+            voice = np.resize(np.roll(voice, rng.integers(len(voice))), len(samples))
+            babble += voice / max(np.sqrt(np.mean(voice**2)), 1e-9)
+        samples = add_noise(samples, babble, CONDITION_SNR)
+    return samples.astype(np.float32)
+
+
+def compute_frames(path, content_hash, n_copies, condition="", voices=()):
     """Run the signal chain over one file; any failure becomes a line, so that the rest goes on.
 
     Parameters
     ----------
     path : str
+    content_hash : str, hexadecimal, of the file; seeds what is drawn
+    n_copies : int >= 0
+    condition : str, one of ``CONDITIONS`` or ""
+    voices : list of str, files that babble is made of
 
     Returns
     -------
-    frames : np.ndarray [shape=(n_frames, N_FEATURES), float32], or None when refused
+    frames : list of np.ndarray [shape=(n_frames, N_FEATURES), float32], or None when refused
+        Of the recording, then of each copy.
     refusal : str, or None
     """
     try:
         samples = sentimental.load_audio(path)
-        return sentimental.extract_frames(sentimental.clean(samples, name=path)), None
+        seed = int(content_hash[:16], 16)
+        if condition:
+            rng = np.random.default_rng([seed, CONDITIONS.index(condition)])
+            samples = put_under(condition, samples, voices, rng)
+        frames = [sentimental.extract_frames(sentimental.clean(samples, name=path))]
+        for number in range(n_copies):
+            rng = np.random.default_rng([seed, len(CONDITIONS) + number])
+            try:
+                frames.append(sentimental.extract_frames(sentimental.clean(change(samples, rng))))
+            except SentimentalError:  # a short recording that got too short
+                frames.append(frames[0])
+        return frames, None
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
         return None, f"{path}: {type(error).__name__}: {error}"
 
 
-def known_frames(output):
-    """Frames that an earlier run left in `output`, by the hash of the recording."""
+def known_frames(output, n_copies, condition):
+    """Frames that an earlier run left in `output`, by the hash of the recording.
+
+    Recordings with fewer copies than `n_copies`, or of another condition, are computed anew.
+    """
     if not output.exists():
         return {}
     try:
-        return {r["hash"]: r["frames"] for r in sentimental.load_features(output)}
+        return {
+            r["hash"]: [r["frames"], *r["copies"][:n_copies]]
+            for r in sentimental.load_features(output)
+            if len(r["copies"]) >= n_copies and r["condition"] == condition
+        }
     except SentimentalError as error:
         print(f"Computing everything again: {error}")
         return {}
 
 
-def print_summary(recordings, n_copies, passed_over, refused):
+def print_summary(recordings, n_duplicates, passed_over, refused):
     """Print files per corpus and emotion, and what was refused and why."""
     corpora = sorted({recording["corpus"] for recording in recordings})
     count = Counter((recording["corpus"], recording["emotion"]) for recording in recordings)
@@ -212,7 +365,7 @@ def print_summary(recordings, n_copies, passed_over, refused):
         row = [count[corpus, emotion] for emotion in EMOTIONS]
         print(f"{corpus:{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
     print(
-        f"\n{len(recordings)} recordings, {n_copies} copies used once, {len(refused)} refused",
+        f"\n{len(recordings)} recordings, {n_duplicates} duplicates used once, {len(refused)} refused",
         end="",
     )
     print(f", {passed_over} other files passed over" if passed_over else "")
@@ -232,18 +385,40 @@ def main():
         default=Path("data/features.json"),
         help="features file to write (default: %(default)s)",
     )
+    parser.add_argument(
+        "--copies",
+        type=int,
+        default=4,
+        metavar="N",
+        help="changed copies of each recording, for training (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--condition",
+        choices=CONDITIONS,
+        default="",
+        help=f"change all recordings, for tests: white noise or babble of {BABBLE_VOICES} other "
+        f"recordings at {CONDITION_SNR:.0f} dB SNR, a telephone's band, or another gain",
+    )
     arguments = parser.parse_args()
+    n_copies = 0 if arguments.condition else arguments.copies
+    if arguments.copies < 0:
+        parser.error("--copies must be at least 0")
     start = time.monotonic()
 
     files, passed_over, refused = find_files(arguments.paths)
-    recordings, n_copies, refused_names = describe_files(files)
+    recordings, n_duplicates, refused_names = describe_files(files)
     refused += refused_names
 
-    known = known_frames(arguments.output)
-    new = [recording["file"] for recording in recordings if recording["hash"] not in known]
+    known = known_frames(arguments.output, n_copies, arguments.condition)
+    new = [recording for recording in recordings if recording["hash"] not in known]
+    voices = [recording["file"] for recording in recordings]
     os.environ.update(MALLOC_SETTINGS)  # for the processes that are started now
-    results = Parallel(n_jobs=-1, return_as="generator")(delayed(compute_frames)(f) for f in new)
-    computed = dict(zip(new, tqdm(results, "Computing", len(new), unit=" files"), strict=True))
+    results = Parallel(n_jobs=-1, return_as="generator")(
+        delayed(compute_frames)(r["file"], r["hash"], n_copies, arguments.condition, voices)
+        for r in new
+    )
+    results = tqdm(results, "Computing", len(new), unit=" files")
+    computed = dict(zip((r["file"] for r in new), results, strict=True))
 
     finished = []
     for recording in recordings:
@@ -251,13 +426,14 @@ def main():
         if refusal:
             refused.append(refusal)
         else:
-            finished.append(recording | {"frames": frames})
+            recording["condition"] = arguments.condition
+            finished.append(recording | {"frames": frames[0], "copies": frames[1:]})
     if not finished:
         for line in refused:
             print(f"  refused: {line}")
         raise SentimentalError("no recording could be used, nothing was written")
     sentimental.save_features(arguments.output, finished)
-    print_summary(finished, n_copies, passed_over, refused)
+    print_summary(finished, n_duplicates, passed_over, refused)
     size = arguments.output.stat().st_size / 1e6
     print(
         f"{len(new)} computed, {len(recordings) - len(new)} taken from the last run, "

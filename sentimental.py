@@ -45,6 +45,7 @@ HOP_LENGTH = 512  # samples = 32 ms
 N_MELS = 64
 N_MFCC = 17  # with slopes, 57 features: the network stays below 65,000 parameters
 N_FEATURES = N_MFCC + 2  # + RMS and zero-crossing rate
+FIRST_CENTRED_MFCC = 1  # it and those after it lose their mean over the recording; MFCC 0 is level
 DELTA_WIDTH = 9  # frames over which a slope is fitted
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH  # 157 frames
 
@@ -63,6 +64,7 @@ CHAIN = {
     "hop_length": HOP_LENGTH,
     "n_mels": N_MELS,
     "n_mfcc": N_MFCC,
+    "first_centred_mfcc": FIRST_CENTRED_MFCC,
     "delta_width": DELTA_WIDTH,
 }
 
@@ -260,7 +262,9 @@ def extract_frames(speech):
     """MFCC, RMS and zero-crossing rate of each frame.
 
     The same values as `librosa.feature.mfcc`, `rms` and `zero_crossing_rate` give for
-    ``FRAME_LENGTH`` and ``HOP_LENGTH``; the filter bank is built once, not for each clip.
+    ``FRAME_LENGTH`` and ``HOP_LENGTH``; the filter bank is built once, not for each clip. From the
+    MFCC that tell the spectrum's shape their mean over the recording is subtracted [2]_: it is what
+    microphone, room and throat do to all that is said.
 
     Parameters
     ----------
@@ -275,12 +279,15 @@ def extract_frames(speech):
     References
     ----------
     .. [1] https://librosa.org/doc/latest/feature.html
+    .. [2] B. S. Atal, "Effectiveness of linear prediction characteristics of the speech wave for
+       automatic speaker identification and verification", J. Acoust. Soc. Am. 55(6), 1974
     """
     import librosa
 
     spectrum = np.abs(librosa.stft(speech, n_fft=FRAME_LENGTH, hop_length=HOP_LENGTH))
     mel = librosa.power_to_db(_mel_filters() @ spectrum**2)
     mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MFCC)
+    mfcc[FIRST_CENTRED_MFCC:] -= mfcc[FIRST_CENTRED_MFCC:].mean(axis=1, keepdims=True)
     rms = librosa.feature.rms(y=speech, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH)
     zcr = librosa.feature.zero_crossing_rate(
         speech, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH
@@ -382,8 +389,9 @@ def save_features(path, recordings):
     ----------
     path : str or Path
     recordings : list of dict
-        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion`` (str) and ``frames``
-        (np.ndarray [shape=(n_frames, N_FEATURES), float32]).
+        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion``, ``condition`` (str),
+        ``frames`` (np.ndarray [shape=(n_frames, N_FEATURES), float32]) and ``copies`` (list of
+        such arrays: the recording, changed, for training).
     """
     import json_tricks
 
@@ -424,11 +432,13 @@ def load_features(path):
             )
         recordings, chain = content["recordings"], content["chain"]
         for recording in recordings:
-            frames = recording["frames"]
-            if frames.ndim != 2 or frames.dtype != np.float32 or not np.isfinite(frames).all():
-                raise ValueError(f"bad frames of {recording['file']}")
+            for frames in (recording["frames"], *recording["copies"]):
+                if frames.ndim != 2 or frames.dtype != np.float32 or not np.isfinite(frames).all():
+                    raise ValueError(f"bad frames of {recording['file']}")
             if recording["emotion"] not in EMOTIONS:
                 raise ValueError(f"unknown emotion of {recording['file']}")
+            if not isinstance(recording["condition"], str):
+                raise ValueError(f"unknown condition of {recording['file']}")
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:

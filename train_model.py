@@ -9,19 +9,27 @@ emotions. What trains and what tests is the protocol:
 
     random        recordings held out at random, 8.7 % to validate and 3.8 % to test; the model that
                   is saved is of this protocol. Its speakers are trained on, so the figures flatter.
+                  With --seeds N: N such splits, validation and test pooled
     speaker       RAVDESS in 5 folds of actors, TESS joins the training side: a voice never heard
     tess-speaker  one TESS actress and RAVDESS train, the other actress tests, both ways
     corpus        RAVDESS trains and TESS tests, and the other way, without calm: another room,
                   another microphone, other voices
 
 Protocol random writes model8723.json (architecture) and model8723_weights.h5 (weights), and in
-results/ metrics.json, loss.png, accuracy.png and confusion_matrix.png. The others train one network
-for each fold and seed, side by side on all cores, and write results/PROTOCOL.json and
-results/PROTOCOL.png. A training that was stopped goes on where it was when the same command is
-given again.
+results/ metrics.json, loss.png, accuracy.png and confusion_matrix.png. The others, and random with
+--seeds, train one network for each fold and seed, side by side on all cores, and write
+results/PROTOCOL.json, PROTOCOL.png (confusion matrix) and PROTOCOL_reliability.png. A training that
+was stopped goes on where it was when the same command is given again.
+
+How much noise costs is measured with features that preprocess.py --condition made of the same
+recordings:
+
+    python preprocess.py data/RAVDESS --condition babble --output data/babble.json
+    python train_model.py data/features.json --protocol speaker --conditions data/babble.json
 """
 
 import argparse
+import ast
 import hashlib
 import importlib
 import json
@@ -38,6 +46,10 @@ from joblib import Parallel, delayed
 
 import sentimental
 from sentimental import EMOTIONS, N_FEATURES, N_MFCC, SentimentalError
+
+# The network's matrices are so small that threads which share them wait more than they work.
+# TensorFlow reads this when it starts.
+os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 
 # Split (protocol "random")
 HELD_OUT_SHARE = 0.125  # of all recordings
@@ -71,7 +83,15 @@ AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights; of its state
 # the one with the lowest validation loss is saved
 EPOCH_SHARE = {"TESS": 0.4}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
 
-# Augmentation of the frames, drawn anew for each clip and epoch
+# Probabilities
+TEMPERATURE = (
+    1.0  # divides the logits where the validation voices are known, and so tell nothing of
+)
+# strangers; in protocol "speaker" it is fitted to the validation actors, and this is its mean there
+N_BINS = 15  # of the calibration error
+
+# Augmentation, drawn anew for each clip and epoch
+COPY_SHARE = 0.75  # of the clips are one of the changed copies that preprocess.py made
 STRETCH = 0.2  # speech gets up to so much faster or slower
 WARP = 0.1  # and unevenly so, by up to this share of its length
 VOCAL_TRACT = 0.10  # formants move by up to so much
@@ -105,13 +125,15 @@ def split_random(n_recordings, seed=SPLIT_SEED):
     return train, validation, test
 
 
-def protocol_folds(protocol, recordings):
-    """What trains, validates and tests in each fold of a protocol other than "random".
+def protocol_folds(protocol, recordings, seed=SPLIT_SEED):
+    """What trains, validates and tests in each fold of a protocol.
 
     Parameters
     ----------
-    protocol : str, "speaker", "tess-speaker" or "corpus"
-    recordings : list of dict, as `sentimental.load_features` returns them
+    protocol : str, "random", "speaker", "tess-speaker" or "corpus"
+    recordings : list of dict, as `sentimental.load_features` returns them, sorted by corpus and
+        file name
+    seed : int, of the split of protocol "random"; the folds of the others are always the same
 
     Returns
     -------
@@ -120,9 +142,13 @@ def protocol_folds(protocol, recordings):
     Raises
     ------
     SentimentalError
-        When one of the two corpora is missing.
+        When a protocol other than "random" lacks one of the two corpora.
     """
     from sklearn.model_selection import train_test_split
+
+    if protocol == "random":
+        parts = split_random(len(recordings), seed)
+        return [tuple([recordings[index] for index in part] for part in parts)]
 
     tess = [recording for recording in recordings if recording["corpus"] == "TESS"]
     ravdess = [recording for recording in recordings if recording["corpus"] == "RAVDESS"]
@@ -154,6 +180,28 @@ def protocol_folds(protocol, recordings):
         (*train_test_split(side, test_size=VALIDATION_SHARE, random_state=SPLIT_SEED), test)
         for side, test in sides
     ]
+
+
+def variants(recordings):
+    """Frames of all recordings and of their changed copies in one array.
+
+    Returns
+    -------
+    clips : np.ndarray [shape=(n_variants, n, n_frames, N_FEATURES), float32]
+        First the recordings, then their copies; where a recording has fewer copies than another,
+        it stands in for them.
+    lengths : np.ndarray of int [shape=(n_variants, n)], frames that are not padding
+    """
+    n_variants = 1 + max(len(recording["copies"]) for recording in recordings)
+    rows = []
+    for number in range(n_variants):
+        for recording in recordings:
+            own = [recording["frames"], *recording["copies"]]
+            rows.append(own[number % len(own)])
+    lengths = np.array([len(row) for row in rows])
+    clips = sentimental.pad(rows, lengths.max())
+    shape = (n_variants, len(recordings))
+    return clips.reshape(*shape, *clips.shape[1:]), lengths.reshape(shape)
 
 
 def clip_features(recordings):
@@ -257,7 +305,7 @@ def augment(clips, lengths, mean, std, matrices, rng):
     ----------
     clips : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    mean, std : np.ndarray [shape=(N_FEATURES,)], over all frames of the training recordings
+    mean, std : np.ndarray [shape=(N_FEATURES,), float32], over all frames of training
     matrices : np.ndarray, as `vocal_tract_matrices` returns them
     rng : np.random.Generator
 
@@ -267,10 +315,11 @@ def augment(clips, lengths, mean, std, matrices, rng):
     """
     clips, lengths = warp_time(clips, lengths, rng)
     n, n_frames, _ = clips.shape
-    mfcc = clips[..., :N_MFCC] @ matrices[rng.integers(0, len(matrices), n)]
+    mfcc = np.ascontiguousarray(clips[..., :N_MFCC])  # or NumPy multiplies without BLAS
+    mfcc = mfcc @ matrices[rng.integers(0, len(matrices), n)]
     clips = np.concatenate([mfcc, clips[..., N_MFCC:]], axis=-1)
-    strength = 2 * JITTER * rng.random((n, 1, 1))
-    clips += strength * std * rng.standard_normal(clips.shape)
+    strength = 2 * JITTER * rng.random((n, 1, 1), np.float32)
+    clips += strength * std * rng.standard_normal(clips.shape, np.float32)
     clips = hide(clips, lengths, mean, rng)
     features = sentimental.add_deltas(clips)
     features[np.arange(n_frames) >= lengths[:, None]] = 0
@@ -317,6 +366,35 @@ def fold_standardisation(weights, mean, std):
     return [kernel / std[:, None], recurrent_kernel, bias - (mean / std) @ kernel, *others]
 
 
+def fit_temperature(probabilities, recordings):
+    """The temperature of the softmax that makes the true emotions of `recordings` most probable.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(n, 8)], at temperature 1
+    recordings : list of dict
+
+    Returns
+    -------
+    temperature : float; above 1 the network was too sure of itself
+
+    References
+    ----------
+    .. [1] C. Guo et al., "On calibration of modern neural networks", ICML 2017
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    logits = np.log(np.maximum(probabilities, 1e-12))
+    true = one_hot(recordings).astype(bool)
+    fitted = minimize_scalar(
+        lambda log_t: -np.mean(log_softmax(logits / np.exp(log_t), axis=1)[true]),
+        bounds=(-1.5, 1.5),
+        method="bounded",
+    )
+    return float(np.exp(fitted.x))
+
+
 def standardise(features, mean, std):
     """Standardised features; padding stays zero."""
     speech = features.any(axis=-1, keepdims=True)
@@ -329,8 +407,8 @@ def standardise(features, mean, std):
 def fingerprint(recordings, seed):
     """What a training depends on, as a string: a checkpoint of another training is not used."""
     settings = {k: v for k, v in globals().items() if k.isupper() and not callable(v)}
-    content = [repr(sorted(settings.items(), key=lambda item: item[0])), seed]
-    content += [(recording["file"], recording["hash"]) for recording in recordings]
+    content = [sorted(settings.items(), key=lambda item: item[0]), sentimental.CHAIN, seed]
+    content += [(r["file"], r["hash"], len(r["copies"])) for r in recordings]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
@@ -404,7 +482,7 @@ def compile_step(learner, optimizer, loss):
     return step
 
 
-def train(recordings, validation, seed, checkpoint, name=""):
+def train(recordings, validation, seed, checkpoint, name="", temperature=None):
     """Train the network, or go on with a training that was stopped.
 
     Parameters
@@ -413,12 +491,14 @@ def train(recordings, validation, seed, checkpoint, name=""):
     seed : int, of the first weights, of dropout and of augmentation
     checkpoint : Path, file that a stopped training leaves
     name : str, what the progress lines begin with
+    temperature : float or None; None fits it to the validation recordings
 
     Returns
     -------
     network : keras.Sequential, reads features as `sentimental.extract_features` returns them
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
-        for each epoch; ``epoch_saved``, counted from 1; ``seconds``, what the training took
+        for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds``, what the
+        training took
     """
     keras = sentimental.import_keras()
     import tensorflow as tf
@@ -426,18 +506,21 @@ def train(recordings, validation, seed, checkpoint, name=""):
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
 
-    features = np.concatenate([sentimental.add_deltas(r["frames"]) for r in recordings])
+    clips, all_lengths = variants(recordings)
+    n_variants, n = all_lengths.shape
+    features = np.concatenate(
+        [sentimental.add_deltas(f) for r in recordings for f in (r["frames"], *r["copies"])]
+    )
     mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    frames_mean, frames_std = mean[:N_FEATURES], std[:N_FEATURES]
+    del features
+    frames_mean, frames_std = np.float32(mean[:N_FEATURES]), np.float32(std[:N_FEATURES])
     matrices = vocal_tract_matrices()
-    lengths = np.array([len(recording["frames"]) for recording in recordings])
-    clips = sentimental.pad([recording["frames"] for recording in recordings], lengths.max())
     emotions = one_hot(recordings)
     validation_features = standardise(clip_features(validation), mean, std)
     validation_emotions = one_hot(validation)
 
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
-    n_batches = len(epoch_batches(recordings, lengths, np.random.default_rng(0)))
+    n_batches = len(epoch_batches(recordings, all_lengths[0], np.random.default_rng(0)))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=LEARNING_RATE,
@@ -464,8 +547,7 @@ def train(recordings, validation, seed, checkpoint, name=""):
         state, arrays = resumed
         for variable, array in zip(variables, arrays, strict=False):
             variable.assign(array)
-        n = len(average)
-        average, best = arrays[-2 * n : -n], arrays[-n:]
+        average, best = arrays[-2 * len(average) : -len(average)], arrays[-len(average) :]
         history, n_steps, seconds_before = state["history"], state["n_steps"], state["seconds"]
         first_epoch = len(history["loss"])
         print(f"{name}going on after epoch {first_epoch}")
@@ -474,11 +556,12 @@ def train(recordings, validation, seed, checkpoint, name=""):
     for epoch in range(first_epoch, EPOCHS):
         rng = np.random.default_rng([seed, epoch])
         figures = []
+        variant = rng.integers(1, n_variants, n) if n_variants > 1 else np.zeros(n, int)
+        variant[rng.random(n) >= COPY_SHARE] = 0
+        lengths = all_lengths[variant, np.arange(n)]
         for batch in epoch_batches(recordings, lengths, rng):
-            n_frames = lengths[batch].max()
-            inputs = augment(
-                clips[batch, :n_frames], lengths[batch], frames_mean, frames_std, matrices, rng
-            )
+            drawn = clips[variant[batch], batch, : lengths[batch].max()]
+            inputs = augment(drawn, lengths[batch], frames_mean, frames_std, matrices, rng)
             figures.append(step(standardise(inputs, mean, std), emotions[batch]))
             n_steps += 1
             momentum = min(AVERAGE_MOMENTUM, (1 + n_steps) / (10 + n_steps))
@@ -514,7 +597,13 @@ def train(recordings, validation, seed, checkpoint, name=""):
             saved = time.monotonic()
     history["epoch_saved"] = int(np.argmin(history["val_loss"])) + 1
     history["seconds"] = seconds_before + time.monotonic() - start
-    network.set_weights(fold_standardisation(best, mean, std))
+    network.set_weights(best)
+    if temperature is None:
+        found = network.predict(validation_features, batch_size=512, verbose=0)
+        temperature = fit_temperature(found, validation)
+    history["temperature"] = temperature
+    *others, kernel, bias = fold_standardisation(best, mean, std)
+    network.set_weights([*others, kernel / temperature, bias / temperature])
     return network, history
 
 
@@ -522,26 +611,51 @@ def train(recordings, validation, seed, checkpoint, name=""):
 
 
 def recognise(network, recordings):
-    """Numbers of the emotions that the network finds; returns np.ndarray of int [shape=(n,)]."""
-    return network.predict(clip_features(recordings), batch_size=512, verbose=0).argmax(axis=1)
+    """Probabilities of the emotions in recordings; returns np.ndarray [shape=(n, 8)]."""
+    return network.predict(clip_features(recordings), batch_size=512, verbose=0)
 
 
-def measure(recordings, found):
-    """Accuracy, unweighted average recall and recall of each emotion.
+def reliability(recordings, probabilities):
+    """How often the most probable emotion is the true one, by how probable it is.
+
+    Returns
+    -------
+    bins : list of (n, confidence, accuracy), for each of the ``N_BINS`` equal parts of 0 to 1 that
+        is not empty
+    error : float, expected calibration error: mean distance of the two over all clips
+
+    References
+    ----------
+    .. [1] C. Guo et al., "On calibration of modern neural networks", ICML 2017
+    """
+    confidence = probabilities.max(axis=1)
+    hit = probabilities.argmax(axis=1) == one_hot(recordings).argmax(axis=1)
+    number = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    bins = [
+        (int(here.sum()), float(confidence[here].mean()), float(hit[here].mean()))
+        for here in (number == one for one in np.unique(number))
+    ]
+    error = sum(n * abs(sure - right) for n, sure, right in bins) / len(recordings)
+    return bins, error
+
+
+def measure(recordings, probabilities):
+    """Accuracy, unweighted average recall, recall of each emotion and calibration error.
 
     Parameters
     ----------
     recordings : list of dict
-    found : sequence of int [shape=(len(recordings),)], as `recognise` returns it
+    probabilities : np.ndarray [shape=(len(recordings), 8)], as `recognise` returns them
 
     Returns
     -------
-    figures : dict with ``n``, ``accuracy``, ``uar``, ``recall`` (dict by emotion) and
-        ``confusion`` (8 rows of counts: row is the true emotion, column the recognised one)
+    figures : dict with ``n``, ``accuracy``, ``uar``, ``recall`` (dict by emotion),
+        ``calibration_error`` and ``confusion`` (8 rows of counts: row is the true emotion, column
+        the recognised one)
     """
     from sklearn.metrics import confusion_matrix
 
-    true = one_hot(recordings).argmax(axis=1)
+    true, found = one_hot(recordings).argmax(axis=1), np.argmax(probabilities, axis=1)
     confusion = confusion_matrix(true, found, labels=range(len(EMOTIONS)))
     recall = {
         emotion: float(confusion[number, number] / confusion[number].sum())
@@ -553,17 +667,33 @@ def measure(recordings, found):
         "accuracy": float(np.mean(true == found)),
         "uar": float(np.mean(list(recall.values()))),
         "recall": recall,
+        "calibration_error": float(reliability(recordings, probabilities)[1]),
         "confusion": confusion.tolist(),
     }
 
 
+def measure_groups(recordings, probabilities):
+    """Figures of each corpus and of each sex; returns a dict of what `measure` returns."""
+    groups = {}
+    for number, recording in enumerate(recordings):
+        groups.setdefault(recording["corpus"], []).append(number)
+        if recording["corpus"] in ("TESS", "RAVDESS"):  # actresses of TESS; RAVDESS: odd is male
+            male = recording["corpus"] == "RAVDESS" and int(recording["speaker"]) % 2
+            groups.setdefault("male" if male else "female", []).append(number)
+    return {
+        name: measure([recordings[number] for number in numbers], probabilities[numbers])
+        for name, numbers in sorted(groups.items())
+    }
+
+
 def print_figures(parts):
-    """Print a table: one row for each part of the split."""
-    print(f"\n{'':12}{'clips':>6}{'accuracy':>10}{'UAR':>8}   recall of each emotion")
+    """Print a table: one row for each part of the split, or seed, or condition."""
+    print(f"\n{'':12}{'clips':>6}{'accuracy':>10}{'UAR':>8}{'ECE':>7}   recall of each emotion")
     for name, figures in parts.items():
         recall = "  ".join(f"{emotion} {value:.2f}" for emotion, value in figures["recall"].items())
         print(
-            f"{name:12}{figures['n']:6}{figures['accuracy']:10.4f}{figures['uar']:8.4f}   {recall}"
+            f"{name:12}{figures['n']:6}{figures['accuracy']:10.4f}{figures['uar']:8.4f}"
+            f"{figures['calibration_error']:7.3f}   {recall}"
         )
 
 
@@ -624,6 +754,33 @@ def plot_confusion(parts, path):
     plt.close(figure)
 
 
+def plot_reliability(bins, error, title, path):
+    """Draw accuracy over confidence, and how many clips have it."""
+    plt = import_pyplot()
+    n, confidence, accuracy = np.array(bins).T
+    figure, axes = plt.subplots(figsize=(5.5, 5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    axes.bar(
+        np.floor(confidence * N_BINS) / N_BINS,
+        n / n.sum(),
+        1 / N_BINS,
+        align="edge",
+        color="lightsteelblue",
+        label="share of all clips",
+    )
+    axes.plot(confidence, accuracy, "o-", label="share that is right")
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel="probability of the strongest emotion",
+        title=f"{title}: calibration error {error:.3f}",
+    )
+    axes.legend()
+    with sentimental.whole_file(path) as partial:
+        figure.savefig(partial, dpi=110)
+    plt.close(figure)
+
+
 def import_pyplot():
     """Matplotlib's pyplot, set to draw into files, which works without a display."""
     import matplotlib
@@ -634,7 +791,7 @@ def import_pyplot():
     return plt
 
 
-def conditions(protocol, recordings, sizes, seeds):
+def describe_run(protocol, recordings, sizes, seeds):
     """All that a reader needs to trust a figure, as a dict."""
     packages = ("numpy", "librosa", "sklearn", "tensorflow", "keras")
     corpora = {}
@@ -647,7 +804,11 @@ def conditions(protocol, recordings, sizes, seeds):
         "corpora": corpora,
         "sizes": sizes,
         "seeds": seeds,
-        "epochs": EPOCHS,
+        "settings": {
+            name: value
+            for name, value in globals().items()
+            if name.isupper() and isinstance(value, int | float | dict)
+        },
         "chain": sentimental.CHAIN,
         "versions": {"python": platform.python_version()}
         | {name: importlib.import_module(name).__version__ for name in packages},
@@ -660,76 +821,167 @@ def write_json(path, content):
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def run_fold(protocol, fold, seed, number, folder):
-    """Train and test one fold, unless a run that was stopped has done so.
+def under_conditions(tested, conditions):
+    """The same recordings as they are under each condition, in the same order.
+
+    Parameters
+    ----------
+    tested : list of dict
+    conditions : dict of list of dict; recordings by the name of the condition
+
+    Returns
+    -------
+    parts : dict of list of dict; "clean" is `tested` itself
+
+    Raises
+    ------
+    SentimentalError
+        When one of them is missing.
+    """
+    parts = {"clean": tested}
+    for name, recordings in conditions.items():
+        changed = {(r["hash"], Path(r["file"]).name): r for r in recordings}
+        try:
+            parts[name] = [changed[r["hash"], Path(r["file"]).name] for r in tested]
+        except KeyError as missing:
+            raise SentimentalError(
+                f"condition {name}: {missing.args[0][1]} is not among its recordings; "
+                "let preprocess.py make it of all recordings that this protocol tests"
+            ) from None
+    return parts
+
+
+def run_fold(protocol, seed, number, fold, parts, folder, settings):
+    """Train one fold and recognise what it tests, unless a run that was stopped has done so.
 
     Parameters
     ----------
     protocol : str
-    fold : (train, validation, test), each a list of dict
     seed, number : int, of the training and of the fold
+    fold : (train, validation, test), each a list of dict
+    parts : dict of list of dict; what is tested, as `under_conditions` returns it
     folder : Path, where what is finished waits for the rest
+    settings : dict, as `parse_settings` returns it; this may be another process
 
     Returns
     -------
-    found : list of int, the emotions recognised in the test recordings
+    result : dict with ``temperature``, ``seconds`` and ``found``: a dict of the probabilities in
+        each of `parts`
     """
-    os.environ["TF_NUM_INTRAOP_THREADS"] = "1"  # the folds share the cores
-    training, validation, test = fold
+    globals().update(settings)
+    training, validation, _ = fold
     path = folder / f"{protocol}_seed{seed}_fold{number}.json"
-    mark = fingerprint([*training, *validation, *test], seed)
+    mark = fingerprint(
+        [*training, *validation, *(r for part in parts.values() for r in part)], seed
+    )
     if path.exists():
         result = json.loads(path.read_text())
         if result["fingerprint"] == mark:
-            return result["found"]
-    name = f"seed {seed}, fold {number}: "
-    network, _ = train(training, validation, seed, path.with_suffix(".npz"), name)
-    found = recognise(network, test).tolist()
-    write_json(path, {"fingerprint": mark, "found": found})
+            return result
+    network, history = train(
+        training,
+        validation,
+        seed,
+        path.with_suffix(".npz"),
+        name=f"seed {seed}, fold {number}: ",
+        temperature=None if protocol == "speaker" else TEMPERATURE,
+    )
+    result = {"fingerprint": mark} | {name: history[name] for name in ("temperature", "seconds")}
+    result["found"] = {name: recognise(network, part).tolist() for name, part in parts.items()}
+    write_json(path, result)
     path.with_suffix(".npz").unlink(missing_ok=True)
-    return found
+    return result
 
 
-def run_protocol(protocol, recordings, n_seeds, folder):
-    """Train and test all folds with several seeds, and write the figures and a plot.
+def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
+    """Train and test all folds with several seeds, and write the figures and two plots.
 
     Parameters
     ----------
-    protocol : str, other than "random"
+    protocol : str
     recordings : list of dict
+    conditions : dict of list of dict; recordings as they are under other conditions, by its name
     n_seeds : int > 0
     folder : Path
+    settings : dict, as `parse_settings` returns it
     """
-    folds = protocol_folds(protocol, recordings)
     waiting = folder / "folds"
-    jobs = [(fold, seed, n) for seed in range(1, n_seeds + 1) for n, fold in enumerate(folds, 1)]
-    start = time.monotonic()
-    results = Parallel(n_jobs=-1)(delayed(run_fold)(protocol, *job, waiting) for job in jobs)
+    jobs = []
+    for seed in range(1, n_seeds + 1):
+        for number, fold in enumerate(protocol_folds(protocol, recordings, seed), 1):
+            tested = fold[1] + fold[2] if protocol == "random" else fold[2]
+            jobs.append((seed, number, fold, under_conditions(tested, conditions)))
+    results = Parallel(n_jobs=-1)(
+        delayed(run_fold)(protocol, *job, waiting, settings) for job in jobs
+    )
+    runs = [*zip(jobs, results, strict=True)]
 
-    tested = [recording for _, _, test in folds for recording in test]
-    seeds = []
-    for first in range(0, len(jobs), len(folds)):
-        of_seed = results[first : first + len(folds)]
-        figures = measure(tested, np.concatenate(of_seed))
-        of_folds = [
-            measure(fold[2], found)["uar"] for fold, found in zip(folds, of_seed, strict=True)
-        ]
-        if protocol != "speaker":  # the mean of both ways; folds of actors are pooled
+    def pooled(name, runs):
+        tested = [recording for (*_, parts), _ in runs for recording in parts[name]]
+        return tested, np.concatenate([result["found"][name] for _, result in runs])
+
+    seeds = {}
+    for seed in range(1, n_seeds + 1):
+        of_seed = [run for run in runs if run[0][0] == seed]
+        figures = measure(*pooled("clean", of_seed))
+        of_folds = [measure(*pooled("clean", [run]))["uar"] for run in of_seed]
+        if protocol in ("tess-speaker", "corpus"):  # mean of both ways; folds of actors are pooled
             figures["uar"] = float(np.mean(of_folds))
-        seeds.append(figures | {"uar_of_folds": of_folds})
-    uars = [figures["uar"] for figures in seeds]
-    pooled = measure(tested * n_seeds, np.concatenate(results))
-    spread = float(np.std(uars, ddof=1)) if n_seeds > 1 else None
-    sizes = [dict(zip(("train", "validation", "test"), map(len, f), strict=True)) for f in folds]
-    summary = conditions(protocol, recordings, sizes, {"training": [*range(1, n_seeds + 1)]})
-    summary |= {"seconds": round(time.monotonic() - start), "uar": float(np.mean(uars))}
-    summary |= {"uar_standard_deviation": spread, "pooled": pooled, "each_seed": seeds}
+        seeds[f"seed {seed}"] = figures | {"uar_of_folds": of_folds}
+    spread = {
+        name: [float(f([figures[name] for figures in seeds.values()])) for f in (np.mean, np.std)]
+        for name in ("accuracy", "uar")
+    }
+    pooled_figures = {name: measure(*pooled(name, runs)) for name in ("clean", *conditions)}
+    groups = measure_groups(*pooled("clean", runs))
+    bins, error = reliability(*pooled("clean", runs))
+
+    first_folds = [fold for seed, _, fold, _ in jobs if seed == 1]
+    summary = describe_run(
+        protocol,
+        recordings,
+        [dict(zip(("train", "validation", "test"), map(len, f), strict=True)) for f in first_folds],
+        {"split" if protocol == "random" else "training": [*range(1, n_seeds + 1)]},
+    )
+    temperatures = [result["temperature"] for result in results]
+    summary |= {
+        "mean_and_standard_deviation": spread,
+        "pooled": pooled_figures,
+        "groups": groups,
+        "reliability": bins,
+        "temperature": float(np.exp(np.mean(np.log(temperatures)))),
+        "training_seconds": float(np.mean([result["seconds"] for result in results])),
+        "each_seed": seeds,
+    }
     write_json(folder / f"{protocol}.json", summary)
-    plot_confusion({f"protocol {protocol}": pooled}, folder / f"{protocol}.png")
-    print_figures({f"seed {seed}": figures for seed, figures in enumerate(seeds, 1)})
-    print(f"\n{protocol}: UAR {np.mean(uars):.3f}" + (f" ± {spread:.3f}" if spread else ""))
+    plot_confusion({f"protocol {protocol}": pooled_figures["clean"]}, folder / f"{protocol}.png")
+    plot_reliability(bins, error, f"Protocol {protocol}", folder / f"{protocol}_reliability.png")
+    print_figures(seeds | pooled_figures | groups)
+    for name, (mean, deviation) in spread.items():
+        print(f"{protocol}: {name} {mean:.4f} ± {deviation:.4f} over {n_seeds} seeds")
+    print(f"temperature {summary['temperature']:.2f}; written: {folder}/{protocol}.json and plots")
     for path in waiting.glob(f"{protocol}_*"):
         path.unlink()
+
+
+def parse_settings(texts):
+    """Other values for settings at the top of this script, from NAME=VALUE.
+
+    Raises
+    ------
+    SentimentalError
+        When there is no such setting, or the value is none.
+    """
+    settings = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name.isupper() or name not in globals():
+            raise SentimentalError(f"--set {text}: this script has no setting {name}")
+        try:
+            settings[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise SentimentalError(f"--set {text}: {value} is not a value") from None
+    return settings
 
 
 def main():
@@ -748,7 +1000,27 @@ def main():
         help="what trains and what tests (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="of the other protocols (default: 1)"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train with the seeds 1 to N, write figures alone (default: 1, but protocol random "
+        "trains the model that is saved)",
+    )
+    parser.add_argument(
+        "--conditions",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FEATURES",
+        help="test under these conditions as well: what preprocess.py --condition wrote",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting at the top of this script, to see what it brings: "
+        "--set COPY_SHARE=0",
     )
     parser.add_argument(
         "--model",
@@ -767,20 +1039,38 @@ def main():
         "--seed", type=int, default=1, help="of weights and augmentation (default: %(default)s)"
     )
     arguments = parser.parse_args()
-    if arguments.seeds < 1:
+    one_model = arguments.protocol == "random" and arguments.seeds is None
+    if arguments.seeds is not None and arguments.seeds < 1:
         parser.error("--seeds must be at least 1")
-    if arguments.evaluate and arguments.protocol != "random":
+    if arguments.evaluate and not one_model:
         parser.error("--evaluate is of the saved model, which is of protocol random")
+    if arguments.conditions and one_model:
+        parser.error("--conditions is for the other protocols, or for random with --seeds")
+    settings = parse_settings(arguments.set)
+    globals().update(settings)
     json_path, weights_path = f"{arguments.model}.json", f"{arguments.model}_weights.h5"
 
     recordings = sentimental.load_features(arguments.features)
     recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
+    if any(recording["condition"] for recording in recordings):
+        raise SentimentalError(f"{arguments.features}: made with --condition, which is for tests")
     if len(recordings) < 4 * len(EMOTIONS):
         raise SentimentalError(
             f"{arguments.features}: {len(recordings)} recordings are too few to train on"
         )
-    if arguments.protocol != "random":
-        run_protocol(arguments.protocol, recordings, arguments.seeds, arguments.results)
+    if not one_model:
+        conditions = {}
+        for path in arguments.conditions:
+            changed = sentimental.load_features(path)
+            conditions[changed[0]["condition"] or path.stem] = changed
+        run_protocol(
+            arguments.protocol,
+            recordings,
+            conditions,
+            arguments.seeds or 1,
+            arguments.results,
+            settings,
+        )
         return
     train_part, validation_part, test_part = (
         [recordings[index] for index in part] for part in split_random(len(recordings))
@@ -792,7 +1082,9 @@ def main():
         network = sentimental.load_model(json_path, weights_path)
     else:
         checkpoint = Path(f"{arguments.model}_checkpoint.npz")
-        network, history = train(train_part, validation_part, arguments.seed, checkpoint)
+        network, history = train(
+            train_part, validation_part, arguments.seed, checkpoint, temperature=TEMPERATURE
+        )
         sentimental.save_model(network, json_path, weights_path)
     parts = {
         "validation": measure(validation_part, recognise(network, validation_part)),
@@ -802,7 +1094,10 @@ def main():
     if not arguments.evaluate:
         folder = arguments.results
         seeds = {"split": SPLIT_SEED, "training": arguments.seed}
-        metrics = conditions("random", recordings, sizes, seeds) | parts
+        metrics = describe_run("random", recordings, sizes, seeds) | parts
+        metrics["groups"] = measure_groups(
+            validation_part + test_part, recognise(network, validation_part + test_part)
+        )
         metrics["epoch_saved"] = history["epoch_saved"]
         metrics["parameters"] = network.count_params()
         metrics["weights_checksum"] = sentimental.weights_checksum(network)

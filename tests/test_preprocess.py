@@ -10,7 +10,7 @@ import json_tricks
 import numpy as np
 import pytest
 import soundfile
-from signals import voice
+from signals import tone, voice
 
 import preprocess
 import sentimental
@@ -117,7 +117,7 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
     ]:
         assert any(name in line and reason in line for line in refused), (name, refused)
     assert len(refused) == 6
-    assert "4 recordings, 1 copies used once, 6 refused, 1 other files" in first.stdout
+    assert "4 recordings, 1 duplicates used once, 6 refused, 1 other files" in first.stdout
 
     second = run(corpus, "--output", output)
     assert "0 computed" not in first.stdout
@@ -136,12 +136,99 @@ def test_a_changed_file_is_computed_again(corpus, tmp_path):
     assert len(same["frames"]) < 0.9 * SAMPLE_RATE / sentimental.HOP_LENGTH
 
 
+# Copies and conditions
+
+
+def level(samples):
+    return 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def test_copies_differ_repeat_themselves_and_are_computed_once(corpus, tmp_path):
+    output = tmp_path / "features.json"
+    run(corpus / "TESS", "--output", output, "--copies", "2")
+    first = sentimental.load_features(output)
+    for recording in first:
+        one, two = recording["copies"]
+        assert one.shape[1] == two.shape[1] == sentimental.N_FEATURES
+        assert one.shape != two.shape or not np.allclose(one, two, atol=0.1)
+    assert (
+        "2 taken from the last run"
+        in run(corpus / "TESS", "--output", output, "--copies", "1").stdout
+    )
+    assert [len(recording["copies"]) for recording in sentimental.load_features(output)] == [1, 1]
+    again = run(corpus / "TESS", "--output", output, "--copies", "2")
+    assert "2 computed" in again.stdout
+    for old, new in zip(first, sentimental.load_features(output), strict=True):
+        for one, two in zip(old["copies"], new["copies"], strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("snr", [0, 10])
+def test_noise_is_so_far_below_the_speech_whatever_the_silence_around(snr):
+    speech, gap = tone(440, 1.0), np.zeros(3 * SAMPLE_RATE, np.float32)
+    rng = np.random.default_rng(0)
+    for samples in (speech, np.concatenate([gap, speech, gap])):
+        noise = preprocess.draw_noise(len(samples), rng)
+        added = preprocess.add_noise(samples, noise, snr) - samples
+        assert level(speech) - level(added) == pytest.approx(snr, abs=0.5)
+
+
+def test_conditions_do_what_they_say():
+    rng = np.random.default_rng(0)
+    low, middle = tone(100, 1.0), tone(1000, 1.0)
+    through = [preprocess.put_under("telephone", x, [], rng) for x in (low, middle)]
+    assert level(through[0]) < level(low) - 30
+    assert level(through[1]) == pytest.approx(level(middle), abs=0.5)
+    gains = [
+        level(preprocess.put_under("gain", middle, [], rng)) - level(middle) for _ in range(99)
+    ]
+    assert -20 <= min(gains) < -18
+    assert 3 < max(gains) <= 6
+    loud = preprocess.put_under("gain", tone(1000, 1.0, amplitude=1.0), [], rng)
+    assert np.abs(loud).max() <= 1
+    noisy = preprocess.put_under("white", middle, [], rng)
+    assert level(middle) - level(noisy - middle) == pytest.approx(10, abs=0.5)
+
+
+def test_babble_is_other_recordings(tmp_path):
+    path = tmp_path / "other.wav"
+    soundfile.write(path, tone(2000, 0.7), SAMPLE_RATE)
+    samples = tone(500, 1.0)
+    rng = np.random.default_rng(0)
+    babble = preprocess.put_under("babble", samples, [str(path)], rng) - samples
+    assert level(samples) - level(babble) == pytest.approx(10, abs=0.5)
+    assert np.abs(np.fft.rfft(babble)).argmax() == pytest.approx(2000, abs=20)
+
+
+def test_a_changed_copy_is_faster_or_slower_within_limits():
+    samples = voice(2.0)
+    lengths = [len(preprocess.change(samples, np.random.default_rng(n))) for n in range(40)]
+    echo = preprocess.REVERBERATION[1] * SAMPLE_RATE
+    assert min(lengths) < 0.95 * len(samples)
+    assert min(lengths) >= np.exp(-preprocess.SPEED) * len(samples) - 2
+    assert max(lengths) <= np.exp(preprocess.SPEED) * len(samples) + echo + 2
+
+
+def test_a_condition_changes_every_recording_and_has_no_copies(corpus, tmp_path):
+    plain, noisy = tmp_path / "features.json", tmp_path / "white.json"
+    run(corpus / "TESS", "--output", plain, "--copies", "0")
+    done = run(corpus / "TESS", "--output", noisy, "--condition", "white")
+    assert done.returncode == 0, done.stderr
+    for before, after in zip(*map(sentimental.load_features, (plain, noisy)), strict=True):
+        assert (before["condition"], after["condition"]) == ("", "white")
+        assert before["hash"] == after["hash"]
+        assert after["copies"] == []
+        assert after["frames"][:, -1].mean() > before["frames"][:, -1].mean()  # more crossings
+    mixed = run(corpus / "TESS", "--output", noisy, "--condition", "babble")
+    assert "2 computed" in mixed.stdout
+
+
 def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
     # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
     for name in ("03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"):
         soundfile.write(tmp_path / name, voice(), SAMPLE_RATE)
-    recordings, n_copies, refused = preprocess.describe_files(sorted(tmp_path.iterdir()))
-    assert (len(recordings), n_copies, refused) == (2, 0, [])
+    recordings, n_duplicates, refused = preprocess.describe_files(sorted(tmp_path.iterdir()))
+    assert (len(recordings), n_duplicates, refused) == (2, 0, [])
 
 
 def test_nothing_usable_ends_with_one_line_and_leaves_no_file(tmp_path):
@@ -170,7 +257,9 @@ def recording(**changes):
     frames = np.ones((5, sentimental.N_FEATURES), np.float32)
     return {"file": "a.wav", "hash": "0", "corpus": "TESS", "speaker": "OAF"} | {
         "emotion": "sad",
+        "condition": "",
         "frames": frames,
+        "copies": [],
         **changes,
     }
 
@@ -192,6 +281,8 @@ def test_features_made_with_other_constants_are_refused(tmp_path):
         {"frames": np.full((5, sentimental.N_FEATURES), np.nan, np.float32)},
         {"frames": np.ones(7, np.float32)},
         {"frames": "no array"},
+        {"copies": [np.ones(7, np.float32)]},
+        {"condition": 3},
     ],
 )
 def test_a_damaged_features_file_is_refused(tmp_path, changes):

@@ -32,7 +32,9 @@ def make_recordings(n=96, seed=0):
                 "corpus": "TESS" if number % 3 else "RAVDESS",
                 "speaker": str(number % 5),
                 "emotion": EMOTIONS[emotion],
+                "condition": "",
                 "frames": frames,
+                "copies": [frames[1:]] if number % 4 else [],
             }
         )
     return recordings
@@ -73,7 +75,9 @@ def corpora():
             "corpus": corpus,
             "speaker": speaker,
             "emotion": emotion,
+            "condition": "",
             "frames": frames,
+            "copies": [],
         }
         for corpus, speaker in speakers
         for emotion in EMOTIONS
@@ -247,42 +251,137 @@ def test_what_can_be_learnt_is_learnt_and_measured(tmp_path, monkeypatch):
     assert np.mean(list(figures["recall"].values())) == pytest.approx(figures["uar"])
 
 
+def always(emotion, n):
+    """Probabilities of one who is sure that every recording is `emotion`."""
+    return np.tile(np.eye(len(EMOTIONS))[emotion], (n, 1))
+
+
 def test_uar_counts_every_emotion_the_same():
     recordings = [r for r in make_recordings(24) if r["emotion"] in ("neutral", "sad")]
     recordings += [recordings[0]] * 10  # neutral
-    always_neutral = np.zeros(len(recordings), int)
-    figures = train_model.measure(recordings, always_neutral)
+    figures = train_model.measure(recordings, always(0, len(recordings)))
     assert figures["uar"] == pytest.approx(0.5)
     assert figures["accuracy"] == pytest.approx(13 / 16)
     assert figures["recall"] == {"neutral": 1.0, "sad": 0.0}
+    assert figures["calibration_error"] == pytest.approx(3 / 16)  # sure of all, right in 13
+
+
+def test_calibration_error_is_the_distance_of_sureness_from_hits():
+    recordings = make_recordings(80)
+    rng = np.random.default_rng(0)
+    true = train_model.one_hot(recordings)
+    wrong = np.roll(true, 1, axis=1)
+    hit = (np.arange(80) % 10 < 7)[:, None]  # right in seven of ten
+    for sure, expected in [(0.7, 0.0), (0.9, 0.2)]:
+        other = (1 - sure) / 7
+        probabilities = other + (sure - other) * np.where(hit, true, wrong)
+        bins, error = train_model.reliability(recordings, probabilities)
+        assert error == pytest.approx(expected, abs=1e-6)
+        assert bins == [(80, pytest.approx(sure), pytest.approx(0.7))]
+    order = rng.permutation(80)
+    shuffled = train_model.reliability([recordings[i] for i in order], probabilities[order])
+    assert shuffled[1] == pytest.approx(error)
+
+
+def test_the_fitted_temperature_undoes_too_much_sureness():
+    recordings = make_recordings(4000)
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.standard_normal((4000, 8))
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for recording, p in zip(recordings, honest, strict=True):
+        recording["emotion"] = EMOTIONS[rng.choice(8, p=p)]
+    sure = honest**1.6 / (honest**1.6).sum(axis=1, keepdims=True)
+    assert train_model.fit_temperature(sure, recordings) == pytest.approx(1.6, rel=0.05)
+    errors = [train_model.reliability(recordings, found)[1] for found in (honest, sure)]
+    assert errors[0] < 0.04 < 0.06 < errors[1]
+
+
+def test_the_temperature_is_in_the_weights(quick, tmp_path):
+    recordings = make_recordings()
+    probabilities = []
+    for temperature in (1.0, 2.0):
+        network, history = train_model.train(
+            recordings, recordings[:8], 1, tmp_path / "c.npz", temperature=temperature
+        )
+        assert history["temperature"] == temperature
+        probabilities.append(train_model.recognise(network, recordings[:20]))
+        (tmp_path / "c.npz").unlink()
+    cooled = np.sqrt(probabilities[0])
+    cooled /= cooled.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities[1], cooled, atol=1e-5)
+
+
+def test_copies_stand_in_for_their_recording_only():
+    recordings = make_recordings(6)
+    clips, lengths = train_model.variants(recordings)
+    assert clips.shape[:2] == lengths.shape == (2, 6)
+    for number, recording in enumerate(recordings):
+        own = [recording["frames"], *recording["copies"]]
+        for variant in (0, 1):
+            frames = clips[variant, number, : lengths[variant, number]]
+            np.testing.assert_array_equal(frames, own[variant % len(own)])
+            assert not clips[variant, number, lengths[variant, number] :].any()
+
+
+def test_groups_are_corpora_and_sexes():
+    recordings = corpora()
+    true = train_model.one_hot(recordings)
+    actresses = [r["corpus"] == "TESS" or int(r["speaker"]) % 2 == 0 for r in recordings]
+    wrong_for_men = np.where(np.array(actresses)[:, None], true, np.roll(true, 1, axis=1))
+    groups = train_model.measure_groups(recordings, wrong_for_men)
+    assert groups["female"]["accuracy"] == groups["TESS"]["accuracy"] == 1
+    assert groups["male"]["accuracy"] == 0
+    assert (groups["male"]["n"], groups["female"]["n"]) == (12 * 8, 12 * 8 + 2 * 7)
+    assert groups["RAVDESS"]["uar"] == pytest.approx(0.5)
 
 
 def test_a_stopped_protocol_goes_on_with_the_fold_it_was_in(tmp_path, monkeypatch):
     trained = []
 
-    def fake_train(training, validation, seed, checkpoint, name):
+    def fake_train(training, validation, seed, checkpoint, name, temperature):
+        assert temperature is None  # fitted to voices that were not trained on
         if stop_at == (seed, len(trained)):
             raise KeyboardInterrupt
         trained.append(name)
-        return None, None
+        return None, {"temperature": 2.0, "seconds": 1.0}
+
+    def recognise_neutral_or_sad(_, tested):
+        quiet = [recording["condition"] == "" for recording in tested]
+        return np.where(np.array(quiet)[:, None], always(0, len(tested)), always(3, len(tested)))
 
     monkeypatch.setattr(train_model, "Parallel", lambda n_jobs: list)
     monkeypatch.setattr(train_model, "delayed", lambda function: function)
     monkeypatch.setattr(train_model, "train", fake_train)
-    monkeypatch.setattr(train_model, "recognise", lambda _, test: np.zeros(len(test), int))
+    monkeypatch.setattr(train_model, "recognise", recognise_neutral_or_sad)
+    noisy = {"white": [r | {"condition": "white"} for r in reversed(corpora())]}
     stop_at = (2, 7)
     with pytest.raises(KeyboardInterrupt):
-        train_model.run_protocol("speaker", corpora(), 2, tmp_path)
+        train_model.run_protocol("speaker", corpora(), noisy, 2, tmp_path, {})
     stop_at = None
-    train_model.run_protocol("speaker", corpora(), 2, tmp_path)
+    train_model.run_protocol("speaker", corpora(), noisy, 2, tmp_path, {})
     assert len(trained) == len(set(trained)) == 10
     result = json.loads((tmp_path / "speaker.json").read_text())
-    assert result["uar"] == pytest.approx(1 / 8)  # everything is neutral
-    assert result["uar_standard_deviation"] == 0
-    assert result["pooled"]["n"] == 2 * 24 * 8
+    assert result["mean_and_standard_deviation"]["uar"] == pytest.approx([1 / 8, 0])
+    assert result["pooled"]["clean"]["recall"]["neutral"] == 1
+    assert result["pooled"]["white"]["recall"]["sad"] == 1
+    assert result["pooled"]["clean"]["n"] == result["pooled"]["white"]["n"] == 2 * 24 * 8
+    assert result["temperature"] == pytest.approx(2)
     assert result["seeds"] == {"training": [1, 2]}
     assert (tmp_path / "speaker.png").exists()
+    assert (tmp_path / "speaker_reliability.png").exists()
     assert not list((tmp_path / "folds").iterdir())
+
+
+def test_a_condition_without_a_tested_recording_is_refused():
+    with pytest.raises(SentimentalError, match="condition white: .* is not among"):
+        train_model.under_conditions(corpora(), {"white": corpora()[1:]})
+
+
+def test_seeds_of_random_are_splits():
+    recordings = make_recordings(160)
+    folds = [train_model.protocol_folds("random", recordings, seed) for seed in (1, 2)]
+    assert [len(part) for part in folds[0][0]] == [140, 13, 7]
+    assert files(folds[0][0][1]) != files(folds[1][0][1])
 
 
 def run(*arguments, folder):
@@ -330,12 +429,40 @@ def test_bad_features_end_with_one_line(tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    "options", [("--seeds", "0"), ("--evaluate", "--protocol", "speaker"), ("--protocol", "best")]
+    "options",
+    [
+        ("--seeds", "0"),
+        ("--evaluate", "--protocol", "speaker"),
+        ("--evaluate", "--seeds", "2"),
+        ("--protocol", "best"),
+        ("--conditions", "noise.json"),
+    ],
 )
 def test_options_that_make_no_sense_are_refused(options, tmp_path):
     done = run(tmp_path / "features.json", *options, folder=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["EPOCHS", "EPOCHS=many", "epochs=3", "NO_SUCH=1"])
+def test_settings_that_do_not_exist_are_refused(text):
+    with pytest.raises(SentimentalError, match=text.partition("=")[0]):
+        train_model.parse_settings([text])
+
+
+def test_a_setting_can_be_changed_for_one_run():
+    assert train_model.parse_settings(["EPOCHS=3", "EPOCH_SHARE={'TESS': 0}"]) == {
+        "EPOCHS": 3,
+        "EPOCH_SHARE": {"TESS": 0},
+    }
+
+
+def test_recordings_under_a_condition_do_not_train(tmp_path, monkeypatch):
+    path = tmp_path / "features.json"
+    sentimental.save_features(path, [r | {"condition": "white"} for r in make_recordings(40)])
+    monkeypatch.setattr(sys, "argv", ["train_model.py", str(path)])
+    with pytest.raises(SentimentalError, match="for tests"):
+        train_model.main()
 
 
 def test_too_few_recordings_are_refused(tmp_path, monkeypatch):
