@@ -364,10 +364,8 @@ def print_summary(recordings, n_duplicates, passed_over, refused):
     for corpus in corpora:
         row = [count[corpus, emotion] for emotion in EMOTIONS]
         print(f"{corpus:{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
-    print(
-        f"\n{len(recordings)} recordings, {n_duplicates} duplicates used once, {len(refused)} refused",
-        end="",
-    )
+    counts = f"{n_duplicates} duplicates used once, {len(refused)} refused"
+    print(f"\n{len(recordings)} recordings, {counts}", end="")
     print(f", {passed_over} other files passed over" if passed_over else "")
     for line in refused:
         print(f"  refused: {line}")

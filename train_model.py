@@ -72,7 +72,7 @@ LAYER_DROPOUT = 0.1  # share of the first layer's outputs that the second does n
 OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
-EPOCHS = 100
+EPOCHS = 50
 BATCH_SIZE = 64  # clips
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
 WARMUP_EPOCHS = 1
@@ -81,7 +81,7 @@ GRADIENT_NORM = 1.0  # longer gradients are shortened to it
 LABEL_SMOOTHING = 0.1
 AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights; of its state after each epoch,
 # the one with the lowest validation loss is saved
-EPOCH_SHARE = {"TESS": 0.4}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
+EPOCH_SHARE = {"TESS": 0.25}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
 
 # Probabilities
 TEMPERATURE = (
@@ -91,7 +91,7 @@ TEMPERATURE = (
 N_BINS = 15  # of the calibration error
 
 # Augmentation, drawn anew for each clip and epoch
-COPY_SHARE = 0.75  # of the clips are one of the changed copies that preprocess.py made
+COPY_SHARE = 0.6  # of the clips are one of the changed copies that preprocess.py made
 STRETCH = 0.2  # speech gets up to so much faster or slower
 WARP = 0.1  # and unevenly so, by up to this share of its length
 VOCAL_TRACT = 0.10  # formants move by up to so much
@@ -202,12 +202,6 @@ def variants(recordings):
     clips = sentimental.pad(rows, lengths.max())
     shape = (n_variants, len(recordings))
     return clips.reshape(*shape, *clips.shape[1:]), lengths.reshape(shape)
-
-
-def clip_features(recordings):
-    """Features of whole recordings; returns np.ndarray [shape=(n, n_frames, 3 * N_FEATURES)]."""
-    clips = [sentimental.add_deltas(recording["frames"]) for recording in recordings]
-    return sentimental.pad(clips, max(len(clip) for clip in clips))
 
 
 def one_hot(recordings):
@@ -398,7 +392,7 @@ def fit_temperature(probabilities, recordings):
 def standardise(features, mean, std):
     """Standardised features; padding stays zero."""
     speech = features.any(axis=-1, keepdims=True)
-    return np.where(speech, (features - mean) / std, 0).astype(np.float32)
+    return np.where(speech, (features - np.float32(mean)) / np.float32(std), np.float32(0))
 
 
 # Training ---------------------------------------------------------------------------------------
@@ -509,14 +503,16 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
     clips, all_lengths = variants(recordings)
     n_variants, n = all_lengths.shape
     features = np.concatenate(
-        [sentimental.add_deltas(f) for r in recordings for f in (r["frames"], *r["copies"])]
+        [sentimental.add_deltas(f) for r in recordings for f in (r["frames"], *r["copies"][:1])]
     )
     mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     del features
     frames_mean, frames_std = np.float32(mean[:N_FEATURES]), np.float32(std[:N_FEATURES])
     matrices = vocal_tract_matrices()
     emotions = one_hot(recordings)
-    validation_features = standardise(clip_features(validation), mean, std)
+    validation_features = [sentimental.add_deltas(recording["frames"]) for recording in validation]
+    n_frames = max(len(features) for features in validation_features)
+    validation_features = standardise(sentimental.pad(validation_features, n_frames), mean, std)
     validation_emotions = one_hot(validation)
 
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
@@ -612,7 +608,8 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
 
 def recognise(network, recordings):
     """Probabilities of the emotions in recordings; returns np.ndarray [shape=(n, 8)]."""
-    return network.predict(clip_features(recordings), batch_size=512, verbose=0)
+    clips = [sentimental.add_deltas(recording["frames"]) for recording in recordings]
+    return network.predict(sentimental.pad(clips), batch_size=512, verbose=0)
 
 
 def reliability(recordings, probabilities):
@@ -793,6 +790,7 @@ def import_pyplot():
 
 def describe_run(protocol, recordings, sizes, seeds):
     """All that a reader needs to trust a figure, as a dict."""
+    sentimental.import_keras()  # quietly
     packages = ("numpy", "librosa", "sklearn", "tensorflow", "keras")
     corpora = {}
     for corpus in sorted({recording["corpus"] for recording in recordings}):
