@@ -72,8 +72,10 @@ LAYER_DROPOUT = 0.1  # share of the first layer's outputs that the second does n
 OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
-EPOCHS = 50
+EPOCHS = {"random": 100, "speaker": 50, "tess-speaker": 50, "corpus": 50}  # known voices gain by
+# more, strangers do not
 BATCH_SIZE = 64  # clips
+CROP_FRAMES = 96  # of a longer clip, a part of this length is drawn; one length, so one compilation
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
 WARMUP_EPOCHS = 1
 WEIGHT_DECAY = 1e-2
@@ -224,14 +226,14 @@ def warp_time(clips, lengths, rng):
 
     Returns
     -------
-    warped : np.ndarray [shape=(n, n_frames', d)]; after its end, a clip's last frame goes on
+    warped : np.ndarray [shape=(n, CROP_FRAMES, d)]; after its end, a clip's last frame goes on
     lengths : np.ndarray of int [shape=(n,)]
     """
     n = len(clips)
     speed = np.log1p(STRETCH)
     new_lengths = np.round(lengths * np.exp(rng.uniform(-speed, speed, n))).astype(int)
-    new_lengths = np.clip(new_lengths, 2, sentimental.MAX_FRAMES)
-    place = np.minimum(np.arange(new_lengths.max()) / (new_lengths - 1)[:, None], 1)
+    new_lengths = np.clip(new_lengths, 2, CROP_FRAMES)
+    place = np.minimum(np.arange(CROP_FRAMES) / (new_lengths - 1)[:, None], 1)
     for waves in (1, 2):
         place = place + rng.uniform(-WARP, WARP, (n, 1)) / 2 * np.sin(waves * np.pi * place)
     place = np.clip(place, 0, 1) * (lengths - 1)[:, None]
@@ -305,7 +307,7 @@ def augment(clips, lengths, mean, std, matrices, rng):
 
     Returns
     -------
-    features : np.ndarray [shape=(n, n_frames', 3 * N_FEATURES), float32], zeros after each clip
+    features : np.ndarray [shape=(n, CROP_FRAMES, 3 * N_FEATURES), float32], zeros after each clip
     """
     clips, lengths = warp_time(clips, lengths, rng)
     n, n_frames, _ = clips.shape
@@ -398,10 +400,10 @@ def standardise(features, mean, std):
 # Training ---------------------------------------------------------------------------------------
 
 
-def fingerprint(recordings, seed):
+def fingerprint(recordings, epochs, seed):
     """What a training depends on, as a string: a checkpoint of another training is not used."""
     settings = {k: v for k, v in globals().items() if k.isupper() and not callable(v)}
-    content = [sorted(settings.items(), key=lambda item: item[0]), sentimental.CHAIN, seed]
+    content = [sorted(settings.items(), key=lambda item: item[0]), sentimental.CHAIN, epochs, seed]
     content += [(r["file"], r["hash"], len(r["copies"])) for r in recordings]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -430,12 +432,12 @@ def load_checkpoint(path, expected_fingerprint):
     return state, arrays
 
 
-def epoch_batches(recordings, lengths, rng):
-    """Draw the recordings of one epoch, in batches of clips of about the same length.
+def epoch_batches(recordings, rng):
+    """Draw the recordings of one epoch.
 
     Returns
     -------
-    batches : list of np.ndarray of int [shape=(BATCH_SIZE,)]
+    batches : np.ndarray of int [shape=(n_batches, BATCH_SIZE)]
     """
     corpora = np.array([recording["corpus"] for recording in recordings])
     drawn = []
@@ -444,11 +446,31 @@ def epoch_batches(recordings, lengths, rng):
         drawn.append(members[: round(EPOCH_SHARE.get(corpus, 1.0) * len(members))])
     drawn = rng.permutation(np.concatenate(drawn))
     n_batches = max(1, len(drawn) // BATCH_SIZE)
-    drawn = drawn[: n_batches * BATCH_SIZE]
-    # Padding costs time; some noise on the lengths keeps the batches from being always the same.
-    by_length = drawn[np.argsort(lengths[drawn] * np.exp(rng.normal(0, 0.15, len(drawn))))]
-    batches = np.array_split(by_length, n_batches)
-    return [batches[number] for number in rng.permutation(n_batches)]
+    return np.resize(drawn, (n_batches, BATCH_SIZE))
+
+
+def draw_clips(clips, all_lengths, batch, rng):
+    """Draw a variant of each recording of a batch, and of a long one the part to train on.
+
+    Parameters
+    ----------
+    clips, all_lengths : as `variants` returns them
+    batch : np.ndarray of int [shape=(n,)]
+    rng : np.random.Generator
+
+    Returns
+    -------
+    drawn : np.ndarray [shape=(n, CROP_FRAMES, N_FEATURES), float32]
+    lengths : np.ndarray of int [shape=(n,)], frames that are not padding
+    """
+    n, n_copies = len(batch), len(clips) - 1
+    variant = np.zeros(n, int)
+    if n_copies:
+        variant = np.where(rng.random(n) < COPY_SHARE, rng.integers(1, n_copies + 1, n), 0)
+    lengths = all_lengths[variant, batch]
+    start = rng.integers(0, np.maximum(lengths - CROP_FRAMES, 0) + 1)
+    frame = np.minimum(start[:, None] + np.arange(CROP_FRAMES), clips.shape[2] - 1)
+    return clips[variant[:, None], batch[:, None], frame], np.minimum(lengths, CROP_FRAMES)
 
 
 def compile_step(learner, optimizer, loss):
@@ -458,12 +480,7 @@ def compile_step(learner, optimizer, loss):
     """
     import tensorflow as tf
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((None, None, 3 * N_FEATURES)),
-            tf.TensorSpec((None, len(EMOTIONS))),
-        ]
-    )
+    @tf.function(jit_compile=True)
     def step(inputs, targets):
         with tf.GradientTape() as tape:
             outputs = learner(inputs, training=True)
@@ -476,12 +493,13 @@ def compile_step(learner, optimizer, loss):
     return step
 
 
-def train(recordings, validation, seed, checkpoint, name="", temperature=None):
+def train(recordings, validation, epochs, seed, checkpoint, name="", temperature=None):
     """Train the network, or go on with a training that was stopped.
 
     Parameters
     ----------
     recordings, validation : list of dict, as `sentimental.load_features` returns them
+    epochs : int > 0
     seed : int, of the first weights, of dropout and of augmentation
     checkpoint : Path, file that a stopped training leaves
     name : str, what the progress lines begin with
@@ -501,7 +519,6 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
     keras.utils.set_random_seed(seed)
 
     clips, all_lengths = variants(recordings)
-    n_variants, n = all_lengths.shape
     features = np.concatenate(
         [sentimental.add_deltas(f) for r in recordings for f in (r["frames"], *r["copies"][:1])]
     )
@@ -516,12 +533,12 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
     validation_emotions = one_hot(validation)
 
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
-    n_batches = len(epoch_batches(recordings, all_lengths[0], np.random.default_rng(0)))
+    n_batches = len(epoch_batches(recordings, np.random.default_rng(0)))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=LEARNING_RATE,
         warmup_steps=WARMUP_EPOCHS * n_batches,
-        decay_steps=(EPOCHS - WARMUP_EPOCHS) * n_batches,
+        decay_steps=(epochs - WARMUP_EPOCHS) * n_batches,
     )
     learner = build_network(LAYER_DROPOUT, OUTPUT_DROPOUT)
     optimizer = keras.optimizers.AdamW(
@@ -536,7 +553,7 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
     history = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
     variables = [*learner.variables, *optimizer.variables]  # all that a resumed training needs
-    mark = fingerprint([*recordings, *validation], seed)
+    mark = fingerprint([*recordings, *validation], epochs, seed)
     first_epoch, n_steps, seconds_before = 0, 0, 0.0
     resumed = load_checkpoint(checkpoint, mark)
     if resumed:
@@ -549,15 +566,12 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
         print(f"{name}going on after epoch {first_epoch}")
 
     start = saved = time.monotonic()
-    for epoch in range(first_epoch, EPOCHS):
+    for epoch in range(first_epoch, epochs):
         rng = np.random.default_rng([seed, epoch])
         figures = []
-        variant = rng.integers(1, n_variants, n) if n_variants > 1 else np.zeros(n, int)
-        variant[rng.random(n) >= COPY_SHARE] = 0
-        lengths = all_lengths[variant, np.arange(n)]
-        for batch in epoch_batches(recordings, lengths, rng):
-            drawn = clips[variant[batch], batch, : lengths[batch].max()]
-            inputs = augment(drawn, lengths[batch], frames_mean, frames_std, matrices, rng)
+        for batch in epoch_batches(recordings, rng):
+            drawn, lengths = draw_clips(clips, all_lengths, batch, rng)
+            inputs = augment(drawn, lengths, frames_mean, frames_std, matrices, rng)
             figures.append(step(standardise(inputs, mean, std), emotions[batch]))
             n_steps += 1
             momentum = min(AVERAGE_MOMENTUM, (1 + n_steps) / (10 + n_steps))
@@ -575,9 +589,9 @@ def train(recordings, validation, seed, checkpoint, name="", temperature=None):
         if history["val_loss"][-1] == min(history["val_loss"]):
             best = average
         seconds = time.monotonic() - start
-        left = seconds / (epoch + 1 - first_epoch) * (EPOCHS - epoch - 1)
+        left = seconds / (epoch + 1 - first_epoch) * (epochs - epoch - 1)
         print(
-            f"{name}epoch {epoch + 1:3}/{EPOCHS}  loss {history['loss'][-1]:.3f}  validation: "
+            f"{name}epoch {epoch + 1:3}/{epochs}  loss {history['loss'][-1]:.3f}  validation: "
             f"loss {history['val_loss'][-1]:.3f}, accuracy {history['val_accuracy'][-1]:.3f}  "
             f"{left // 60:.0f} min {left % 60:02.0f} s left",
             flush=True,
@@ -870,7 +884,9 @@ def run_fold(protocol, seed, number, fold, parts, folder, settings):
     training, validation, _ = fold
     path = folder / f"{protocol}_seed{seed}_fold{number}.json"
     mark = fingerprint(
-        [*training, *validation, *(r for part in parts.values() for r in part)], seed
+        [*training, *validation, *(r for part in parts.values() for r in part)],
+        EPOCHS[protocol],
+        seed,
     )
     if path.exists():
         result = json.loads(path.read_text())
@@ -879,6 +895,7 @@ def run_fold(protocol, seed, number, fold, parts, folder, settings):
     network, history = train(
         training,
         validation,
+        EPOCHS[protocol],
         seed,
         path.with_suffix(".npz"),
         name=f"seed {seed}, fold {number}: ",
@@ -1081,7 +1098,12 @@ def main():
     else:
         checkpoint = Path(f"{arguments.model}_checkpoint.npz")
         network, history = train(
-            train_part, validation_part, arguments.seed, checkpoint, temperature=TEMPERATURE
+            train_part,
+            validation_part,
+            EPOCHS["random"],
+            arguments.seed,
+            checkpoint,
+            temperature=TEMPERATURE,
         )
         sentimental.save_model(network, json_path, weights_path)
     parts = {
