@@ -43,7 +43,7 @@ def make_recordings(n=96, seed=0):
 @pytest.fixture
 def quick(monkeypatch):
     """Train for four epochs of small batches, with a checkpoint after each."""
-    monkeypatch.setattr(train_model, "EPOCHS", 4)
+    monkeypatch.setattr(train_model, "EPOCHS", {"random": 4})
     monkeypatch.setattr(train_model, "BATCH_SIZE", 8)
     monkeypatch.setattr(train_model, "CHECKPOINT_SECONDS", -1)
 
@@ -194,8 +194,8 @@ def test_a_longer_vocal_tract_moves_the_formants_down():
 def test_a_training_repeats_itself_and_a_stopped_one_ends_the_same(quick, tmp_path, monkeypatch):
     recordings = make_recordings()
     held_out = recordings[:8]
-    expected, history = train_model.train(recordings, held_out, 1, tmp_path / "whole.npz")
-    other, _ = train_model.train(recordings, held_out, 2, tmp_path / "other.npz")
+    expected, history = train_model.train(recordings, held_out, 4, 1, tmp_path / "whole.npz")
+    other, _ = train_model.train(recordings, held_out, 4, 2, tmp_path / "other.npz")
     assert not np.allclose(other.get_weights()[0], expected.get_weights()[0], atol=1e-3)
 
     save = train_model.save_checkpoint
@@ -209,8 +209,8 @@ def test_a_training_repeats_itself_and_a_stopped_one_ends_the_same(quick, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(train_model, "save_checkpoint", stop_after_second_epoch)
         with pytest.raises(KeyboardInterrupt):
-            train_model.train(recordings, held_out, 1, checkpoint)
-    resumed, resumed_history = train_model.train(recordings, held_out, 1, checkpoint)
+            train_model.train(recordings, held_out, 4, 1, checkpoint)
+    resumed, resumed_history = train_model.train(recordings, held_out, 4, 1, checkpoint)
     assert resumed_history["loss"] == history["loss"]
     for one, two in zip(expected.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -219,29 +219,32 @@ def test_a_training_repeats_itself_and_a_stopped_one_ends_the_same(quick, tmp_pa
 def test_a_checkpoint_of_another_training_is_not_used(tmp_path, capsys, monkeypatch):
     path = tmp_path / "c.npz"
     recordings = make_recordings(8)
-    mark = train_model.fingerprint(recordings, 1)
+    mark = train_model.fingerprint(recordings, 4, 1)
     train_model.save_checkpoint(path, {"fingerprint": mark, "n_steps": 3}, [np.ones(2)])
     state, arrays = train_model.load_checkpoint(path, mark)
     assert state["n_steps"] == 3
     np.testing.assert_array_equal(arrays, [np.ones(2)])
 
-    others = [train_model.fingerprint(recordings, 2), train_model.fingerprint(recordings[1:], 1)]
+    others = [
+        train_model.fingerprint(recordings, 4, 2),
+        train_model.fingerprint(recordings, 5, 1),
+        train_model.fingerprint(recordings[1:], 4, 1),
+    ]
     monkeypatch.setattr(train_model, "BATCH_SIZE", 16)
-    others.append(train_model.fingerprint(recordings, 1))
+    others.append(train_model.fingerprint(recordings, 4, 1))
     for other in others:
         assert train_model.load_checkpoint(path, other) is None
-    assert capsys.readouterr().out.count("training starts anew") == 3
+    assert capsys.readouterr().out.count("training starts anew") == 4
     path.write_bytes(b"damaged")
     assert train_model.load_checkpoint(path, mark) is None
 
 
 def test_what_can_be_learnt_is_learnt_and_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_model, "EPOCHS", 15)
     monkeypatch.setattr(train_model, "BATCH_SIZE", 16)
     monkeypatch.setattr(train_model, "AVERAGE_MOMENTUM", 0.9)
     monkeypatch.setattr(train_model, "EPOCH_SHARE", {})
     network, history = train_model.train(
-        make_recordings(320), make_recordings(40, seed=1), 1, tmp_path / "c.npz"
+        make_recordings(320), make_recordings(40, seed=1), 15, 1, tmp_path / "c.npz"
     )
     held_out = make_recordings(80, seed=2)
     figures = train_model.measure(held_out, train_model.recognise(network, held_out))
@@ -301,7 +304,7 @@ def test_the_temperature_is_in_the_weights(quick, tmp_path):
     probabilities = []
     for temperature in (1.0, 2.0):
         network, history = train_model.train(
-            recordings, recordings[:8], 1, tmp_path / "c.npz", temperature=temperature
+            recordings, recordings[:8], 2, 1, tmp_path / "c.npz", temperature=temperature
         )
         assert history["temperature"] == temperature
         probabilities.append(train_model.recognise(network, recordings[:20]))
@@ -323,6 +326,36 @@ def test_copies_stand_in_for_their_recording_only():
             assert not clips[variant, number, lengths[variant, number] :].any()
 
 
+def test_of_a_long_clip_a_part_is_drawn_and_of_a_short_one_all():
+    recordings = make_recordings(2)
+    for recording, n_frames in zip(recordings, (20, 150), strict=True):
+        recording["frames"] = np.tile(np.arange(1, n_frames + 1)[:, None], N_FEATURES)
+        recording["copies"] = []
+    clips, all_lengths = train_model.variants(recordings)
+    rng = np.random.default_rng(0)
+    firsts = set()
+    for _ in range(50):
+        drawn, lengths = train_model.draw_clips(clips, all_lengths, np.array([0, 1]), rng)
+        assert list(lengths) == [20, train_model.CROP_FRAMES]
+        assert list(drawn[0, :20, 0]) == list(range(1, 21))
+        assert not drawn[0, 20:].any()
+        first = int(drawn[1, 0, 0])
+        firsts.add(first)
+        assert list(drawn[1, :, 0]) == list(range(first, first + train_model.CROP_FRAMES))
+    assert len(firsts) > 10
+
+
+def test_an_epoch_draws_its_share_of_each_corpus():
+    recordings = corpora()
+    batches = train_model.epoch_batches(recordings, np.random.default_rng(0))
+    assert batches.shape[1] == train_model.BATCH_SIZE
+    drawn = batches.ravel()
+    assert len(set(drawn)) == len(drawn)
+    share = np.mean([recordings[number]["corpus"] == "TESS" for number in drawn])
+    n_tess = 16 * train_model.EPOCH_SHARE["TESS"]
+    assert share <= n_tess / (n_tess + 24 * 8 - train_model.BATCH_SIZE)
+
+
 def test_groups_are_corpora_and_sexes():
     recordings = corpora()
     true = train_model.one_hot(recordings)
@@ -338,7 +371,7 @@ def test_groups_are_corpora_and_sexes():
 def test_a_stopped_protocol_goes_on_with_the_fold_it_was_in(tmp_path, monkeypatch):
     trained = []
 
-    def fake_train(training, validation, seed, checkpoint, name, temperature):
+    def fake_train(training, validation, epochs, seed, checkpoint, name, temperature):
         assert temperature is None  # fitted to voices that were not trained on
         if stop_at == (seed, len(trained)):
             raise KeyboardInterrupt
@@ -451,8 +484,8 @@ def test_settings_that_do_not_exist_are_refused(text):
 
 
 def test_a_setting_can_be_changed_for_one_run():
-    assert train_model.parse_settings(["EPOCHS=3", "EPOCH_SHARE={'TESS': 0}"]) == {
-        "EPOCHS": 3,
+    assert train_model.parse_settings(["BATCH_SIZE=3", "EPOCH_SHARE={'TESS': 0}"]) == {
+        "BATCH_SIZE": 3,
         "EPOCH_SHARE": {"TESS": 0},
     }
 
