@@ -48,8 +48,8 @@ ECHO_DB = (-12.0, 0.0)  # dB, all of the echo against the direct sound
 NOISE_SHARE = 0.7  # of the copies in noise:
 SNR = (5.0, 30.0)  # dB
 NOISE_SLOPE = (0.0, 2.0)  # the noise's power falls by frequency to this power: white to brown
-MURMUR_SHARE = 0.5  # of the noises that come and go, as voices nearby do:
-MURMUR_RATE = (1.0, 6.0)  # Hz
+MURMUR_SHARE = 0.5  # of the noises that are voices nearby
+MURMUR_VOICES = (2, 7)  # how many: at least, and fewer than
 
 # Conditions: what tests change (--condition)
 CONDITION_SNR = 10.0  # dB, of white noise and of babble
@@ -217,14 +217,23 @@ def through_telephone(samples):
 
 
 def draw_noise(n, rng):
-    """Noise of a random colour, steady or coming and going; returns np.ndarray [shape=(n,)]."""
+    """Steady noise of a random colour; returns np.ndarray [shape=(n,)]."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
     frequency = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE), OCTAVES[0])
-    noise = np.fft.irfft(spectrum * frequency ** (-rng.uniform(*NOISE_SLOPE) / 2), n)
-    if rng.random() < MURMUR_SHARE:
-        phase = 2 * np.pi * rng.uniform(*MURMUR_RATE) * np.arange(n) / SAMPLE_RATE
-        noise *= 1 + rng.uniform(0.3, 1.0) * np.sin(phase + rng.uniform(0, 2 * np.pi))
-    return noise
+    return np.fft.irfft(spectrum * frequency ** (-rng.uniform(*NOISE_SLOPE) / 2), n)
+
+
+def draw_murmur(samples, rng):
+    """Voices nearby, made of the recording itself: backwards, faster or slower, several at once.
+
+    Of other recordings it would hold what another split may want to test.
+    """
+    n = len(samples)
+    murmur = np.zeros(n)
+    for _ in range(rng.integers(*MURMUR_VOICES)):
+        place = np.arange(n) * np.exp(rng.uniform(-2 * SPEED, 2 * SPEED)) + rng.uniform(0, n)
+        murmur += np.interp(place % n, np.arange(n), samples[::-1])
+    return murmur
 
 
 def change(samples, rng):
@@ -265,7 +274,9 @@ def change(samples, rng):
         echo[0] += 1  # the direct sound
         samples = fftconvolve(samples, echo)
     if rng.random() < NOISE_SHARE:
-        samples = add_noise(samples, draw_noise(len(samples), rng), rng.uniform(*SNR))
+        murmurs = rng.random() < MURMUR_SHARE
+        noise = draw_murmur(samples, rng) if murmurs else draw_noise(len(samples), rng)
+        samples = add_noise(samples, noise, rng.uniform(*SNR))
     return samples.astype(np.float32)
 
 

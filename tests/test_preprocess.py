@@ -173,6 +173,14 @@ def test_noise_is_so_far_below_the_speech_whatever_the_silence_around(snr):
         assert level(speech) - level(added) == pytest.approx(snr, abs=0.5)
 
 
+def test_a_murmur_is_of_the_recording_and_runs_backwards():
+    rising = tone(1000, 1.0) * np.linspace(0, 1, SAMPLE_RATE, dtype=np.float32)
+    murmur = preprocess.draw_murmur(rising, np.random.default_rng(0))
+    assert len(murmur) == len(rising)
+    assert np.abs(np.fft.rfft(murmur)).argmax() == pytest.approx(1000, rel=2.5 * preprocess.SPEED)
+    assert np.abs(np.corrcoef(murmur, rising)[0, 1]) < 0.5
+
+
 def test_conditions_do_what_they_say():
     rng = np.random.default_rng(0)
     low, middle = tone(100, 1.0), tone(1000, 1.0)
