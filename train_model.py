@@ -72,7 +72,7 @@ LAYER_DROPOUT = 0.1  # share of the first layer's outputs that the second does n
 OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
-EPOCHS = {"random": 100, "speaker": 50, "tess-speaker": 50, "corpus": 50}  # known voices gain by
+EPOCHS = {"random": 80, "speaker": 30, "tess-speaker": 30, "corpus": 30}  # known voices gain by
 # more, strangers do not
 BATCH_SIZE = 64  # clips
 CROP_FRAMES = 96  # of a longer clip, a part of this length is drawn; one length, so one compilation
@@ -81,6 +81,8 @@ WARMUP_EPOCHS = 1
 WEIGHT_DECAY = 1e-2
 GRADIENT_NORM = 1.0  # longer gradients are shortened to it
 LABEL_SMOOTHING = 0.1
+N_COMMITTEE = 4  # networks that learn together; the first is the one that is saved
+COMMITTEE_WEIGHT = 0.5  # of their mean answer in what each of them learns; labels are the rest
 AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights; of its state after each epoch,
 # the one with the lowest validation loss is saved
 EPOCH_SHARE = {"TESS": 0.25}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
@@ -402,7 +404,7 @@ def standardise(features, mean, std):
 
 def fingerprint(recordings, epochs, seed):
     """What a training depends on, as a string: a checkpoint of another training is not used."""
-    settings = {k: v for k, v in globals().items() if k.isupper() and not callable(v)}
+    settings = {k: v for k, v in globals().items() if k.isupper() and k != "TEMPERATURE"}
     content = [sorted(settings.items(), key=lambda item: item[0]), sentimental.CHAIN, epochs, seed]
     content += [(r["file"], r["hash"], len(r["copies"])) for r in recordings]
     return hashlib.sha256(repr(content).encode()).hexdigest()
@@ -473,22 +475,48 @@ def draw_clips(clips, all_lengths, batch, rng):
     return clips[variant[:, None], batch[:, None], frame], np.minimum(lengths, CROP_FRAMES)
 
 
-def compile_step(learner, optimizer, loss):
+def compile_step(committee, optimizers, loss):
     """One step of gradient descent as a compiled function of (features, emotions).
 
-    It returns the loss and the accuracy of the batch before the step.
+    Each network learns from the labels and from what all of them say on average. They make
+    different mistakes, so their mean is better than any of them, and it tells how much an emotion
+    sounds like another, which labels do not.
+
+    Parameters
+    ----------
+    committee : list of keras.Sequential
+    optimizers : list of keras.optimizers.Optimizer, one for each
+    loss : callable, tells how the first of them does
+
+    Returns
+    -------
+    step : callable; it returns the loss and the accuracy of the first network before the step
+
+    References
+    ----------
+    .. [1] Y. Zhang et al., "Deep mutual learning", CVPR 2018
+    .. [2] R. Anil et al., "Large scale distributed neural network training through online
+       distillation", ICLR 2018
     """
     import tensorflow as tf
 
     @tf.function(jit_compile=True)
     def step(inputs, targets):
+        smooth = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / len(EMOTIONS)
+        weights = [network.trainable_variables for network in committee]
         with tf.GradientTape() as tape:
-            outputs = learner(inputs, training=True)
-            value = loss(targets, outputs)
-        gradients = tape.gradient(value, learner.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, learner.trainable_variables, strict=True))
-        hits = tf.equal(tf.argmax(outputs, axis=1), tf.argmax(targets, axis=1))
-        return value, tf.reduce_mean(tf.cast(hits, tf.float32))
+            answers = [network(inputs, training=True) for network in committee]
+            mean = tf.stop_gradient(tf.add_n(answers) / len(committee))
+            goal = (1 - COMMITTEE_WEIGHT) * smooth + COMMITTEE_WEIGHT * mean
+            total = tf.add_n(
+                [tf.reduce_mean(-tf.reduce_sum(goal * tf.math.log(p + 1e-7), 1)) for p in answers]
+            )
+        for gradients, optimizer, own in zip(
+            tape.gradient(total, weights), optimizers, weights, strict=True
+        ):
+            optimizer.apply_gradients(zip(gradients, own, strict=True))
+        hits = tf.equal(tf.argmax(answers[0], axis=1), tf.argmax(targets, axis=1))
+        return loss(targets, answers[0]), tf.reduce_mean(tf.cast(hits, tf.float32))
 
     return step
 
@@ -500,7 +528,7 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
     ----------
     recordings, validation : list of dict, as `sentimental.load_features` returns them
     epochs : int > 0
-    seed : int, of the first weights, of dropout and of augmentation
+    seed : int, of first weights, dropout and of augmentation
     checkpoint : Path, file that a stopped training leaves
     name : str, what the progress lines begin with
     temperature : float or None; None fits it to the validation recordings
@@ -540,19 +568,25 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
         warmup_steps=WARMUP_EPOCHS * n_batches,
         decay_steps=(epochs - WARMUP_EPOCHS) * n_batches,
     )
-    learner = build_network(LAYER_DROPOUT, OUTPUT_DROPOUT)
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM
-    )
-    optimizer.build(learner.trainable_variables)
+    committee, optimizers = [], []
+    for _ in range(N_COMMITTEE):
+        committee.append(build_network(LAYER_DROPOUT, OUTPUT_DROPOUT))
+        optimizers.append(
+            keras.optimizers.AdamW(
+                schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM
+            )
+        )
+        optimizers[-1].build(committee[-1].trainable_variables)
+    learner = committee[0]
     network = build_network()  # holds the moving average of the learner's weights
     network.compile(loss=loss, metrics=["accuracy"])
 
-    step = compile_step(learner, optimizer, loss)
+    step = compile_step(committee, optimizers, loss)
     average = best = learner.get_weights()
     history = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
-    variables = [*learner.variables, *optimizer.variables]  # all that a resumed training needs
+    # all that a resumed training needs
+    variables = [variable for one in (*committee, *optimizers) for variable in one.variables]
     mark = fingerprint([*recordings, *validation], epochs, seed)
     first_epoch, n_steps, seconds_before = 0, 0, 0.0
     resumed = load_checkpoint(checkpoint, mark)
@@ -883,11 +917,8 @@ def run_fold(protocol, seed, number, fold, parts, folder, settings):
     globals().update(settings)
     training, validation, _ = fold
     path = folder / f"{protocol}_seed{seed}_fold{number}.json"
-    mark = fingerprint(
-        [*training, *validation, *(r for part in parts.values() for r in part)],
-        EPOCHS[protocol],
-        seed,
-    )
+    everything = [*training, *validation, *(r for part in parts.values() for r in part)]
+    mark = f"{fingerprint(everything, EPOCHS[protocol], seed)} {TEMPERATURE}"
     if path.exists():
         result = json.loads(path.read_text())
         if result["fingerprint"] == mark:

@@ -44,6 +44,7 @@ def make_recordings(n=96, seed=0):
 def quick(monkeypatch):
     """Train for four epochs of small batches, with a checkpoint after each."""
     monkeypatch.setattr(train_model, "EPOCHS", {"random": 4})
+    monkeypatch.setattr(train_model, "N_COMMITTEE", 2)
     monkeypatch.setattr(train_model, "BATCH_SIZE", 8)
     monkeypatch.setattr(train_model, "CHECKPOINT_SECONDS", -1)
 
@@ -216,6 +217,33 @@ def test_a_training_repeats_itself_and_a_stopped_one_ends_the_same(quick, tmp_pa
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_committee_learns_from_its_mean_and_a_network_alone_from_labels(monkeypatch):
+    keras = sentimental.import_keras()
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(1)
+    features = rng.standard_normal((8, 12, 3 * N_FEATURES)).astype(np.float32)
+    labels = np.eye(8, dtype=np.float32)
+
+    def distance_after(weight):
+        """How far apart the answers of two networks are that saw the batch 30 times."""
+        monkeypatch.setattr(train_model, "COMMITTEE_WEIGHT", weight)
+        keras.utils.set_random_seed(1)
+        committee = [train_model.build_network() for _ in range(2)]
+        optimizers = [keras.optimizers.AdamW(3e-3) for _ in committee]
+        for network, optimizer in zip(committee, optimizers, strict=True):
+            optimizer.build(network.trainable_variables)
+        loss = keras.losses.CategoricalCrossentropy()
+        step = train_model.compile_step(committee, optimizers, loss)
+        losses = [float(step(features, labels)[0]) for _ in range(30)]
+        one, two = (np.array(network(features)) for network in committee)
+        return losses, np.abs(one - two).mean()
+
+    alone, together = distance_after(0.0), distance_after(0.9)
+    assert alone[0][0] == pytest.approx(together[0][0])  # the same first weights
+    assert alone[0][-1] < 0.7 * alone[0][0]
+    assert together[1] < 0.7 * alone[1]
+
+
 def test_a_checkpoint_of_another_training_is_not_used(tmp_path, capsys, monkeypatch):
     path = tmp_path / "c.npz"
     recordings = make_recordings(8)
@@ -240,6 +268,7 @@ def test_a_checkpoint_of_another_training_is_not_used(tmp_path, capsys, monkeypa
 
 
 def test_what_can_be_learnt_is_learnt_and_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_model, "N_COMMITTEE", 2)
     monkeypatch.setattr(train_model, "BATCH_SIZE", 16)
     monkeypatch.setattr(train_model, "AVERAGE_MOMENTUM", 0.9)
     monkeypatch.setattr(train_model, "EPOCH_SHARE", {})
