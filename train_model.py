@@ -72,8 +72,8 @@ LAYER_DROPOUT = 0.1  # share of the first layer's outputs that the second does n
 OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
-EPOCHS = {"random": 80, "speaker": 30, "tess-speaker": 30, "corpus": 30}  # known voices gain by
-# more, strangers do not
+# More are of use to recognise known voices only.
+EPOCHS = {"random": 80, "speaker": 30, "tess-speaker": 30, "corpus": 30}
 BATCH_SIZE = 64  # clips
 CROP_FRAMES = 96  # of a longer clip, a part of this length is drawn; one length, so one compilation
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
@@ -83,15 +83,15 @@ GRADIENT_NORM = 1.0  # longer gradients are shortened to it
 LABEL_SMOOTHING = 0.1
 N_COMMITTEE = 4  # networks that learn together; the first is the one that is saved
 COMMITTEE_WEIGHT = 0.5  # of their mean answer in what each of them learns; labels are the rest
-AVERAGE_MOMENTUM = 0.995  # of the moving average over the weights; of its state after each epoch,
-# the one with the lowest validation loss is saved
+# Of the moving average over the weights. Of its state after each epoch, the one with the lowest
+# validation loss is saved.
+AVERAGE_MOMENTUM = 0.995
 EPOCH_SHARE = {"TESS": 0.25}  # of a corpus, drawn anew for each epoch; TESS is learnt very soon
 
-# Probabilities
-TEMPERATURE = (
-    1.0  # divides the logits where the validation voices are known, and so tell nothing of
-)
-# strangers; in protocol "speaker" it is fitted to the validation actors, and this is its mean there
+# Probabilities. In protocol "speaker" a temperature that divides the logits is fitted to the
+# validation actors. Elsewhere the voices that validate also train, and tell nothing of strangers;
+# there the mean of protocol "speaker" is used:
+TEMPERATURE = 1.0
 N_BINS = 15  # of the calibration error
 
 # Augmentation, drawn anew for each clip and epoch
