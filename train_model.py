@@ -974,10 +974,11 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
         if protocol in ("tess-speaker", "corpus"):  # mean of both ways; folds of actors are pooled
             figures["uar"] = float(np.mean(of_folds))
         seeds[f"seed {seed}"] = figures | {"uar_of_folds": of_folds}
-    spread = {
-        name: [float(f([figures[name] for figures in seeds.values()])) for f in (np.mean, np.std)]
-        for name in ("accuracy", "uar")
-    }
+    spread = {}
+    for name in ("accuracy", "uar"):
+        values = [figures[name] for figures in seeds.values()]
+        deviation = np.std(values, ddof=1) if n_seeds > 1 else 0.0
+        spread[name] = [float(np.mean(values)), float(deviation)]
     pooled_figures = {name: measure(*pooled(name, runs)) for name in ("clean", *conditions)}
     groups = measure_groups(*pooled("clean", runs))
     bins, error = reliability(*pooled("clean", runs))

@@ -33,6 +33,17 @@ def test_the_figures_are_those_of_the_results(part):
     assert uar == f"{metrics['uar']:.3f}"
 
 
+def test_the_figure_for_strangers_is_that_of_the_results():
+    result = json.loads((ROOT / "results" / "speaker.json").read_text())
+    row = next(line for line in README.splitlines() if line.startswith("| protocol `speaker`"))
+    *_, accuracy, uar = [cell.strip(" *") for cell in row.strip("| ").split("|")]
+    figures = result["mean_and_standard_deviation"]
+    for cell, name in ((accuracy, "accuracy"), (uar, "uar")):
+        mean, deviation = figures[name]
+        assert cell == f"{mean:.3f} ± {deviation:.3f}"
+    assert f"mean of {len(result['each_seed'])} seeds" in row
+
+
 @pytest.mark.parametrize(
     "script",
     ["preprocess.py", "train_model.py", "realtime_emotion_recognition.py", "data/download.py"],
