@@ -391,8 +391,7 @@ def main():
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("data/features.json"),
-        help="features file to write (default: %(default)s)",
+        help="features file to write (default: data/features.json, or data/CONDITION.json)",
     )
     parser.add_argument(
         "--copies",
@@ -410,6 +409,7 @@ def main():
     )
     arguments = parser.parse_args()
     n_copies = 0 if arguments.condition else arguments.copies
+    output = arguments.output or Path("data", f"{arguments.condition or 'features'}.json")
     if arguments.copies < 0:
         parser.error("--copies must be at least 0")
     start = time.monotonic()
@@ -418,7 +418,7 @@ def main():
     recordings, n_duplicates, refused_names = describe_files(files)
     refused += refused_names
 
-    known = known_frames(arguments.output, n_copies, arguments.condition)
+    known = known_frames(output, n_copies, arguments.condition)
     new = [recording for recording in recordings if recording["hash"] not in known]
     voices = [recording["file"] for recording in recordings]
     os.environ.update(MALLOC_SETTINGS)  # for the processes that are started now
@@ -441,12 +441,12 @@ def main():
         for line in refused:
             print(f"  refused: {line}")
         raise SentimentalError("no recording could be used, nothing was written")
-    sentimental.save_features(arguments.output, finished)
+    sentimental.save_features(output, finished)
     print_summary(finished, n_duplicates, passed_over, refused)
-    size = arguments.output.stat().st_size / 1e6
+    size = output.stat().st_size / 1e6
     print(
         f"{len(new)} computed, {len(recordings) - len(new)} taken from the last run, "
-        f"in {time.monotonic() - start:.1f} s; {arguments.output} has {size:.1f} MB"
+        f"in {time.monotonic() - start:.1f} s; {output} has {size:.1f} MB"
     )
 
 

@@ -1108,8 +1108,7 @@ def main():
     if not one_model:
         conditions = {}
         for path in arguments.conditions:
-            changed = sentimental.load_features(path)
-            conditions[changed[0]["condition"] or path.stem] = changed
+            conditions[path.stem] = sentimental.load_features(path)
         run_protocol(
             arguments.protocol,
             recordings,
@@ -1119,9 +1118,7 @@ def main():
             settings,
         )
         return
-    train_part, validation_part, test_part = (
-        [recordings[index] for index in part] for part in split_random(len(recordings))
-    )
+    ((train_part, validation_part, test_part),) = protocol_folds("random", recordings)
     sizes = {"train": len(train_part), "validation": len(validation_part), "test": len(test_part)}
     print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
 
@@ -1138,18 +1135,14 @@ def main():
             temperature=TEMPERATURE,
         )
         sentimental.save_model(network, json_path, weights_path)
-    parts = {
-        "validation": measure(validation_part, recognise(network, validation_part)),
-        "test": measure(test_part, recognise(network, test_part)),
-    }
+    found = [recognise(network, part) for part in (validation_part, test_part)]
+    parts = {"validation": measure(validation_part, found[0]), "test": measure(test_part, found[1])}
     print_figures(parts)
     if not arguments.evaluate:
         folder = arguments.results
         seeds = {"split": SPLIT_SEED, "training": arguments.seed}
         metrics = describe_run("random", recordings, sizes, seeds) | parts
-        metrics["groups"] = measure_groups(
-            validation_part + test_part, recognise(network, validation_part + test_part)
-        )
+        metrics["groups"] = measure_groups(validation_part + test_part, np.concatenate(found))
         metrics["epoch_saved"] = history["epoch_saved"]
         metrics["parameters"] = network.count_params()
         metrics["weights_checksum"] = sentimental.weights_checksum(network)

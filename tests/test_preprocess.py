@@ -231,6 +231,16 @@ def test_a_condition_changes_every_recording_and_has_no_copies(corpus, tmp_path)
     assert "2 computed" in mixed.stdout
 
 
+def test_a_condition_leaves_the_training_features_alone(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for options in ([], ["--condition", "white"]):
+        done = run(corpus / "TESS", "--copies", "0", *options)
+        assert done.returncode == 0, done.stderr
+    for name, condition in (("features", ""), ("white", "white")):
+        written = sentimental.load_features(tmp_path / "data" / f"{name}.json")
+        assert {recording["condition"] for recording in written} == {condition}
+
+
 def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
     # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
     for name in ("03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"):
