@@ -31,6 +31,10 @@ SAMPLE_RATE = 16_000  # Hz; everything is resampled to it first
 PEAK_DBFS = 5.0  # dB re full scale: a peak of 10^(5/20) = 1.78, on float samples, so nothing clips
 SILENCE_DBFS = -70.0  # dB re full scale; a recording whose peak is lower holds no speech
 TOP_DB = 30  # dB below the loudest frame; quieter frames at both ends are silence
+# In noise the threshold is higher, or the noise before and after the speech would stay:
+FLOOR_PERCENTILE = 10  # of the frames are noise alone
+FLOOR_DB = 6  # dB above them begins speech
+MIN_TOP_DB = 12  # dB below the loudest frame; whatever is louder is speech in any noise
 MIN_SECONDS = 0.25  # s of sound that a recording must hold
 MAX_SECONDS = 5.0  # s; of a longer recording, the part of this length with the most energy counts
 
@@ -55,6 +59,9 @@ CHAIN = {
     "peak_dbfs": PEAK_DBFS,
     "silence_dbfs": SILENCE_DBFS,
     "top_db": TOP_DB,
+    "floor_percentile": FLOOR_PERCENTILE,
+    "floor_db": FLOOR_DB,
+    "min_top_db": MIN_TOP_DB,
     "min_seconds": MIN_SECONDS,
     "max_seconds": MAX_SECONDS,
     "gate_n_fft": GATE_N_FFT,
@@ -185,11 +192,11 @@ def to_mono(samples, sample_rate, name="recording"):
 def clean(samples, name="recording"):
     """Level, trim and denoise a recording: what remains is the speech.
 
-    The peak is brought to ``PEAK_DBFS``, ends that lie ``TOP_DB`` below the loudest frame are cut,
-    of more than ``MAX_SECONDS`` the part with the most energy is kept, and steady noise is
-    lowered by spectral gating [1]_. Silence that follows the speech would change the gate's idea
-    of the noise, so padding comes after it (`pad`), and the same speech gives the same features
-    however much padding it gets.
+    The peak is brought to ``PEAK_DBFS``, ends that lie ``TOP_DB`` below the loudest frame, or close
+    to the noise, are cut, of more than ``MAX_SECONDS`` the part with the most energy is kept, and
+    steady noise is lowered by spectral gating [1]_. Silence that follows the speech would change
+    the gate's idea of the noise, so padding comes after it (`pad`), and the same speech gives the
+    same features however much padding it gets.
 
     Parameters
     ----------
@@ -211,7 +218,6 @@ def clean(samples, name="recording"):
        structure across diverse animal vocal repertoires", PLoS Comput. Biol. 16(10), 2020;
        https://github.com/timsainb/noisereduce
     """
-    import librosa
     import noisereduce
 
     samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
@@ -219,9 +225,7 @@ def clean(samples, name="recording"):
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
     samples = samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
-    speech, _ = librosa.effects.trim(
-        samples, top_db=TOP_DB, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH
-    )
+    speech = _trim(samples)
     if len(speech) < MIN_SECONDS * SAMPLE_RATE:
         seconds = len(speech) / SAMPLE_RATE
         raise SentimentalError(
@@ -237,6 +241,18 @@ def clean(samples, name="recording"):
         padding=GATE_N_FFT,
         prop_decrease=GATE_PROP_DECREASE,
     )
+
+
+def _trim(samples):
+    """Cut what is silence or noise alone before and after the speech."""
+    import librosa
+
+    frames = {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH}
+    level = librosa.feature.rms(y=samples, **frames)[0]
+    floor = max(np.percentile(level, FLOOR_PERCENTILE), 1e-9)
+    floor_db = 20 * np.log10(level.max() / floor)  # below the loudest frame
+    top_db = np.clip(floor_db - FLOOR_DB, MIN_TOP_DB, TOP_DB)
+    return librosa.effects.trim(samples, top_db=top_db, **frames)[0]
 
 
 def _loudest_part(samples, length):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -105,9 +106,9 @@ def test_the_folds_of_actors_test_each_actor_once():
     folds = train_model.protocol_folds("speaker", corpora())
     tested = [name for _, _, test in folds for name in sorted(speakers(test))]
     assert sorted(tested) == [f"{actor:02}" for actor in range(1, 25)]
-    for training, validation, _ in folds:
+    for training, validation, test in folds:
         assert not speakers(training) & speakers(validation)
-        assert {"OAF", "YAF"} < speakers(training)
+        assert len(speakers(training) | speakers(validation) | speakers(test)) == 24
 
 
 def test_protocol_corpus_knows_no_calm_and_trains_on_one_corpus():
@@ -117,9 +118,12 @@ def test_protocol_corpus_knows_no_calm_and_trains_on_one_corpus():
 
 
 def test_a_protocol_without_its_corpora_is_refused():
-    only_tess = [recording for recording in corpora() if recording["corpus"] == "TESS"]
-    with pytest.raises(SentimentalError, match="both TESS and RAVDESS"):
-        train_model.protocol_folds("speaker", only_tess)
+    tess, ravdess = ([r for r in corpora() if r["corpus"] == c] for c in ("TESS", "RAVDESS"))
+    with pytest.raises(SentimentalError, match="needs recordings of RAVDESS"):
+        train_model.protocol_folds("speaker", tess)
+    with pytest.raises(SentimentalError, match="needs recordings of TESS"):
+        train_model.protocol_folds("corpus", ravdess)
+    assert len(train_model.protocol_folds("speaker", ravdess)) == 5
 
 
 # Augmentation
@@ -374,15 +378,18 @@ def test_of_a_long_clip_a_part_is_drawn_and_of_a_short_one_all():
     assert len(firsts) > 10
 
 
-def test_an_epoch_draws_its_share_of_each_corpus():
-    recordings = corpora()
+def test_an_epoch_draws_its_share_of_each_corpus_and_every_emotion_as_often(monkeypatch):
+    monkeypatch.setattr(train_model, "EPOCH_SHARE", {"TESS": 0.5})
+    monkeypatch.setattr(train_model, "BATCH_SIZE", 1)  # or the last of them are left out
+    recordings = [r for r in corpora() if r["emotion"] != "neutral" or r["speaker"] > "08"]
     batches = train_model.epoch_batches(recordings, np.random.default_rng(0))
-    assert batches.shape[1] == train_model.BATCH_SIZE
-    drawn = batches.ravel()
-    assert len(set(drawn)) == len(drawn)
-    share = np.mean([recordings[number]["corpus"] == "TESS" for number in drawn])
-    n_tess = 16 * train_model.EPOCH_SHARE["TESS"]
-    assert share <= n_tess / (n_tess + 24 * 8 - train_model.BATCH_SIZE)
+    drawn = Counter((recordings[n]["corpus"], recordings[n]["emotion"]) for n in batches.ravel())
+    assert drawn == Counter(
+        {("RAVDESS", emotion): 24 for emotion in EMOTIONS}
+        | {("TESS", emotion): 1 for emotion in EMOTIONS if emotion != "calm"}
+    )
+    neutral = [n for n in batches.ravel() if recordings[n]["emotion"] == "neutral"]
+    assert len(set(neutral)) == 16 + 1  # all there are, before any comes twice
 
 
 def test_groups_are_corpora_and_sexes():
@@ -506,7 +513,7 @@ def test_options_that_make_no_sense_are_refused(options, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("text", ["EPOCHS", "EPOCHS=many", "epochs=3", "NO_SUCH=1"])
+@pytest.mark.parametrize("text", ["EPOCHS", "EPOCHS=many", "epochs=3", "NO_SUCH=1", "N_MFCC=3"])
 def test_settings_that_do_not_exist_are_refused(text):
     with pytest.raises(SentimentalError, match=text.partition("=")[0]):
         train_model.parse_settings([text])
@@ -524,6 +531,15 @@ def test_recordings_under_a_condition_do_not_train(tmp_path, monkeypatch):
     sentimental.save_features(path, [r | {"condition": "white"} for r in make_recordings(40)])
     monkeypatch.setattr(sys, "argv", ["train_model.py", str(path)])
     with pytest.raises(SentimentalError, match="for tests"):
+        train_model.main()
+
+
+def test_a_condition_called_clean_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "clean.json"
+    sentimental.save_features(path, make_recordings(40))
+    command = ["train_model.py", str(path), "--protocol", "speaker", "--conditions", str(path)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SentimentalError, match="cannot be called clean"):
         train_model.main()
 
 
