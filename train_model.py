@@ -73,7 +73,7 @@ OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
 # More are of use to recognise known voices only.
-EPOCHS = {"random": 60, "speaker": 20, "tess-speaker": 20, "corpus": 20}
+EPOCHS = {"random": 80, "speaker": 20, "tess-speaker": 20, "corpus": 20}
 BATCH_SIZE = 64  # clips
 CROP_FRAMES = 64  # of a longer clip, a part of this length is drawn; one length, so one compilation
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
