@@ -36,6 +36,8 @@ import signal
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports just ends
+elif __name__ == "__mp_main__":  # the recogniser's process, which the session ends
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 import argparse
 import collections
@@ -63,7 +65,7 @@ SAMPLES = HERE / "data" / "samples"
 # Audio
 BLOCK_SECONDS = 0.02  # s of sound that the sound card hands over at once
 BUFFER_SECONDS = 0.2  # s that it keeps for us while Python is busy
-GONE_SECONDS = 2.0  # s without any sound, not even silence: the microphone is unplugged
+GONE_SECONDS = 5.0  # s without any sound, not even silence; Bluetooth may take 3 s to begin
 
 # Speech
 FRAME_SECONDS = 0.02  # s over which the level is measured
@@ -98,7 +100,8 @@ COLOURS = {
     "surprise": "#e69f00",
 }
 
-WINDOW_CLOSED = "the window was closed"
+WINDOW_INCHES = 12, 7
+SILENCE = "#f0f0f0"  # light grey, in the strip and in the time line
 
 Input = collections.namedtuple("Input", "number name channels sample_rate is_default")
 Utterance = collections.namedtuple("Utterance", "start end probabilities")  # start and end in s
@@ -314,6 +317,7 @@ class SpeechFinder:
     def __init__(self, sample_rate):
         self.sample_rate = sample_rate
         self.frame_length = round(FRAME_SECONDS * sample_rate)
+        self.frame_seconds = self.frame_length / sample_rate  # FRAME_SECONDS, or nearly (11,025 Hz)
         self.rest = np.empty(0, np.float32)  # less than a frame
         self.levels = collections.deque(maxlen=round(NOISE_SECONDS / FRAME_SECONDS))
         self.level = self.floor = LOWEST_DBFS
@@ -329,15 +333,15 @@ class SpeechFinder:
 
     @property
     def seconds(self):
-        return self.n_frames * FRAME_SECONDS
+        return self.n_frames * self.frame_seconds
 
     @property
     def last_speech(self):
-        return self.n_speech * FRAME_SECONDS
+        return self.n_speech * self.frame_seconds
 
     @property
     def loud_seconds(self):
-        return sum(self.are_loud) * FRAME_SECONDS
+        return sum(self.are_loud) * self.frame_seconds
 
     def feed(self, samples):
         """Hear more of the stream.
@@ -374,7 +378,7 @@ class SpeechFinder:
         if self.n_frames - self.n_speech >= N_PAUSE:
             finished = self.utterance()
             self.speaking = False
-        elif len(self.frames) * FRAME_SECONDS >= sentimental.MAX_SECONDS:
+        elif len(self.frames) * self.frame_length >= sentimental.MAX_SECONDS * self.sample_rate:
             # Not in the middle of a word, but where it is quietest.
             n_rest = N_CUT_MAX - int(np.argmin(list(self.levels)[-N_CUT_MAX:-N_CUT_MIN]))
             rest = self.frames[-n_rest:], self.are_loud[-n_rest:]
@@ -393,7 +397,7 @@ class SpeechFinder:
         if self.loud_seconds < sentimental.MIN_SECONDS:
             return []
         n_used = len(self.frames) - self.are_loud[::-1].index(True) + N_MARGIN
-        return [(self.n_before * FRAME_SECONDS, np.concatenate(self.frames[:n_used]))]
+        return [(self.n_before * self.frame_seconds, np.concatenate(self.frames[:n_used]))]
 
 
 # Recognition ------------------------------------------------------------------------------------
@@ -456,11 +460,6 @@ def serve(connection, model_path):
         connection.send(RuntimeError(traceback.format_exc()))
 
 
-def _serve_in_process(connection, model_path):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the session, which ends us
-    serve(connection, model_path)
-
-
 @contextlib.contextmanager
 def recogniser(model_path):
     """Run `serve` in a process of its own; gives the connection to it."""
@@ -468,8 +467,11 @@ def recogniser(model_path):
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve_in_process, args=(theirs, model_path), daemon=True)
+    process = context.Process(target=serve, args=(theirs, model_path), daemon=True)
+    # Until its first line runs, Ctrl-C would end it; what is ignored here, it ignores as well.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.start()
+    signal.signal(signal.SIGINT, handler)
     theirs.close()
     try:
         yield ours
@@ -526,8 +528,10 @@ class Session:
         """
         self.n_samples += len(samples)
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
+        loud_seconds = self.finder.loud_seconds
         finished = self.finder.feed(samples)
         if finished:
+            self._count_dropped(loud_seconds)
             self.waiting.extend(finished)
             self.updated_loud = self.finder.loud_seconds
 
@@ -543,7 +547,7 @@ class Session:
             kind, (start, samples) = "utterance", self.waiting.popleft()
         elif self._update_is_due():
             kind, (start, samples) = "update", self.finder.utterance()[0]
-            self._count_dropped()
+            self._count_dropped(self.finder.loud_seconds)
             self.updated = self.finder.seconds
             self.updated_loud = self.finder.loud_seconds
         else:
@@ -567,10 +571,14 @@ class Session:
             and bool(finder.utterance())
         )
 
-    def _count_dropped(self):
-        """Count the updates for which there would have been new speech, had there been time."""
-        n_due = int((self.finder.loud_seconds - self.updated_loud) / UPDATE_SECONDS)
-        self.n_dropped += max(0, n_due - 1)
+    def _count_dropped(self, loud_seconds):
+        """Count the updates for which an utterance of this length had new speech, but no time.
+
+        One of those that are due comes now: an update, or the answer to the whole utterance.
+        """
+        if self.ready:  # still loading is not too slow
+            n_due = int((loud_seconds - self.updated_loud) / UPDATE_SECONDS)
+            self.n_dropped += max(0, n_due - 1)
 
     def answers(self):
         """Take what the recogniser has answered.
@@ -593,7 +601,7 @@ class Session:
                 raise answer
             if not self.ready:
                 self.ready = True
-                self.updated_loud = self.finder.loud_seconds  # not ready is not too slow
+                self.updated_loud = self.finder.loud_seconds
                 continue
             (kind, start, end), self.asked = self.asked, None
             self.probabilities = answer if kind == "update" or self.finder.speaking else None
@@ -644,6 +652,11 @@ def mean_probabilities(utterances):
     )
 
 
+def to_rgb(colour):
+    """Red, green and blue, 0 to 255, of a colour like "#f0e442"."""
+    return tuple(bytes.fromhex(colour[1:]))
+
+
 def bar_lines(probabilities, width):
     """Eight bars as text."""
     n_bar = max(10, min(60, width - 18))
@@ -651,8 +664,8 @@ def bar_lines(probabilities, width):
     for emotion, p in zip(EMOTIONS, probabilities, strict=True):
         bar = "█" * round(p * n_bar)
         if emotion != "neutral":  # whose black would be invisible on black
-            red, green, blue = (int(COLOURS[emotion][i : i + 2], 16) / 51 for i in (1, 3, 5))
-            colour = 16 + 36 * round(red) + 6 * round(green) + round(blue)
+            red, green, blue = (round(x / 51) for x in to_rgb(COLOURS[emotion]))
+            colour = 16 + 36 * red + 6 * green + blue
             bar = f"\x1b[38;5;{colour}m{bar}\x1b[0m"
         lines.append(f"{emotion:>9s} {p:4.0%} {bar}")
     return lines
@@ -717,7 +730,8 @@ def open_window(reasons):
     show : callable
         ``show(session, lines)`` prints the lines of finished utterances and redraws what moves.
     show_summary : callable
-        ``show_summary(utterances, seconds)`` replaces the bars, until the window is closed.
+        ``show_summary(utterances, seconds)`` replaces the bars, until the window is closed or
+        there is another reason to end; returns at once when the window is closed already.
 
     Raises
     ------
@@ -725,16 +739,20 @@ def open_window(reasons):
         When matplotlib finds no window system.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.text import Text
 
     plt.rcParams["toolbar"] = "None"
     try:
-        figure = plt.figure("Emotions in speech", figsize=(12, 7), facecolor="white")
+        figure = plt.figure("Emotions in speech", figsize=WINDOW_INCHES, facecolor="white")
     except ImportError as error:  # a window system was named in MPLBACKEND and is not there
         raise SentimentalError(f"no window ({error})") from None
     if plt.get_backend().lower() == "agg":
-        raise SentimentalError("no window: Python has no window toolkit (apt install python3-tk)")
+        raise SentimentalError(
+            "no window: the screen cannot be reached, or Python has no window toolkit "
+            "(apt install python3-tk)"
+        )
     canvas = figure.canvas
-    canvas.mpl_connect("close_event", lambda event: reasons.append(WINDOW_CLOSED))
+    canvas.mpl_connect("close_event", lambda event: reasons.append("the window was closed"))
 
     bars, meter, strip = _lay_out(figure)
     colours = [COLOURS[emotion] for emotion in EMOTIONS]
@@ -742,12 +760,12 @@ def open_window(reasons):
     values = [
         bars.text(i, 0, "", ha="center", va="bottom", fontsize=20, animated=True) for i in range(8)
     ]
-    title = figure.text(0.03, 0.91, "", fontsize=38, weight="bold", animated=True)
-    last = figure.text(0.97, 0.925, "", fontsize=20, ha="right", color="#444444", animated=True)
+    title = figure.text(0.03, 0.905, "", fontsize=38, weight="bold", animated=True)
+    last = figure.text(0.97, 0.915, "", fontsize=24, ha="right", color="#444444", animated=True)
     (level,) = meter.bar(0, 0, bottom=LOWEST_DBFS, width=1, color="#444444", animated=True)
     floor = meter.axhline(LOWEST_DBFS, color="#d55e00", linewidth=3, animated=True)
     n_columns = round(STRIP_SECONDS / UPDATE_SECONDS)
-    history = np.full((60, n_columns, 3), 240, np.uint8)  # light grey is silence
+    history = np.full((60, n_columns, 3), to_rgb(SILENCE), np.uint8)
     image = strip.imshow(
         history,
         extent=(-STRIP_SECONDS, 0, 0, 1),
@@ -757,8 +775,7 @@ def open_window(reasons):
         animated=True,
     )
     meter_artists = [level, floor]
-    result_artists = [*rectangles, *values, title, last, image]
-    everything = [*meter_artists, *result_artists]
+    everything = [*meter_artists, *rectangles, *values, title, last, image]
     background = meter_background = None
 
     def on_draw(event):  # the first time, and whenever the window got another size
@@ -769,7 +786,16 @@ def open_window(reasons):
             figure.draw_artist(artist)
 
     on_draw_id = canvas.mpl_connect("draw_event", on_draw)
-    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours], np.uint8)
+    scale = 1.0  # of the letters, which grow with the window
+
+    def on_resize(event=None):
+        nonlocal scale
+        before, scale = scale, min(figure.get_size_inches() / WINDOW_INCHES)
+        for text in figure.findobj(Text):
+            text.set_fontsize(text.get_fontsize() * scale / before)
+
+    canvas.mpl_connect("resize_event", on_resize)
+    rgb = np.array([to_rgb(colour) for colour in colours], np.uint8)
     column = 0  # the strip's last, counted from the start of the session
     shown = None  # probabilities in the bars
     drawn = 0.0  # when
@@ -777,6 +803,8 @@ def open_window(reasons):
     def show(session, lines):
         nonlocal shown, drawn
         show_plain(session, lines)
+        if not plt.fignum_exists(figure.number):  # closed; the last utterances are still to come
+            return
         level.set_height(max(0.0, session.finder.level - LOWEST_DBFS))
         floor.set_ydata([session.finder.floor] * 2)
         if background is None:
@@ -804,6 +832,7 @@ def open_window(reasons):
             value.set_y(p + 0.01)
             value.set_text("" if session.probabilities is None else f"{p:.0%}")
         title.set_text(headline(session))
+        title.set_color("#777777" if session.probabilities is None else "black")
         if session.utterances:
             emotion, p, *_ = strongest(session.utterances[-1].probabilities)
             last.set_text(f"last: {emotion} {p:.0%}")
@@ -813,7 +842,7 @@ def open_window(reasons):
         if n_new > 0:
             column = int(session.seconds / UPDATE_SECONDS)
             history[:, :-n_new] = history[:, n_new:]
-            history[:, -n_new:] = 240
+            history[:, -n_new:] = to_rgb(SILENCE)
             if session.probabilities is not None:
                 # One column: the eight colours on top of each other, each as high as it is likely.
                 rows = (np.arange(60) + 0.5) / 60
@@ -822,10 +851,17 @@ def open_window(reasons):
             image.set_data(history)
 
     def show_summary(utterances, seconds):
+        nonlocal scale
+        if not plt.fignum_exists(figure.number):
+            return
+        note("Close the window, or press Ctrl-C, to leave.")
+        n_reasons = len(reasons)
         canvas.mpl_disconnect(on_draw_id)
         draw_summary(figure, utterances, seconds)
+        scale = 1.0
+        on_resize()
         canvas.draw()
-        while plt.fignum_exists(figure.number):
+        while len(reasons) == n_reasons:
             canvas.flush_events()
             time.sleep(DRAW_SECONDS)
 
@@ -835,18 +871,17 @@ def open_window(reasons):
 
 def _lay_out(figure):
     """The parts of the window that do not move; returns the axes of bars, meter and strip."""
-    bars = figure.add_axes((0.06, 0.36, 0.84, 0.50))
-    bars.set(xlim=(-0.6, 7.6), ylim=(0, 1.08), yticks=[0, 0.5, 1])
-    bars.set_yticklabels(["0 %", "50 %", "100 %"], fontsize=13)
+    bars = figure.add_axes((0.065, 0.36, 0.85, 0.50))
+    bars.set(xlim=(-0.6, 7.6), ylim=(0, 1.08))
+    bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
     bars.set_xticks(range(8), EMOTIONS, fontsize=21)
     bars.tick_params(length=0)
     meter = figure.add_axes((0.94, 0.36, 0.03, 0.50))
     meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
-    meter.set_xlabel("level", fontsize=15)
-    strip = figure.add_axes((0.06, 0.09, 0.91, 0.18))
+    meter.set_xlabel("level", fontsize=18)
+    strip = figure.add_axes((0.065, 0.08, 0.905, 0.19))
     strip.set(xlim=(-STRIP_SECONDS, 0), ylim=(0, 1), yticks=[])
-    strip.set_xlabel("seconds ago", fontsize=13)
-    strip.set_xticks([-30, -20, -10, 0], ["30", "20", "10", "now"], fontsize=13)
+    strip.set_xticks([-30, -20, -10, 0], ["30 s ago", "20", "10", "now"], fontsize=18)
     for axes in (bars, strip):
         axes.spines[["top", "right", "left"]].set_visible(False)
     return bars, meter, strip
@@ -866,26 +901,26 @@ def draw_summary(figure, utterances, seconds):
     colours = [COLOURS[emotion] for emotion in EMOTIONS]
     bars, line = figure.subplots(2, 1, height_ratios=[2, 1])
     drawn = bars.bar(range(8), means, color=colours, edgecolor="black")
-    bars.bar_label(drawn, [f"{p:.0%}" for p in means], fontsize=17, padding=2)
-    bars.set(ylim=(0, min(1.0, means.max() * 1.2)), yticks=[])
-    bars.set_xticks(range(8), EMOTIONS, fontsize=18)
+    bars.bar_label(drawn, [f"{p:.0%}" for p in means], fontsize=21, padding=2)
+    bars.set(ylim=(0, means.max() * 1.15), yticks=[])  # the space above is for its figure
+    bars.set_xticks(range(8), EMOTIONS, fontsize=21)
     bars.tick_params(length=0)
-    bars.set_title(summary_line(utterances, seconds), fontsize=17, loc="left", pad=14)
+    bars.set_title(summary_line(utterances, seconds), fontsize=20, loc="left", pad=14)
     line.bar(
         [utterance.start for utterance in utterances],
         [utterance.probabilities.max() for utterance in utterances],
         [utterance.end - utterance.start for utterance in utterances],
         align="edge",
         color=[colours[utterance.probabilities.argmax()] for utterance in utterances],
-        edgecolor="black",
-        linewidth=0.5,
     )
-    line.set(xlim=(0, seconds), ylim=(0, 1), yticks=[0, 0.5, 1])
-    line.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
-    line.set_xlabel("seconds since the start; each utterance in the colour of its strongest")
+    line.set(xlim=(0, seconds), ylim=(0, 1), facecolor=SILENCE)
+    line.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    line.tick_params(labelsize=16)
+    text = "seconds since the start; each utterance has the colour of its strongest emotion"
+    line.set_xlabel(text, fontsize=16)
     for axes in (bars, line):
         axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.tight_layout()
+    figure.set_layout_engine("tight")
 
 
 def summary_line(utterances, seconds):
@@ -898,15 +933,17 @@ def summary_line(utterances, seconds):
 def print_summary(utterances, seconds):
     """The session's mean in the terminal."""
     note(summary_line(utterances, seconds))
+    means = mean_probabilities(utterances)
     if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        note("\n".join(bar_lines(mean_probabilities(utterances), width)))
+        note("\n".join(bar_lines(means, shutil.get_terminal_size().columns)))
+    else:
+        note(", ".join(f"{emotion} {p:.0%}" for emotion, p in zip(EMOTIONS, means, strict=True)))
 
 
 def save_plot(path, utterances, seconds):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 7))
+    figure = Figure(figsize=WINDOW_INCHES)
     draw_summary(figure, utterances, seconds)
     with sentimental.whole_file(path) as partial:
         figure.savefig(partial)
@@ -1029,9 +1066,7 @@ def listen(args):
                     reasons.append(f"{args.end_after:g} s of silence")
         hear(session, blocks, write_audio)
         session.finish()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: no more waiting
-            finish_recognition(session, report)
+        finish_recognition(session, report, reasons)
     return end_session(args, session, session.failure or reasons[0], show_summary)
 
 
@@ -1067,11 +1102,12 @@ def hear(session, blocks, write_audio, timeout=0.0):
     return came
 
 
-def finish_recognition(session, report):
-    """Recognise what is still waiting."""
+def finish_recognition(session, report, reasons):
+    """Recognise what is still waiting, until there is one more reason to end."""
+    n_reasons = len(reasons)
     if session.pending and not session.ready:
         note("Waiting for the model, to recognise what was said; Ctrl-C leaves at once.")
-    while session.pending:
+    while session.pending and len(reasons) == n_reasons:
         session.ask()
         session.connection.poll(0.05)
         report(session.answers())
@@ -1081,7 +1117,7 @@ def end_session(args, session, reason, show_summary):
     """Say why it ended and what was heard; returns the exit status."""
     failed = reason.startswith("error: ")
     note(reason if failed else f"Ended: {reason}.")
-    if failed and not session.utterances:
+    if session.failure and not session.utterances:
         return 1
     note(
         f"{session.seconds:.1f} s of audio, {session.n_updates} updates of the bars, "
@@ -1090,7 +1126,7 @@ def end_session(args, session, reason, show_summary):
     if not session.utterances:
         if session.pending:
             note("error: nothing was recognised: the model was not loaded yet")
-        elif session.peak == 0.0:
+        elif session.n_samples and session.peak == 0.0:
             note(
                 "error: only zeros came from the microphone; is it muted, or this program not "
                 "allowed to use it? --list-devices shows the others"
@@ -1101,9 +1137,8 @@ def end_session(args, session, reason, show_summary):
     print_summary(session.utterances, session.seconds)
     if args.save_plot:
         save_plot(args.save_plot, session.utterances, session.seconds)
-    if show_summary and reason != WINDOW_CLOSED:
-        with contextlib.suppress(KeyboardInterrupt):
-            show_summary(session.utterances, session.seconds)
+    if show_summary:
+        show_summary(session.utterances, session.seconds)
     return 1 if failed else 0
 
 

@@ -11,7 +11,9 @@ and keeps what was measured so far in results/live.json (with --quick: results/l
 What is played are the 162 test files of protocol `random`, in two sessions.
 
 1. A minute of speech, cut where the speech ends, with random pauses.
-   - Start: from the creation of the process to its line that the stream is open.
+   - Start: from the creation of the process to the first sample of its audio, which is where the
+     clock of a row of --log less its end_s points to, taken from the row that came soonest after
+     its sound; hence some 0.1 s too much. Also, to its line that the stream is open.
    - Latency: from the moment a sound's last sample is handed to the sound server, which is before
      it can be heard, to the clock of the first row of --log whose end_s includes it. The script
      writes that row after it has drawn the bars. Where the sound lies in the session's audio is
@@ -240,6 +242,7 @@ def speech_session(files, environment, folder, seconds):
         n_updates += sum(r["kind"] == "update" and start < r["end_s"] <= end + 0.1 for r in rows)
     return {
         "stream_open_s": opened,
+        "recording_s": min(row["clock"] - row["end_s"] for row in rows) - begin,
         "first_answer_s": ready,
         "n_sounds": len(clips),
         "n_sounds_not_found": len(clips) - len(latencies),
@@ -329,7 +332,7 @@ def table(figures):
         ("latency, 95th percentile", "at most 300 ms", "{:.0f} ms", one["latency_ms_p95"], 300),
         ("updates a second", "4 or more", "{:.1f}", -one["updates_per_s"], -4),
         ("processor while speaking", "at most 35 %", "{:.0f} %", one["cpu_percent"], 35),
-        ("stream open after start", "at most 1.5 s", "{:.2f} s", one["stream_open_s"], 1.5),
+        ("recording after start", "at most 1.5 s", "{:.2f} s", one["recording_s"], 1.5),
         ("memory growth", "at most 10 MB", "{:.1f} MB", two["memory_growth_mb"], 10),
         ("audio lost", "0 samples", "{:.0f}", two["samples_lost"] + two["n_clips_not_found"], 0),
     ]

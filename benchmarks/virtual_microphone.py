@@ -62,23 +62,31 @@ def virtual_microphone():
             "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(Path.home() / ".config/matplotlib")),
             "PYTHONUSERBASE": site.getuserbase(),
         }
-        server = subprocess.Popen(
-            [
-                *("pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1"),
-                *("--use-pid-file=no", "--disable-shm=yes"),
-                *("-L", f"module-native-protocol-unix socket={socket} auth-anonymous=1"),
-                *("-L", f"module-null-sink sink_name=air rate={SAMPLE_RATE} channels=1"),
-            ],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
+        command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1"]
+        command += ["--use-pid-file=no", "--disable-shm=yes"]
+        command += ["-L", f"module-native-protocol-unix socket={socket} auth-anonymous=1"]
+        command += ["-L", f"module-null-sink sink_name=air rate={SAMPLE_RATE} channels=1"]
+        # A sink to which nobody listens prepares 2 s of silence at a time, and who opens the
+        # microphone meanwhile hears nothing before they are over. A listener makes it 10 ms.
+        listen = ["parec", "--latency-msec=10", "--device=air.monitor"]
+        with _running(command, environment) as server:
             _wait_for_sink(server, environment)
-            yield environment
-        finally:
-            server.terminate()
-            server.wait()
+            with _running(listen, environment):
+                time.sleep(2)
+                yield environment
+
+
+@contextlib.contextmanager
+def _running(command, environment, stdout=subprocess.DEVNULL):
+    """Run a program meanwhile; gives its process."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=stdout, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _wait_for_sink(server, environment):
@@ -98,12 +106,9 @@ def _wait_for_sink(server, environment):
 def virtual_display():
     """Start Xvfb; gives what to add to a program's environment."""
     command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
+    command += ["-noreset"]  # else it begins anew, unreachable for a moment, after each program
+    with _running(command, None, subprocess.PIPE) as server:
         yield {"DISPLAY": f":{server.stdout.readline().strip()}"}
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def play(path, buffer, environment):

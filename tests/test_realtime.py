@@ -168,7 +168,7 @@ def test_each_utterance_leaves_a_line_and_a_row(session):
     assert "Ended: 2 s of silence" in session.err
 
 
-@pytest.mark.parametrize("sample_rate", [8_000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("sample_rate", [8_000, 11_025, 16_000, 44_100, 48_000])
 def test_live_probabilities_are_those_of_the_chain(session, predict, sample_rate):
     sound = [hush(1, sample_rate), voice(2, sample_rate), hush(2, sample_rate)]
     session.run(np.concatenate(sound), "--end-after", "1", sample_rate=sample_rate)
@@ -203,6 +203,13 @@ def test_stuck_microphone_ends_the_session(session, monkeypatch):
     session.run(np.concatenate([hush(1), voice(1)]), at_end=lambda: None)
     assert session.status == 1
     assert "error: fake is gone" in session.err
+
+
+def test_microphone_that_vanishes_before_anything_was_said_gives_the_summary_too(session):
+    session.run(hush(1))
+    assert session.status == 1
+    assert session.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
+    assert "1.0 s of audio" in session.err
 
 
 def test_ctrl_c_ends_with_what_was_being_said(session):
@@ -257,6 +264,30 @@ def test_second_ctrl_c_does_not_wait_for_the_model(session, predict):
     assert session.status == 1
     assert len(session.audio) == 2 * SAMPLE_RATE
     assert "the model was not loaded yet" in session.err
+
+
+def test_ctrl_c_while_the_files_are_closed_costs_nothing(session, monkeypatch):
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda *names: (press_ctrl_c(), replace(*names)))
+    session.run(np.concatenate([hush(1), voice(1.5)]), at_end=press_ctrl_c)
+    assert session.status == 0
+    assert len(session.audio) == 2.5 * SAMPLE_RATE
+    assert len(session.utterances) == 1
+    assert "1 utterance," in session.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, Ctrl-C reaches the processes another way")
+def test_ctrl_c_does_not_end_the_recogniser(model_path, predict):
+    """A terminal sends it to all processes, and what was said may still have to be recognised."""
+    with realtime.recogniser(model_path) as connection:
+        (process,) = multiprocessing.active_children()
+        os.kill(process.pid, signal.SIGINT)
+        assert connection.recv() == "ready"
+        os.kill(process.pid, signal.SIGINT)
+        sound = np.concatenate([hush(0.5), voice(1), hush(0.5)])
+        connection.send((sound, SAMPLE_RATE))
+        expected = predict(sentimental.extract_features(sound))
+        np.testing.assert_allclose(connection.recv(), expected, atol=1e-3)
 
 
 def test_recogniser_that_dies_leaves_what_was_recognised(session, predict):
@@ -341,10 +372,23 @@ def test_updates_are_dropped_when_the_recogniser_is_slow(predict):
         session.ask()
         if number % 50 == 0:  # once a second
             connection.answer()
-    assert session.n_dropped >= 5
+    assert session.n_dropped >= 15  # of about 25
     ((start, end, _),) = session.utterances  # the whole of it, in spite of all
     assert start < 1
     assert end > 5
+
+
+def test_updates_that_an_utterance_never_got_are_dropped_too(predict):
+    connection = Connection(predict)
+    session = realtime.Session(SAMPLE_RATE, connection)
+    sound = np.concatenate([hush(1), voice(1.5), hush(2)])
+    for start in range(0, len(sound), 320):
+        session.hear(sound[start : start + 320])
+        session.answers()
+        session.ask()  # one update; its answer comes when the utterance is long over
+    connection.answer()
+    assert [kind for kind, _ in session.answers()] == ["update"]
+    assert session.n_dropped >= 5
 
 
 # Speech -----------------------------------------------------------------------------------------
@@ -383,6 +427,13 @@ def test_speech_from_the_very_first_sample():
     found = find(np.concatenate([voice(2), hush(1)]))
     assert len(found) == 1
     assert found[0][0] < 0.3
+
+
+def test_places_stay_true_at_a_rate_that_frames_do_not_divide():
+    sound = [hush(300, 11_025), voice(2, 11_025), hush(2, 11_025)]
+    ((start, end),) = find(np.concatenate(sound), 11_025, block=220)
+    assert 299.5 < start < 300.05
+    assert 301.95 < end < 302.5
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -580,23 +631,98 @@ def test_window_keeps_the_last_seconds_in_its_strip(window):
     assert pixels(figure, "happy") == 0
 
 
-def test_closing_the_window_ends_the_session(session, window, monkeypatch):
-    figure, reasons, show, show_summary = window
+def check_texts(figure):
+    """None lies on another, none is cut off by the window's edge."""
+    from matplotlib.text import Text
+
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+    boxes = [(t.get_window_extent(), t.get_text()) for t in texts]
+    assert len(boxes) > 10
+    for number, (box, text) in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+        for other_box, other in boxes[:number]:
+            assert not box.overlaps(other_box), (text, other)
+
+
+def test_all_that_is_written_can_be_read(window):
+    figure, _, show, _ = window
+    session = heard(surprise=1.0)
+    session.utterances = [realtime.Utterance(0, 1, np.eye(8)[-1])]
+    show(session, [])
+    check_texts(figure)
+    show(heard(**dict.fromkeys(EMOTIONS, 1 / 8)), [])
+    check_texts(figure)
+
+
+@pytest.mark.parametrize("probabilities", [np.eye(8)[-1], np.full(8, 1 / 8)])
+def test_all_of_the_summary_can_be_read(probabilities):
+    figures = pytest.importorskip("matplotlib.figure")
+    figure = figures.Figure(figsize=realtime.WINDOW_INCHES)
+    utterances = [realtime.Utterance(i, i + 3, probabilities) for i in range(0, 3_600, 4)]
+    realtime.draw_summary(figure, utterances, 4_000)
+    figure.draw_without_rendering()
+    check_texts(figure)
+
+
+def test_letters_grow_with_the_window(window):
+    from matplotlib.backend_bases import ResizeEvent
+    from matplotlib.text import Text
+
+    figure, _, show, _ = window
+    show(heard(happy=1.0), [])
+    before = [text.get_fontsize() for text in figure.findobj(Text)]
+    for size in [(18, 14), (24, 14)]:
+        figure.set_size_inches(size)
+        figure.canvas.callbacks.process("resize_event", ResizeEvent("resize_event", figure.canvas))
+        show(heard(happy=1.0), [])
+    after = [text.get_fontsize() for text in figure.findobj(Text)]
+    np.testing.assert_allclose(after, 2 * np.array(before))
+
+
+def close(figure):
+    """As a user does."""
+    import matplotlib.pyplot as plt
     from matplotlib.backend_bases import CloseEvent
 
+    figure.canvas.callbacks.process("close_event", CloseEvent("close_event", figure.canvas))
+    plt.close(figure)
+
+
+def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys):
+    figure, reasons, show, show_summary = window
+    show(heard(happy=1.0), [])
+    close(figure)
+    assert reasons == ["the window was closed"]
+    show(heard(sad=1.0), ["12:00:00  an utterance"])
+    assert capsys.readouterr().out == "12:00:00  an utterance\n"
+    show_summary([realtime.Utterance(0, 1, np.full(8, 1 / 8))], 2)
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "close"])
+def test_summary_stays_until_there_is_a_reason_to_leave(window, how):
+    figure, reasons, _, show_summary = window
+    timer = threading.Timer(0.3, lambda: close(figure) if how == "close" else reasons.append(how))
+    timer.start()
+    show_summary([realtime.Utterance(0, 1, np.full(8, 1 / 8))], 2)
+    assert len(reasons) == 1
+
+
+def test_closing_the_window_ends_the_session(session, window, monkeypatch):
+    figure, reasons, show, show_summary = window
+    heard_all = threading.Event()
+
     def open_display(args, session_reasons):
-        reasons_of_session.append(session_reasons)
-        return show, show_summary
+        def show_and_close(session, lines):  # as a window system does: while it is drawn
+            show(session, lines)
+            if heard_all.is_set() and not reasons:
+                close(figure)
+                session_reasons.extend(reasons)
 
-    def close():
-        while not reasons_of_session:
-            time.sleep(0.01)
-        figure.canvas.callbacks.process("close_event", CloseEvent("close_event", figure.canvas))
-        reasons_of_session[0].extend(reasons)
+        return show_and_close, show_summary
 
-    reasons_of_session = []
     monkeypatch.setattr(realtime, "open_display", open_display)
-    session.run(np.concatenate([hush(1), voice(1.5)]), at_end=close)
+    session.run(np.concatenate([hush(1), voice(1.5)]), at_end=heard_all.set)
     assert session.status == 0
     assert "Ended: the window was closed" in session.err
     assert "1 utterance," in session.err
