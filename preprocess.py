@@ -13,13 +13,11 @@ Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimme
 MFCC, RMS and zero-crossing rate of each frame are stored. Of a recording longer than 5 s after
 trimming, the 5 s with the most energy count. The constants stand in sentimental.py.
 
-Beside each recording stand changed copies of it, for training only: as another microphone, room or
-telephone would have recorded it, in noise, a little faster or slower, higher or lower. Without
-them the network learns the studio as much as the voice. With --condition there are no copies: all
-recordings are changed in one way, to test how much a network loses by it.
+With --condition all recordings are changed in one way, to test how much a network loses by it.
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import re
@@ -34,26 +32,11 @@ from tqdm import tqdm
 import sentimental
 from sentimental import EMOTIONS, SAMPLE_RATE, SentimentalError
 
-# Copies: what is drawn anew for each
-SPEED = 0.12  # faster and higher, or slower and lower, by up to this share
-MICROPHONE_SHARE = 0.8  # of the copies that another microphone colours:
-OCTAVES = 62.5 * 2.0 ** np.arange(8)  # Hz; the octaves that have a gain each
-OCTAVE_DB = 3.0  # dB; standard deviation of these gains
-TILT_DB = 2.0  # dB for each octave, at most, that the whole spectrum leans to one side
-TELEPHONE_SHARE = 0.15  # of the copies that go through a telephone:
-TELEPHONE_BAND = (300, 3400)  # Hz
-ROOM_SHARE = 0.4  # of the copies that a room echoes:
-REVERBERATION = (0.1, 0.6)  # s until the echo has lost 60 dB
-ECHO_DB = (-12.0, 0.0)  # dB, all of the echo against the direct sound
-NOISE_SHARE = 0.7  # of the copies in noise:
-SNR = (5.0, 30.0)  # dB
-NOISE_SLOPE = (0.0, 2.0)  # the noise's power falls by frequency to this power: white to brown
-MURMUR_SHARE = 0.5  # of the noises that are voices nearby
-MURMUR_VOICES = (2, 7)  # how many: at least, and fewer than
-
 # Conditions: what tests change (--condition)
-CONDITION_SNR = 10.0  # dB, of white noise and of babble
+CONDITION_SNR = 10.0  # dB, of white noise and of babble, against the power of the
+SPEECH_TOP_DB = 30  # dB below the loudest frame; what is quieter at both ends does not count
 BABBLE_VOICES = 6  # other recordings, spoken at once
+TELEPHONE_BAND = (300, 3400)  # Hz
 CONDITION_GAIN = (-20.0, 6.0)  # dB; what then exceeds full scale clips, as in a sound card
 CONDITIONS = ("white", "babble", "telephone", "gain")
 
@@ -200,84 +183,39 @@ def describe_files(files):
     return recordings, n_duplicates, refused
 
 
-def add_noise(samples, noise, snr):
-    """Add noise that is `snr` dB below the speech; silence around it does not count as speech."""
+def add_noise(samples, noise):
+    """Add noise ``CONDITION_SNR`` below the speech; silence around it does not count as speech."""
     import librosa
 
-    speech, _ = librosa.effects.trim(samples, top_db=sentimental.TOP_DB)
+    speech, _ = librosa.effects.trim(samples, top_db=SPEECH_TOP_DB)
     power, noise_power = (np.mean(np.square(x, dtype=np.float64)) for x in (speech, noise))
-    return samples + noise * np.sqrt(power / max(noise_power, 1e-20) * 10 ** (-snr / 10))
+    ratio = power / max(noise_power, 1e-20) * 10 ** (-CONDITION_SNR / 10)
+    return samples + noise * np.sqrt(ratio)
 
 
-def through_telephone(samples):
-    """What a telephone lets pass."""
-    from scipy.signal import butter, sosfilt
-
-    return sosfilt(butter(4, TELEPHONE_BAND, "band", fs=SAMPLE_RATE, output="sos"), samples)
-
-
-def draw_noise(n, rng):
-    """Steady noise of a random colour; returns np.ndarray [shape=(n,)]."""
-    spectrum = np.fft.rfft(rng.standard_normal(n))
-    frequency = np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE), OCTAVES[0])
-    return np.fft.irfft(spectrum * frequency ** (-rng.uniform(*NOISE_SLOPE) / 2), n)
-
-
-def draw_murmur(samples, rng):
-    """Voices nearby, made of the recording itself: backwards, faster or slower, several at once.
-
-    Of other recordings it would hold what another split may want to test.
-    """
-    n = len(samples)
-    murmur = np.zeros(n)
-    for _ in range(rng.integers(*MURMUR_VOICES)):
-        place = np.arange(n) * np.exp(rng.uniform(-2 * SPEED, 2 * SPEED)) + rng.uniform(0, n)
-        murmur += np.interp(place % n, np.arange(n), samples[::-1])
-    return murmur
-
-
-def change(samples, rng):
-    """One copy of a recording, as others would have spoken and recorded it.
+def draw_babble(n, voices, rng):
+    """Several other recordings at once, each as loud and at a random moment of it.
 
     Parameters
     ----------
-    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    n : int, samples
+    voices : list of str, files; one that cannot be read is left out
     rng : np.random.Generator
 
     Returns
     -------
-    samples : np.ndarray [shape=(m,), float32]
-
-    References
-    ----------
-    .. [1] T. Ko et al., "Audio augmentation for speech recognition", Interspeech 2015
-    .. [2] T. Ko et al., "A study on data augmentation of reverberant speech for robust speech
-       recognition", ICASSP 2017
+    babble : np.ndarray [shape=(n,)]
     """
-    import librosa
-    from scipy.signal import fftconvolve
-
-    length = np.exp(rng.uniform(-SPEED, SPEED))
-    samples = librosa.resample(samples, orig_sr=SAMPLE_RATE, target_sr=int(length * SAMPLE_RATE))
-    if rng.random() < MICROPHONE_SHARE:
-        gains = rng.normal(0, OCTAVE_DB, len(OCTAVES))
-        gains += rng.uniform(-TILT_DB, TILT_DB) * (np.arange(len(OCTAVES)) - len(OCTAVES) / 2)
-        frequency = np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 1)
-        gain = np.interp(np.log(frequency), np.log(OCTAVES), gains)
-        samples = np.fft.irfft(np.fft.rfft(samples) * 10 ** (gain / 20), len(samples))
-    if rng.random() < TELEPHONE_SHARE:
-        samples = through_telephone(samples)
-    if rng.random() < ROOM_SHARE:
-        n = int(rng.uniform(*REVERBERATION) * SAMPLE_RATE)
-        echo = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
-        echo *= 10 ** (rng.uniform(*ECHO_DB) / 20) / np.sqrt(np.sum(echo**2))
-        echo[0] += 1  # the direct sound
-        samples = fftconvolve(samples, echo)
-    if rng.random() < NOISE_SHARE:
-        murmurs = rng.random() < MURMUR_SHARE
-        noise = draw_murmur(samples, rng) if murmurs else draw_noise(len(samples), rng)
-        samples = add_noise(samples, noise, rng.uniform(*SNR))
-    return samples.astype(np.float32)
+    babble, n_voices = np.zeros(n), 0
+    for path in rng.permutation(voices):
+        with contextlib.suppress(SentimentalError):  # it is refused under its own name
+            voice = sentimental.load_audio(path)
+            voice = np.resize(np.roll(voice, rng.integers(len(voice))), n)
+            babble += voice / max(np.sqrt(np.mean(voice**2)), 1e-9)
+            n_voices += 1
+        if n_voices == BABBLE_VOICES:
+            break
+    return babble
 
 
 def put_under(condition, samples, voices, rng):
@@ -294,72 +232,60 @@ def put_under(condition, samples, voices, rng):
     -------
     samples : np.ndarray [shape=(n,), float32]
     """
+    from scipy.signal import butter, sosfilt
+
     if condition == "gain":
         gain = 10 ** (rng.uniform(*CONDITION_GAIN) / 20)
         samples = np.clip(samples * gain, -1, 1)
     elif condition == "telephone":
-        samples = through_telephone(samples)
+        samples = sosfilt(butter(4, TELEPHONE_BAND, "band", fs=SAMPLE_RATE, output="sos"), samples)
     elif condition == "white":
-        samples = add_noise(samples, rng.standard_normal(len(samples)), CONDITION_SNR)
+        samples = add_noise(samples, rng.standard_normal(len(samples)))
     else:
-        babble = np.zeros(len(samples))
-        for path in rng.choice(voices, BABBLE_VOICES):
-            voice = sentimental.load_audio(path)
-            voice = np.resize(np.roll(voice, rng.integers(len(voice))), len(samples))
-            babble += voice / max(np.sqrt(np.mean(voice**2)), 1e-9)
-        samples = add_noise(samples, babble, CONDITION_SNR)
+        samples = add_noise(samples, draw_babble(len(samples), voices, rng))
     return samples.astype(np.float32)
 
 
-def compute_frames(path, content_hash, n_copies, condition="", voices=()):
+def compute_frames(path, content_hash, condition="", voices=()):
     """Run the signal chain over one file; any failure becomes a line, so that the rest goes on.
 
     Parameters
     ----------
     path : str
     content_hash : str, hexadecimal, of the file; seeds what is drawn
-    n_copies : int >= 0
     condition : str, one of ``CONDITIONS`` or ""
     voices : list of str, files that babble is made of
 
     Returns
     -------
-    frames : list of np.ndarray [shape=(n_frames, N_FEATURES), float32], or None when refused
-        Of the recording, then of each copy.
+    frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None when refused
     refusal : str, or None
     """
     try:
         samples = sentimental.load_audio(path)
-        seed = int(content_hash[:16], 16)
         if condition:
-            rng = np.random.default_rng([seed, CONDITIONS.index(condition)])
-            samples = put_under(condition, samples, voices, rng)
-        frames = [sentimental.extract_frames(sentimental.clean(samples, name=path))]
-        for number in range(n_copies):
-            rng = np.random.default_rng([seed, len(CONDITIONS) + number])
-            try:
-                frames.append(sentimental.extract_frames(sentimental.clean(change(samples, rng))))
-            except SentimentalError:  # a short recording that got too short
-                frames.append(frames[0])
-        return frames, None
+            rng = np.random.default_rng([int(content_hash[:16], 16), CONDITIONS.index(condition)])
+            others = [voice for voice in voices if voice != path]
+            samples = put_under(condition, samples, others, rng)
+        return sentimental.extract_frames(sentimental.clean(samples, name=path)), None
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
         return None, f"{path}: {type(error).__name__}: {error}"
 
 
-def known_frames(output, n_copies, condition):
+def known_frames(output, condition):
     """Frames that an earlier run left in `output`, by the hash of the recording.
 
-    Recordings with fewer copies than `n_copies`, or of another condition, are computed anew.
+    Those of another condition are computed anew.
     """
     if not output.exists():
         return {}
     try:
         return {
-            r["hash"]: [r["frames"], *r["copies"][:n_copies]]
-            for r in sentimental.load_features(output)
-            if len(r["copies"]) >= n_copies and r["condition"] == condition
+            recording["hash"]: recording["frames"]
+            for recording in sentimental.load_features(output)
+            if recording["condition"] == condition
         }
     except SentimentalError as error:
         print(f"Computing everything again: {error}")
@@ -394,13 +320,6 @@ def main():
         help="features file to write (default: data/features.json, or data/CONDITION.json)",
     )
     parser.add_argument(
-        "--copies",
-        type=int,
-        default=4,
-        metavar="N",
-        help="changed copies of each recording, for training (default: %(default)s)",
-    )
-    parser.add_argument(
         "--condition",
         choices=CONDITIONS,
         default="",
@@ -408,23 +327,19 @@ def main():
         f"recordings at {CONDITION_SNR:.0f} dB SNR, a telephone's band, or another gain",
     )
     arguments = parser.parse_args()
-    n_copies = 0 if arguments.condition else arguments.copies
     output = arguments.output or Path("data", f"{arguments.condition or 'features'}.json")
-    if arguments.copies < 0:
-        parser.error("--copies must be at least 0")
     start = time.monotonic()
 
     files, passed_over, refused = find_files(arguments.paths)
     recordings, n_duplicates, refused_names = describe_files(files)
     refused += refused_names
 
-    known = known_frames(output, n_copies, arguments.condition)
+    known = known_frames(output, arguments.condition)
     new = [recording for recording in recordings if recording["hash"] not in known]
     voices = [recording["file"] for recording in recordings]
     os.environ.update(MALLOC_SETTINGS)  # for the processes that are started now
     results = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(compute_frames)(r["file"], r["hash"], n_copies, arguments.condition, voices)
-        for r in new
+        delayed(compute_frames)(r["file"], r["hash"], arguments.condition, voices) for r in new
     )
     results = tqdm(results, "Computing", len(new), unit=" files")
     computed = dict(zip((r["file"] for r in new), results, strict=True))
@@ -435,8 +350,7 @@ def main():
         if refusal:
             refused.append(refusal)
         else:
-            recording["condition"] = arguments.condition
-            finished.append(recording | {"frames": frames[0], "copies": frames[1:]})
+            finished.append(recording | {"condition": arguments.condition, "frames": frames})
     if not finished:
         for line in refused:
             print(f"  refused: {line}")

@@ -5,9 +5,9 @@ never meets features that were made another way:
 
     load_audio      any recording                     -> mono float32 samples at SAMPLE_RATE
     clean           peak to +5 dBFS, trim, denoise    -> the speech alone
-    extract_frames  MFCC, RMS and ZCR of each frame   -> (n_frames, 19)
-    add_deltas      their first and second slopes     -> (n_frames, 57)
-    pad             zeros up to a fixed length        -> (MAX_FRAMES, 57), what the network reads
+    extract_frames  MFCC, RMS and ZCR of each frame   -> (n_frames, 82), the features file
+    pad             zeros up to a fixed length        -> (MAX_FRAMES, 82)
+    make_features   MFCC, RMS, ZCR and their slopes   -> (MAX_FRAMES, 57), what the network reads
 
 A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its own), and the
 network's masking layer skips it.
@@ -30,11 +30,15 @@ EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgust", "surp
 SAMPLE_RATE = 16_000  # Hz; everything is resampled to it first
 PEAK_DBFS = 5.0  # dB re full scale: a peak of 10^(5/20) = 1.78, on float samples, so nothing clips
 SILENCE_DBFS = -70.0  # dB re full scale; a recording whose peak is lower holds no speech
-TOP_DB = 30  # dB below the loudest frame; quieter frames at both ends are silence
-# In noise the threshold is higher, or the noise before and after the speech would stay:
+# Trimming. Speech ends somewhere between its own level and that of the noise; a fixed distance
+# from the loudest frame would keep noise, and other voices, before and after it:
+LEVEL_FRAMES = 5  # = 160 ms, over which the level is averaged
+LOUD_FRAMES = 8  # = 256 ms; the level that so many frames reach is that of speech, not of a click
 FLOOR_PERCENTILE = 10  # of the frames are noise alone
-FLOOR_DB = 6  # dB above them begins speech
-MIN_TOP_DB = 12  # dB below the loudest frame; whatever is louder is speech in any noise
+TRIM_SHARE = 0.3  # of the way from speech to noise, in dB, speech ends,
+MIN_TOP_DB = 8.0  # dB below its level at least,
+MAX_TOP_DB = 30.0  # and dB below the loudest frame at most
+MARGIN_FRAMES = 3  # = 96 ms kept before and after, for soft beginnings and ends
 MIN_SECONDS = 0.25  # s of sound that a recording must hold
 MAX_SECONDS = 5.0  # s; of a longer recording, the part of this length with the most energy counts
 
@@ -46,9 +50,14 @@ GATE_PROP_DECREASE = 0.5  # share of the noise that is taken away; 1.0 eats into
 # Frames
 FRAME_LENGTH = 1024  # samples = 64 ms
 HOP_LENGTH = 512  # samples = 32 ms
-N_MELS = 64
-N_MFCC = 17  # with slopes, 57 features: the network stays below 65,000 parameters
-N_FEATURES = N_MFCC + 2  # + RMS and zero-crossing rate
+N_MELS = 80  # bands, and MFCC in the features file: so many tell all of the mel spectrum
+N_STORED = N_MELS + 2  # numbers a frame there: + RMS and zero-crossing rate
+SPECTRUM_TOP_DB = 45.0  # dB below the loudest band of a recording; what is less is raised to it,
+# because noise fills the valleys of a spectrum first
+N_MFCC = 14  # that the network reads
+LOW_PASS = (300, 500, 1000)  # Hz; the zero-crossing rate of what lies below follows the pitch
+HIGH_PASS = 60  # Hz; hum below it does not count there
+N_FEATURES = 3 * (N_MFCC + 2 + len(LOW_PASS))  # with slopes; the parameters stay below 65,000
 FIRST_CENTRED_MFCC = 1  # it and those after it lose their mean over the recording; MFCC 0 is level
 DELTA_WIDTH = 9  # frames over which a slope is fitted
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH  # 157 frames
@@ -58,10 +67,13 @@ CHAIN = {
     "sample_rate": SAMPLE_RATE,
     "peak_dbfs": PEAK_DBFS,
     "silence_dbfs": SILENCE_DBFS,
-    "top_db": TOP_DB,
+    "level_frames": LEVEL_FRAMES,
+    "loud_frames": LOUD_FRAMES,
     "floor_percentile": FLOOR_PERCENTILE,
-    "floor_db": FLOOR_DB,
+    "trim_share": TRIM_SHARE,
     "min_top_db": MIN_TOP_DB,
+    "max_top_db": MAX_TOP_DB,
+    "margin_frames": MARGIN_FRAMES,
     "min_seconds": MIN_SECONDS,
     "max_seconds": MAX_SECONDS,
     "gate_n_fft": GATE_N_FFT,
@@ -70,7 +82,10 @@ CHAIN = {
     "frame_length": FRAME_LENGTH,
     "hop_length": HOP_LENGTH,
     "n_mels": N_MELS,
+    "spectrum_top_db": SPECTRUM_TOP_DB,
     "n_mfcc": N_MFCC,
+    "low_pass": list(LOW_PASS),
+    "high_pass": HIGH_PASS,
     "first_centred_mfcc": FIRST_CENTRED_MFCC,
     "delta_width": DELTA_WIDTH,
 }
@@ -192,9 +207,9 @@ def to_mono(samples, sample_rate, name="recording"):
 def clean(samples, name="recording"):
     """Level, trim and denoise a recording: what remains is the speech.
 
-    The peak is brought to ``PEAK_DBFS``, ends that lie ``TOP_DB`` below the loudest frame, or close
-    to the noise, are cut, of more than ``MAX_SECONDS`` the part with the most energy is kept, and
-    steady noise is lowered by spectral gating [1]_. Silence that follows the speech would change
+    The peak is brought to ``PEAK_DBFS``, ends that are nearer to the noise than to the loudest
+    frame are cut, of more than ``MAX_SECONDS`` the part with the most energy is kept, and steady
+    noise is lowered by spectral gating [1]_. Silence that follows the speech would change
     the gate's idea of the noise, so padding comes after it (`pad`), and the same speech gives the
     same features however much padding it gets.
 
@@ -225,12 +240,7 @@ def clean(samples, name="recording"):
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
     samples = samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
-    speech = _trim(samples)
-    if len(speech) < MIN_SECONDS * SAMPLE_RATE:
-        seconds = len(speech) / SAMPLE_RATE
-        raise SentimentalError(
-            f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
-        )
+    speech = _trim(samples, name)
     speech = _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
     # The default padding of 30,000 samples at both ends would more than double the work.
     return noisereduce.reduce_noise(
@@ -243,16 +253,27 @@ def clean(samples, name="recording"):
     )
 
 
-def _trim(samples):
-    """Cut what is silence or noise alone before and after the speech."""
+def _trim(samples, name):
+    """Cut what is silence, noise or other voices alone before and after the speech."""
     import librosa
+    from scipy.ndimage import uniform_filter1d
 
-    frames = {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH}
-    level = librosa.feature.rms(y=samples, **frames)[0]
-    floor = max(np.percentile(level, FLOOR_PERCENTILE), 1e-9)
-    floor_db = 20 * np.log10(level.max() / floor)  # below the loudest frame
-    top_db = np.clip(floor_db - FLOOR_DB, MIN_TOP_DB, TOP_DB)
-    return librosa.effects.trim(samples, top_db=top_db, **frames)[0]
+    level = librosa.feature.rms(y=samples, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH)[0]
+    level = np.maximum(level**2, 1e-12)
+    smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
+    level_db = np.sort(10 * np.log10(level))
+    speech_db = level_db[-LOUD_FRAMES:][0]
+    top_db = TRIM_SHARE * (speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE))
+    threshold = max(speech_db - max(top_db, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
+    first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
+    n_frames = max(0, last - first + 2 - LEVEL_FRAMES)  # averaging made it longer
+    seconds = n_frames * HOP_LENGTH / SAMPLE_RATE
+    if seconds < MIN_SECONDS:
+        raise SentimentalError(
+            f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
+        )
+    start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
+    return samples[start : (last + 1 + MARGIN_FRAMES) * HOP_LENGTH]
 
 
 def _loudest_part(samples, length):
@@ -278,9 +299,9 @@ def extract_frames(speech):
     """MFCC, RMS and zero-crossing rate of each frame.
 
     The same values as `librosa.feature.mfcc`, `rms` and `zero_crossing_rate` give for
-    ``FRAME_LENGTH`` and ``HOP_LENGTH``; the filter bank is built once, not for each clip. From the
-    MFCC that tell the spectrum's shape their mean over the recording is subtracted [2]_: it is what
-    microphone, room and throat do to all that is said.
+    ``FRAME_LENGTH`` and ``HOP_LENGTH``; the filter bank is built once, not for each clip. All
+    ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum, in
+    which training adds noise and other voices.
 
     Parameters
     ----------
@@ -288,22 +309,19 @@ def extract_frames(speech):
 
     Returns
     -------
-    frames : np.ndarray [shape=(n_frames, N_FEATURES), float32]
-        ``N_MFCC`` coefficients, RMS (full scale is 1.0) and the share of zero crossings (0 to 1);
+    frames : np.ndarray [shape=(n_frames, N_STORED), float32]
+        ``N_MELS`` coefficients, RMS (full scale is 1.0) and the share of zero crossings (0 to 1);
         n_frames = 1 + n // HOP_LENGTH
 
     References
     ----------
     .. [1] https://librosa.org/doc/latest/feature.html
-    .. [2] B. S. Atal, "Effectiveness of linear prediction characteristics of the speech wave for
-       automatic speaker identification and verification", J. Acoust. Soc. Am. 55(6), 1974
     """
     import librosa
 
     spectrum = np.abs(librosa.stft(speech, n_fft=FRAME_LENGTH, hop_length=HOP_LENGTH))
     mel = librosa.power_to_db(_mel_filters() @ spectrum**2)
-    mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MFCC)
-    mfcc[FIRST_CENTRED_MFCC:] -= mfcc[FIRST_CENTRED_MFCC:].mean(axis=1, keepdims=True)
+    mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MELS)
     rms = librosa.feature.rms(y=speech, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH)
     zcr = librosa.feature.zero_crossing_rate(
         speech, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH
@@ -311,50 +329,146 @@ def extract_frames(speech):
     return np.ascontiguousarray(np.concatenate([mfcc, rms, zcr]).T, dtype=np.float32)
 
 
-def add_deltas(frames):
-    """Append the first and second slope of every feature over time.
-
-    Parameters
-    ----------
-    frames : np.ndarray [shape=(..., n_frames, d), float32], without padding
-
-    Returns
-    -------
-    features : np.ndarray [shape=(..., n_frames, 3 * d), float32]
-
-    References
-    ----------
-    .. [1] https://librosa.org/doc/latest/generated/librosa.feature.delta.html
-    """
-    from scipy.signal import savgol_filter
-
-    slopes = [
-        savgol_filter(frames, DELTA_WIDTH, polyorder=order, deriv=order, axis=-2, mode="nearest")
-        for order in (1, 2)
-    ]
-    return np.concatenate([frames, *slopes], axis=-1).astype(np.float32)
-
-
-def pad(features, n_frames=MAX_FRAMES):
+def pad(clips, n_frames=MAX_FRAMES):
     """Stack clips into one array, zeros after each; zeros are what the network masks.
 
     Parameters
     ----------
-    features : sequence of np.ndarray [shape=(n_i, d)], n_i <= n_frames
+    clips : sequence of np.ndarray [shape=(n_i, d)], n_i <= n_frames
     n_frames : int > 0
 
     Returns
     -------
-    batch : np.ndarray [shape=(len(features), n_frames, d), float32]
+    batch : np.ndarray [shape=(len(clips), n_frames, d), float32]
+    lengths : np.ndarray of int [shape=(len(clips),)], frames that are not padding
     """
-    batch = np.zeros((len(features), n_frames, features[0].shape[1]), np.float32)
-    for row, clip in zip(batch, features, strict=True):
+    batch = np.zeros((len(clips), n_frames, clips[0].shape[1]), np.float32)
+    for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = clip
-    return batch
+    return batch, np.array([len(clip) for clip in clips])
+
+
+@functools.lru_cache(maxsize=1)
+def _cosines():
+    """The DCT from mel bands to MFCC as a matrix; its transpose is the way back."""
+    from scipy.fft import dct
+
+    return dct(np.eye(N_MELS), axis=1, norm="ortho").astype(np.float32)
+
+
+def to_mel(mfcc):
+    """The mel spectrum in dB that all MFCC tell.
+
+    Parameters
+    ----------
+    mfcc : np.ndarray [shape=(..., N_MELS), float32]
+
+    Returns
+    -------
+    mel : np.ndarray [shape=(..., N_MELS), float32]
+    """
+    return np.ascontiguousarray(mfcc) @ _cosines().T  # of a view NumPy would not use BLAS
+
+
+@functools.lru_cache(maxsize=1)
+def mel_bands():
+    """Centre and width of the mel bands in Hz; two np.ndarray [shape=(N_MELS,), float32]."""
+    import librosa
+
+    edges = librosa.mel_frequencies(N_MELS + 2, fmax=SAMPLE_RATE / 2).astype(np.float32)
+    return edges[1:-1], (edges[2:] - edges[:-2]) / 2
+
+
+def low_crossings(mel):
+    """Zero-crossing rates that the speech below each of ``LOW_PASS`` would have alone.
+
+    A sound crosses zero twice in each period of the root mean square of its frequencies, weighted
+    by power [1]_. Low in a voice, that is near its pitch: in one number, where MFCC need dozens.
+
+    Parameters
+    ----------
+    mel : np.ndarray [shape=(..., N_MELS), float32], dB
+
+    Returns
+    -------
+    rates : np.ndarray [shape=(..., len(LOW_PASS)), float32]
+        Octaves: log2 of the share of zero crossings (0 to 1)
+
+    References
+    ----------
+    .. [1] S. O. Rice, "Mathematical analysis of random noise", Bell System Technical Journal 24,
+       1945
+    """
+    centres, widths = mel_bands()
+    rates = []
+    for highest in LOW_PASS:
+        used = slice(*np.searchsorted(centres, [HIGH_PASS, highest]))
+        power = 10 ** (mel[..., used] / 10) * widths[used]
+        mean_square = power @ centres[used] ** 2 / np.maximum(power.sum(axis=-1), 1e-9)
+        rates.append(np.log2(2 * np.sqrt(np.maximum(mean_square, 1)) / SAMPLE_RATE))
+    return np.stack(rates, axis=-1)
+
+
+def make_features(mel, others, lengths):
+    """What the network reads: MFCC of the upper part of the spectrum, RMS, ZCR, and their slopes.
+
+    Beside the zero-crossing rate of the whole stand those of `low_crossings`. In the spectrum what
+    lies ``SPECTRUM_TOP_DB`` below the loudest band is levelled. From the MFCC that tell its shape
+    their mean over the recording is subtracted [1]_: it is what microphone, room and throat do to
+    all that is said. The slopes are first and second derivatives of a parabola that is fitted to
+    ``DELTA_WIDTH`` frames [2]_.
+
+    Parameters
+    ----------
+    mel : np.ndarray [shape=(n, n_frames, N_MELS), float32], dB
+    others : np.ndarray [shape=(n, n_frames, 2), float32], RMS and zero-crossing rate
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+
+    Returns
+    -------
+    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32], zeros where padding is
+
+    References
+    ----------
+    .. [1] B. S. Atal, "Effectiveness of linear prediction characteristics of the speech wave for
+       automatic speaker identification and verification", J. Acoust. Soc. Am. 55(6), 1974
+    .. [2] https://librosa.org/doc/latest/generated/librosa.feature.delta.html
+    """
+    from scipy.signal import savgol_filter
+
+    is_speech = (np.arange(mel.shape[1]) < lengths[:, None])[..., None]
+    loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
+    mfcc = np.maximum(mel, loudest - SPECTRUM_TOP_DB) @ _cosines()[:, :N_MFCC]
+    mean = (mfcc * is_speech).sum(axis=1, keepdims=True) / lengths[:, None, None]
+    mean[..., :FIRST_CENTRED_MFCC] = 0
+    frames = np.concatenate([mfcc - mean, others, low_crossings(mel)], axis=-1)
+    # The last frame goes on, as if there were no padding to fit a slope to.
+    frames = np.where(is_speech, frames, frames[np.arange(len(mel)), lengths - 1][:, None])
+    slopes = [
+        savgol_filter(frames, DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="nearest")
+        for order in (1, 2)
+    ]
+    return np.where(is_speech, np.concatenate([frames, *slopes], axis=-1), 0).astype(np.float32)
+
+
+def features_of(clips, n_frames=MAX_FRAMES):
+    """Padded features of some recordings.
+
+    Parameters
+    ----------
+    clips : sequence of np.ndarray [shape=(n_i, N_STORED)], as `extract_frames` returns them
+    n_frames : int > 0, of the longest at least
+
+    Returns
+    -------
+    batch : np.ndarray [shape=(len(clips), n_frames, N_FEATURES), float32]
+    """
+    frames, lengths = pad(clips, n_frames)
+    return make_features(to_mel(frames[..., :N_MELS]), frames[..., N_MELS:], lengths)
 
 
 def extract_features(samples, name="recording"):
-    """The whole chain for one recording: `clean`, `extract_frames`, `add_deltas` and `pad`.
+    """The whole chain for one recording: `clean`, `extract_frames` and `features_of`.
 
     Parameters
     ----------
@@ -363,14 +477,14 @@ def extract_features(samples, name="recording"):
 
     Returns
     -------
-    batch : np.ndarray [shape=(1, MAX_FRAMES, 3 * N_FEATURES), float32]
+    batch : np.ndarray [shape=(1, MAX_FRAMES, N_FEATURES), float32]
 
     Raises
     ------
     SentimentalError
         As `clean` does.
     """
-    return pad([add_deltas(extract_frames(clean(samples, name)))])
+    return features_of([extract_frames(clean(samples, name))])
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -405,9 +519,8 @@ def save_features(path, recordings):
     ----------
     path : str or Path
     recordings : list of dict
-        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion``, ``condition`` (str),
-        ``frames`` (np.ndarray [shape=(n_frames, N_FEATURES), float32]) and ``copies`` (list of
-        such arrays: the recording, changed, for training).
+        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion``, ``condition`` (str)
+        and ``frames`` (np.ndarray [shape=(n_frames, N_STORED), float32]).
     """
     import json_tricks
 
@@ -448,9 +561,11 @@ def load_features(path):
             )
         recordings, chain = content["recordings"], content["chain"]
         for recording in recordings:
-            for frames in (recording["frames"], *recording["copies"]):
-                if frames.ndim != 2 or frames.dtype != np.float32 or not np.isfinite(frames).all():
-                    raise ValueError(f"bad frames of {recording['file']}")
+            frames = recording["frames"]
+            if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
+                raise ValueError(f"bad frames of {recording['file']}")
+            if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
+                raise ValueError(f"bad frames of {recording['file']}")
             if recording["emotion"] not in EMOTIONS:
                 raise ValueError(f"unknown emotion of {recording['file']}")
             if not isinstance(recording["condition"], str):
@@ -489,7 +604,9 @@ def import_keras():
         os.dup2(null.fileno(), 2)
     try:
         import keras
-        import tensorflow  # noqa: F401  (Keras would load it later, when its notes are heard)
+        import tensorflow  # Keras would load it later, when its notes are heard
+
+        tensorflow.get_logger().setLevel("ERROR")  # each network of a protocol is compiled anew
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
@@ -556,7 +673,7 @@ def load_model(json_path, weights_path):
     Returns
     -------
     model : keras.Sequential
-        (n, MAX_FRAMES, 3 * N_FEATURES) features to (n, 8) probabilities, in the order of
+        (n, MAX_FRAMES, N_FEATURES) features to (n, 8) probabilities, in the order of
         ``EMOTIONS``
 
     Raises
@@ -610,7 +727,7 @@ def compile_predict(model):
     Returns
     -------
     predict : callable
-        (1, MAX_FRAMES, 3 * N_FEATURES) features to (8,) probabilities in the order of
+        (1, MAX_FRAMES, N_FEATURES) features to (8,) probabilities in the order of
         ``EMOTIONS``. Compiled with XLA, already warm: a plain ``model.predict`` spends far
         more time on its set-up than on the network.
 
@@ -625,5 +742,5 @@ def compile_predict(model):
     def predict(features):
         return run(tf.constant(features)).numpy()[0]
 
-    predict(np.zeros((1, MAX_FRAMES, 3 * N_FEATURES), np.float32))
+    predict(np.zeros((1, MAX_FRAMES, N_FEATURES), np.float32))
     return predict

@@ -45,7 +45,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 import sentimental
-from sentimental import EMOTIONS, N_FEATURES, N_MFCC, SentimentalError
+from sentimental import EMOTIONS, N_FEATURES, N_MELS, SAMPLE_RATE, SentimentalError
 
 # The network's matrices are so small that threads which share them wait more than they work.
 # TensorFlow reads this when it starts.
@@ -73,16 +73,18 @@ OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
 # More are of use to recognise known voices only.
-EPOCHS = {"random": 80, "speaker": 20, "tess-speaker": 20, "corpus": 20}
+EPOCHS = {"random": 80, "speaker": 40, "tess-speaker": 25, "corpus": 35}
 BATCH_SIZE = 64  # clips
-CROP_FRAMES = 64  # of a longer clip, a part of this length is drawn; one length, so one compilation
+CROP_FRAMES = 80  # of a longer clip, a part of this length is drawn; one length, so one compilation
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
 WARMUP_EPOCHS = 1
 WEIGHT_DECAY = 1e-2
 GRADIENT_NORM = 1.0  # longer gradients are shortened to it
 LABEL_SMOOTHING = 0.1
-N_COMMITTEE = 4  # networks that learn together; the first is the one that is saved
+N_COMMITTEE = 2  # networks that learn together; the first is the one that is saved
 COMMITTEE_WEIGHT = 0.5  # of their mean answer in what each of them learns; labels are the rest
+FRAME_WEIGHT = 0.3  # of the answers before the last frame in the loss, the later the more,
+FIRST_FRAME = 0.25  # from this share of a clip on; before that nobody could tell
 # Of the moving average over the weights. Of its state after each epoch, the one with the lowest
 # validation loss is saved.
 AVERAGE_MOMENTUM = 0.995
@@ -95,13 +97,29 @@ TEMPERATURE = 0.88
 N_BINS = 15  # of the calibration error
 
 # Augmentation, drawn anew for each clip and epoch
-COPY_SHARE = 0.6  # of the clips are one of the changed copies that preprocess.py made
+END_FRAMES = 5  # at either end are left out, at most
 STRETCH = 0.2  # speech gets up to so much faster or slower
 WARP = 0.1  # and unevenly so, by up to this share of its length
-VOCAL_TRACT = 0.10  # formants move by up to so much
-JITTER = 0.1  # standard deviations of noise on each frame
+VOCAL_TRACT = 0.2  # pitch and formants move up or down by up to so much
+OCTAVES = 62.5 * 2.0 ** np.arange(8)  # Hz; the octaves that a microphone colours:
+OCTAVE_DB = 3.0  # dB; standard deviation of its gain in each
+TILT_DB = 1.5  # dB an octave, at most, by which the whole spectrum leans to one side
+TELEPHONE_SHARE = 0.15  # of the clips go through a telephone,
+TELEPHONE_LOW, TELEPHONE_HIGH = (150, 400), (3000, 4500)  # Hz, where its band begins and ends
+TELEPHONE_DB = 24  # dB an octave beyond that
+ROOM_SHARE = 0.3  # of the clips are echoed by a room,
+REVERBERATION = (0.1, 0.6)  # s until the echo has lost 60 dB
+ECHO_DB = (-12.0, 0.0)  # dB, all of the echo against the direct sound
+NOISE_SHARE = 0.3  # of the clips have steady noise,
+NOISE_TILT_DB = (-6.0, 0.0)  # dB an octave: brown to white
+BABBLE_SHARE = 0.4  # of the clips, other than those, have other voices,
+BABBLE_VOICES = (2, 7)  # at least so many, and fewer than so many
+SNR = (5.0, 30.0)  # dB, of noise and of other voices
+GAIN_DB = 2.0  # dB, standard deviation of the level: how high its peak is, is chance
+JITTER = 0.1  # standard deviations of noise on each feature
 N_TIME_MASKS, TIME_MASK = 2, 10  # gaps, frames at most
 
+ALMOST_ZERO = 1e-3  # what a gap is filled with: zeros would be masked as padding
 CHECKPOINT_SECONDS = 10  # s between two checkpoints at least
 
 
@@ -187,26 +205,10 @@ def protocol_folds(protocol, recordings, seed=SPLIT_SEED):
     ]
 
 
-def variants(recordings):
-    """Frames of all recordings and of their changed copies in one array.
-
-    Returns
-    -------
-    clips : np.ndarray [shape=(n_variants, n, n_frames, N_FEATURES), float32]
-        First the recordings, then their copies; where a recording has fewer copies than another,
-        it stands in for them.
-    lengths : np.ndarray of int [shape=(n_variants, n)], frames that are not padding
-    """
-    n_variants = 1 + max(len(recording["copies"]) for recording in recordings)
-    rows = []
-    for number in range(n_variants):
-        for recording in recordings:
-            own = [recording["frames"], *recording["copies"]]
-            rows.append(own[number % len(own)])
-    lengths = np.array([len(row) for row in rows])
-    clips = sentimental.pad(rows, lengths.max())
-    shape = (n_variants, len(recordings))
-    return clips.reshape(*shape, *clips.shape[1:]), lengths.reshape(shape)
+def features_of(recordings):
+    """What the network reads; np.ndarray [shape=(n, n_frames, N_FEATURES)] of the longest."""
+    clips = [recording["frames"] for recording in recordings]
+    return sentimental.features_of(clips, max(map(len, clips)))
 
 
 def one_hot(recordings):
@@ -219,7 +221,7 @@ def one_hot(recordings):
 
 
 def warp_time(clips, lengths, rng):
-    """Resample every clip on a time axis that runs faster or slower, and unevenly.
+    """Cut the ends, and resample every clip on a time axis that runs otherwise, and unevenly.
 
     Parameters
     ----------
@@ -233,13 +235,18 @@ def warp_time(clips, lengths, rng):
     lengths : np.ndarray of int [shape=(n,)]
     """
     n = len(clips)
+    most = np.minimum(END_FRAMES, lengths // 8)
+    first, last = rng.integers(0, most + 1), lengths - 1 - rng.integers(0, most + 1)
     speed = np.log1p(STRETCH)
-    new_lengths = np.round(lengths * np.exp(rng.uniform(-speed, speed, n))).astype(int)
-    new_lengths = np.clip(new_lengths, 2, CROP_FRAMES)
+    stretched = np.round((last - first + 1) * np.exp(rng.uniform(-speed, speed, n)))
+    new_lengths = np.clip(stretched, 2, CROP_FRAMES).astype(int)
+    share = np.minimum(1, CROP_FRAMES / stretched)  # of a long clip that is used,
+    start = rng.random(n) * (1 - share)  # and where it begins
     place = np.minimum(np.arange(CROP_FRAMES) / (new_lengths - 1)[:, None], 1)
     for waves in (1, 2):
         place = place + rng.uniform(-WARP, WARP, (n, 1)) / 2 * np.sin(waves * np.pi * place)
-    place = np.clip(place, 0, 1) * (lengths - 1)[:, None]
+    place = np.clip(place, 0, 1) * share[:, None] + start[:, None]
+    place = first[:, None] + place * (last - first)[:, None]
     before = np.minimum(place.astype(int), (lengths - 2)[:, None])
     weight = (place - before)[..., None].astype(np.float32)
     rows = np.arange(n)[:, None]
@@ -247,102 +254,213 @@ def warp_time(clips, lengths, rng):
 
 
 def vocal_tract_matrices(n_factors=33):
-    """Matrices that turn a speaker's MFCC into those of a longer or shorter vocal tract.
-
-    The warp of the frequency axis is linear on the log mel spectrum, and so is the way from MFCC
-    to that spectrum and back: all of it is one matrix for each factor.
+    """Matrices that turn a speaker's mel spectrum into that of a higher or a lower voice.
 
     Returns
     -------
-    matrices : np.ndarray [shape=(n_factors, N_MFCC, N_MFCC), float32]; mfcc @ matrix
+    matrices : np.ndarray [shape=(n_factors, N_MELS, N_MELS), float32]; mel @ matrix
 
     References
     ----------
     .. [1] N. Jaitly, G. E. Hinton, "Vocal Tract Length Perturbation (VTLP) improves speech
        recognition", ICML Workshop on Deep Learning for Audio, Speech and Language, 2013
     """
-    import librosa
-    from scipy.fft import dct
-
-    n_mels = sentimental.N_MELS
-    centres = librosa.mel_frequencies(n_mels + 2, fmax=sentimental.SAMPLE_RATE / 2)[1:-1]
-    to_mfcc = dct(np.eye(n_mels), axis=0, norm="ortho")[:N_MFCC]
-    matrices = []
-    for factor in np.linspace(1 - VOCAL_TRACT, 1 + VOCAL_TRACT, n_factors):
-        source = np.interp(centres * factor, centres, np.arange(n_mels))
-        before = np.minimum(source.astype(int), n_mels - 2)
-        weight = source - before
-        warp = np.zeros((n_mels, n_mels))
-        warp[np.arange(n_mels), before] = 1 - weight
-        warp[np.arange(n_mels), before + 1] = weight
-        matrices.append((to_mfcc @ warp @ to_mfcc.T).T)
-    return np.array(matrices, np.float32)
+    centres, _ = sentimental.mel_bands()
+    bands = np.arange(N_MELS)
+    matrices = np.zeros((n_factors, N_MELS, N_MELS), np.float32)
+    factors = np.exp(np.linspace(-VOCAL_TRACT, VOCAL_TRACT, n_factors))
+    for matrix, factor in zip(matrices, factors, strict=True):
+        source = np.interp(centres * factor, centres, bands)
+        before = np.minimum(source.astype(int), N_MELS - 2)
+        matrix[before, bands] = 1 - (source - before)
+        matrix[before + 1, bands] = source - before
+    return matrices
 
 
-def hide(clips, lengths, mean, rng):
+def draw_colours(n, octave_db, tilt_db, rng):
+    """Random smooth curves over the mel bands; np.ndarray [shape=(n, 1, N_MELS), float32], dB."""
+    centres, _ = sentimental.mel_bands()
+    octave = np.arange(len(OCTAVES))
+    gains = rng.normal(0, octave_db, (n, len(OCTAVES)))
+    gains += rng.uniform(*tilt_db, (n, 1)) * (octave - len(octave) / 2)
+    place = np.interp(np.log(centres), np.log(OCTAVES), octave)
+    gains_to_mel = np.maximum(0, 1 - np.abs(place - octave[:, None]))  # linear between octaves
+    return (gains @ gains_to_mel)[:, None].astype(np.float32)
+
+
+def through_telephone(mel, rng):
+    """Lower what lies outside of a telephone's band; mel in dB."""
+    centres, _ = sentimental.mel_bands()
+    low, high = (rng.uniform(*limits, (len(mel), 1)) for limits in (TELEPHONE_LOW, TELEPHONE_HIGH))
+    octaves = np.log2(np.maximum(low / centres, 1)) + np.log2(np.maximum(centres / high, 1))
+    return mel - (TELEPHONE_DB * octaves)[:, None].astype(np.float32)
+
+
+def add_echo(power, rng):
+    """Let the power of each frame die away as a room does, instead of ending."""
+    n = len(power)
+    hop_seconds = sentimental.HOP_LENGTH / SAMPLE_RATE
+    decay = 10 ** (-6 * hop_seconds / rng.uniform(*REVERBERATION, (n, 1)))
+    strength = 10 ** (rng.uniform(*ECHO_DB, (n, 1)) / 10) * (1 - decay)
+    echoed, echo = power.copy(), np.zeros_like(power[:, 0])
+    for frame in range(1, power.shape[1]):
+        echo = decay * echo + strength * power[:, frame - 1]
+        echoed[:, frame] += echo
+    return echoed
+
+
+def draw_noise(n, n_frames, rng):
+    """Steady noise of random colours; np.ndarray [shape=(n, n_frames, N_MELS)], power."""
+    colour = 10 ** (draw_colours(n, OCTAVE_DB, NOISE_TILT_DB, rng) / 10)
+    chance = rng.standard_gamma(4, (n, n_frames, N_MELS), np.float32) / 4  # in each band and frame
+    return colour * chance
+
+
+def draw_babble(n, power, lengths, rng):
+    """Several clips of the batch at once, each at a random moment of it; as `draw_noise`."""
+    babble = np.zeros((n, *power.shape[1:]), np.float32)
+    n_voices = rng.integers(*BABBLE_VOICES, n)
+    for voice in range(BABBLE_VOICES[1] - 1):
+        other = rng.integers(0, len(power), n)
+        frame = np.arange(power.shape[1]) + rng.integers(0, power.shape[1], (n, 1))
+        heard = power[other[:, None], frame % lengths[other, None]]
+        heard /= np.maximum(heard.sum(axis=(1, 2), keepdims=True), 1e-9)
+        babble += heard * (voice < n_voices)[:, None, None]
+    return babble
+
+
+def change_recording(mel, others, lengths, matrices, rng):
+    """Clips as other speakers, microphones and rooms would have made them, in noise or babble.
+
+    All of it happens in the mel spectrum, where powers add: what is heard of two sounds at once
+    is nearly the sum of their powers.
+
+    Parameters
+    ----------
+    mel : np.ndarray [shape=(n, n_frames, N_MELS), float32], dB
+    others : np.ndarray [shape=(n, n_frames, 2), float32], RMS and zero-crossing rate
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    matrices : np.ndarray, as `vocal_tract_matrices` returns them
+    rng : np.random.Generator
+
+    Returns
+    -------
+    mel, others : as they were given
+
+    References
+    ----------
+    .. [1] S. O. Rice, "Mathematical analysis of random noise", Bell System Technical Journal 24,
+       1945: squares of zero-crossing rates add, weighted by power
+    """
+    n, n_frames, _ = mel.shape
+    centres, widths = sentimental.mel_bands()
+    mel = mel @ matrices[rng.integers(0, len(matrices), n)]
+    mel = mel + draw_colours(n, OCTAVE_DB, (-TILT_DB, TILT_DB), rng)
+    called = rng.random(n) < TELEPHONE_SHARE
+    mel[called] = through_telephone(mel[called], rng)
+
+    is_speech = np.arange(n_frames) < lengths[:, None]
+    power = 10 ** (mel / 10) * is_speech[..., None]
+    level_before = power @ widths
+    echoes = rng.random(n) < ROOM_SHARE
+    power[echoes] = add_echo(power[echoes], rng)
+    kind = rng.random(n)
+    noisy, among_others = kind < NOISE_SHARE, kind > 1 - BABBLE_SHARE
+    noise = np.zeros_like(power)
+    noise[noisy] = draw_noise(noisy.sum(), n_frames, rng)
+    noise[among_others] = draw_babble(among_others.sum(), power, lengths, rng)
+    ratio = 10 ** (-rng.uniform(*SNR, n) / 10)
+    ratio *= (power @ widths).sum(axis=1) / lengths
+    noise *= (ratio / np.maximum((noise @ widths).mean(axis=1), 1e-12))[:, None, None]
+    power += noise
+
+    level = power @ widths
+    rms, zcr = np.moveaxis(others, -1, 0)
+    rms = rms * np.sqrt(np.where(is_speech, level / np.maximum(level_before, 1e-10), 1))
+    noise_level = noise @ widths
+    noise_zcr_square = noise @ (widths * (2 * centres / SAMPLE_RATE) ** 2)
+    zcr = np.sqrt((zcr**2 * (level - noise_level) + noise_zcr_square) / np.maximum(level, 1e-10))
+    # The peak is brought to one level after all that.
+    gain = -10 * np.log10((level * is_speech).max(axis=1) / level_before.max(axis=1))
+    gain = (gain + rng.normal(0, GAIN_DB, n))[:, None]
+    mel = 10 * np.log10(np.maximum(power, 1e-10)) + gain[..., None]
+    return mel.astype(np.float32), np.stack([rms * 10 ** (gain / 20), zcr], axis=-1)
+
+
+def hide(features, lengths, rng):
     """Replace a few gaps in time by the mean of all frames (SpecAugment's time masks).
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n, n_frames, d), float32], standardised: the mean is zero
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    rng : np.random.Generator
 
     References
     ----------
     .. [1] D. S. Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech
        Recognition", Interspeech 2019
     """
-    n, n_frames, _ = clips.shape
+    n, n_frames, _ = features.shape
+    frame = np.arange(n_frames)
     for _ in range(N_TIME_MASKS):
         width = rng.integers(0, TIME_MASK + 1, n)
         start = (rng.random(n) * np.maximum(lengths - width, 1)).astype(int)
-        frame = np.arange(n_frames)
-        hidden = (frame >= start[:, None]) & (frame < (start + width)[:, None])
-        clips = np.where(hidden[:, :, None], mean, clips)
-    return clips
+        hidden = (frame >= start[:, None]) & (frame < np.minimum(start + width, lengths)[:, None])
+        features = np.where(hidden[..., None], np.float32(ALMOST_ZERO), features)
+    return features
 
 
 def augment(clips, lengths, mean, std, matrices, rng):
-    """Change a batch of clips as other speakers and recordings would.
+    """Features of a batch of clips as other speakers and recordings would give them.
 
     Parameters
     ----------
-    clips : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
+    clips : np.ndarray [shape=(n, n_frames, N_MELS + 2), float32], mel spectrum, RMS and ZCR
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    mean, std : np.ndarray [shape=(N_FEATURES,), float32], over all frames of training
+    mean, std : np.ndarray [shape=(N_FEATURES,)], over all frames of training
     matrices : np.ndarray, as `vocal_tract_matrices` returns them
     rng : np.random.Generator
 
     Returns
     -------
-    features : np.ndarray [shape=(n, CROP_FRAMES, 3 * N_FEATURES), float32], zeros after each clip
+    features : np.ndarray [shape=(n, CROP_FRAMES, N_FEATURES), float32], standardised, zeros after
+        each clip
+    lengths : np.ndarray of int [shape=(n,)]
     """
     clips, lengths = warp_time(clips, lengths, rng)
-    n, n_frames, _ = clips.shape
-    mfcc = np.ascontiguousarray(clips[..., :N_MFCC])  # or NumPy multiplies without BLAS
-    mfcc = mfcc @ matrices[rng.integers(0, len(matrices), n)]
-    clips = np.concatenate([mfcc, clips[..., N_MFCC:]], axis=-1)
-    strength = 2 * JITTER * rng.random((n, 1, 1), np.float32)
-    clips += strength * std * rng.standard_normal(clips.shape, np.float32)
-    clips = hide(clips, lengths, mean, rng)
-    features = sentimental.add_deltas(clips)
-    features[np.arange(n_frames) >= lengths[:, None]] = 0
-    return features
+    mel, others = np.ascontiguousarray(clips[..., :N_MELS]), clips[..., N_MELS:]
+    mel, others = change_recording(mel, others, lengths, matrices, rng)
+    features = standardise(sentimental.make_features(mel, others, lengths), mean, std)
+    strength = 2 * JITTER * rng.random((len(clips), 1, 1), np.float32)
+    noise = strength * rng.standard_normal(features.shape, np.float32)
+    features += noise * features.any(axis=-1, keepdims=True)
+    return hide(features, lengths, rng), lengths
 
 
 # Network ----------------------------------------------------------------------------------------
 
 
-def build_network(layer_dropout=0.0, output_dropout=0.0):
-    """The network: (n, n_frames, 3 * N_FEATURES) features to (n, 8) probabilities.
+def build_network(training=False):
+    """The network: (n, n_frames, N_FEATURES) features to (n, 8) probabilities.
 
-    Without dropout its weights are those of the network with it, so that the one that is saved
-    holds nothing but the layers that prediction needs.
+    While it is trained it answers after each frame, (n, n_frames, 8), and has dropout. Its weights
+    are the same, so that the one that is saved holds nothing but the layers of prediction.
     """
     keras = sentimental.import_keras()
     layers = [
-        keras.Input((None, 3 * N_FEATURES)),
+        keras.Input((None, N_FEATURES)),
         keras.layers.Masking(name="masking"),
         keras.layers.LSTM(UNITS, return_sequences=True, name="lstm_1"),
-        keras.layers.LSTM(UNITS, dropout=layer_dropout, name="lstm_2"),
+        keras.layers.LSTM(
+            UNITS,
+            dropout=LAYER_DROPOUT if training else 0.0,
+            return_sequences=training,
+            name="lstm_2",
+        ),
     ]
-    if output_dropout:
-        layers.append(keras.layers.Dropout(output_dropout))
+    if training:
+        layers.append(keras.layers.Dropout(OUTPUT_DROPOUT))
     layers.append(keras.layers.Dense(len(EMOTIONS), activation="softmax", name="emotions"))
     return keras.Sequential(layers)
 
@@ -355,7 +473,7 @@ def fold_standardisation(weights, mean, std):
     Parameters
     ----------
     weights : list of np.ndarray; the first is the kernel of the first layer, the third its bias
-    mean, std : np.ndarray [shape=(3 * N_FEATURES,)]
+    mean, std : np.ndarray [shape=(N_FEATURES,)]
 
     Returns
     -------
@@ -407,7 +525,7 @@ def fingerprint(recordings, epochs, seed):
     """What a training depends on, as a string: a checkpoint of another training is not used."""
     settings = {k: v for k, v in globals().items() if k.isupper() and k != "TEMPERATURE"}
     content = [sorted(settings.items(), key=lambda item: item[0]), sentimental.CHAIN, epochs, seed]
-    content += [(r["file"], r["hash"], len(r["copies"])) for r in recordings]
+    content += [(r["file"], r["hash"]) for r in recordings]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
@@ -459,46 +577,35 @@ def epoch_batches(recordings, rng):
     return np.resize(drawn, (n_batches, BATCH_SIZE))
 
 
-def draw_clips(clips, all_lengths, batch, rng):
-    """Draw a variant of each recording of a batch, and of a long one the part to train on.
+def frame_weights(lengths):
+    """What the answer after each frame counts in the loss; np.ndarray [shape=(n, CROP_FRAMES)].
 
-    Parameters
-    ----------
-    clips, all_lengths : as `variants` returns them
-    batch : np.ndarray of int [shape=(n,)]
-    rng : np.random.Generator
-
-    Returns
-    -------
-    drawn : np.ndarray [shape=(n, CROP_FRAMES, N_FEATURES), float32]
-    lengths : np.ndarray of int [shape=(n,)], frames that are not padding
+    An answer that is early learns, too, but counts less; the network is asked after the last frame.
     """
-    n, n_copies = len(batch), len(clips) - 1
-    variant = np.zeros(n, int)
-    if n_copies:
-        variant = np.where(rng.random(n) < COPY_SHARE, rng.integers(1, n_copies + 1, n), 0)
-    lengths = all_lengths[variant, batch]
-    start = rng.integers(0, np.maximum(lengths - CROP_FRAMES, 0) + 1)
-    frame = np.minimum(start[:, None] + np.arange(CROP_FRAMES), clips.shape[2] - 1)
-    return clips[variant[:, None], batch[:, None], frame], np.minimum(lengths, CROP_FRAMES)
+    share = (np.arange(CROP_FRAMES) + 1) / lengths[:, None]
+    weights = np.where((share >= FIRST_FRAME) & (share <= 1), share, 0)
+    weights *= FRAME_WEIGHT / weights.sum(axis=1, keepdims=True)
+    weights[np.arange(len(lengths)), lengths - 1] += 1 - FRAME_WEIGHT
+    return weights.astype(np.float32)
 
 
-def compile_step(committee, optimizers, loss):
-    """One step of gradient descent as a compiled function of (features, emotions).
+def compile_step(committee, optimizers):
+    """One step of gradient descent as a compiled function of (features, frame weights, emotions).
 
-    Each network learns from the labels and from what all of them say on average. They make
-    different mistakes, so their mean is better than any of them, and it tells how much an emotion
-    sounds like another, which labels do not.
+    Each network learns from the labels and from what all of them say on average, each hearing the
+    recording in another way. They make different mistakes, so their mean is better than any of
+    them, and it tells how much an emotion sounds like another, which labels do not.
 
     Parameters
     ----------
     committee : list of keras.Sequential
     optimizers : list of keras.optimizers.Optimizer, one for each
-    loss : callable, tells how the first of them does
 
     Returns
     -------
-    step : callable; it returns the loss and the accuracy of the first network before the step
+    step : callable
+        Features are an array [shape=(len(committee), n, CROP_FRAMES, N_FEATURES)], the weights of
+        their frames too. It returns loss and accuracy of the first network before the step.
 
     References
     ----------
@@ -509,22 +616,25 @@ def compile_step(committee, optimizers, loss):
     import tensorflow as tf
 
     @tf.function(jit_compile=True)
-    def step(inputs, targets):
+    def step(inputs, frame_weights, targets):
         smooth = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / len(EMOTIONS)
         weights = [network.trainable_variables for network in committee]
         with tf.GradientTape() as tape:
-            answers = [network(inputs, training=True) for network in committee]
-            mean = tf.stop_gradient(tf.add_n(answers) / len(committee))
-            goal = (1 - COMMITTEE_WEIGHT) * smooth + COMMITTEE_WEIGHT * mean
-            total = tf.add_n(
-                [tf.reduce_mean(-tf.reduce_sum(goal * tf.math.log(p + 1e-7), 1)) for p in answers]
-            )
+            answers = [network(inputs[i], training=True) for i, network in enumerate(committee)]
+            mean = tf.add_n([answer[:, -1] for answer in answers]) / len(committee)
+            goal = (1 - COMMITTEE_WEIGHT) * smooth + COMMITTEE_WEIGHT * tf.stop_gradient(mean)
+            total = 0.0
+            for i, answer in enumerate(answers):
+                losses = -tf.reduce_sum(goal[:, None] * tf.math.log(answer + 1e-7), axis=2)
+                total += tf.reduce_mean(tf.reduce_sum(frame_weights[i] * losses, axis=1))
         for gradients, optimizer, own in zip(
             tape.gradient(total, weights), optimizers, weights, strict=True
         ):
             optimizer.apply_gradients(zip(gradients, own, strict=True))
-        hits = tf.equal(tf.argmax(answers[0], axis=1), tf.argmax(targets, axis=1))
-        return loss(targets, answers[0]), tf.reduce_mean(tf.cast(hits, tf.float32))
+        last = answers[0][:, -1]
+        loss = tf.reduce_mean(-tf.reduce_sum(smooth * tf.math.log(last + 1e-7), axis=1))
+        hits = tf.equal(tf.argmax(last, axis=1), tf.argmax(targets, axis=1))
+        return loss, tf.reduce_mean(tf.cast(hits, tf.float32))
 
     return step
 
@@ -554,18 +664,15 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
 
-    clips, all_lengths = variants(recordings)
-    features = np.concatenate(
-        [sentimental.add_deltas(f) for r in recordings for f in (r["frames"], *r["copies"][:1])]
-    )
+    clips, lengths = sentimental.pad([recording["frames"] for recording in recordings])
+    clips[..., :N_MELS] = sentimental.to_mel(clips[..., :N_MELS])
+    features = sentimental.make_features(clips[..., :N_MELS], clips[..., N_MELS:], lengths)
+    features = features[features.any(axis=-1)]
     mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     del features
-    frames_mean, frames_std = np.float32(mean[:N_FEATURES]), np.float32(std[:N_FEATURES])
     matrices = vocal_tract_matrices()
     emotions = one_hot(recordings)
-    validation_features = [sentimental.add_deltas(recording["frames"]) for recording in validation]
-    n_frames = max(len(features) for features in validation_features)
-    validation_features = standardise(sentimental.pad(validation_features, n_frames), mean, std)
+    validation_features = standardise(features_of(validation), mean, std)
     validation_emotions = one_hot(validation)
 
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
@@ -578,7 +685,7 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
     )
     committee, optimizers = [], []
     for _ in range(N_COMMITTEE):
-        committee.append(build_network(LAYER_DROPOUT, OUTPUT_DROPOUT))
+        committee.append(build_network(training=True))
         optimizers.append(
             keras.optimizers.AdamW(
                 schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM
@@ -589,7 +696,7 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
     network = build_network()  # holds the moving average of the learner's weights
     network.compile(loss=loss, metrics=["accuracy"])
 
-    step = compile_step(committee, optimizers, loss)
+    step = compile_step(committee, optimizers)
     average = best = learner.get_weights()
     history = {name: [] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
 
@@ -612,9 +719,13 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
         rng = np.random.default_rng([seed, epoch])
         figures = []
         for batch in epoch_batches(recordings, rng):
-            drawn, lengths = draw_clips(clips, all_lengths, batch, rng)
-            inputs = augment(drawn, lengths, frames_mean, frames_std, matrices, rng)
-            figures.append(step(standardise(inputs, mean, std), emotions[batch]))
+            views = [
+                augment(clips[batch], lengths[batch], mean, std, matrices, rng)
+                for _ in range(N_COMMITTEE)
+            ]
+            inputs = np.stack([features for features, _ in views])
+            weights = np.stack([frame_weights(drawn_lengths) for _, drawn_lengths in views])
+            figures.append(step(inputs, weights, emotions[batch]))
             n_steps += 1
             momentum = min(AVERAGE_MOMENTUM, (1 + n_steps) / (10 + n_steps))
             average = [
@@ -664,8 +775,7 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
 
 def recognise(network, recordings):
     """Probabilities of the emotions in recordings; returns np.ndarray [shape=(n, 8)]."""
-    clips = [sentimental.add_deltas(recording["frames"]) for recording in recordings]
-    return network.predict(sentimental.pad(clips), batch_size=512, verbose=0)
+    return network.predict(features_of(recordings), batch_size=512, verbose=0)
 
 
 def reliability(recordings, probabilities):
@@ -861,7 +971,7 @@ def describe_run(protocol, recordings, sizes, seeds):
         "settings": {
             name: value
             for name, value in globals().items()
-            if name.isupper() and isinstance(value, int | float | dict)
+            if name.isupper() and isinstance(value, int | float | tuple | dict)
         },
         "chain": sentimental.CHAIN,
         "versions": {"python": platform.python_version()}
@@ -1075,7 +1185,7 @@ def main():
         default=[],
         metavar="NAME=VALUE",
         help="another value for a setting at the top of this script, to see what it brings: "
-        "--set COPY_SHARE=0",
+        "--set NOISE_SHARE=0",
     )
     parser.add_argument(
         "--model",

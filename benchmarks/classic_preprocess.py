@@ -5,8 +5,7 @@
 
 The textbook chain is what tutorials show: pydub to load and normalise, librosa to trim, zeros up to
 173,056 samples, noisereduce with its defaults, librosa's MFCC, RMS and zero-crossing rate, one
-process. preprocess.py runs as its user would start it, on all cores, imports included, but
-without the changed copies of each recording, which the textbook chain does not make.
+process. preprocess.py runs as its user would start it, on all cores, imports included.
 """
 
 import argparse
@@ -66,7 +65,7 @@ def memory_of(process):
 def run_preprocess(files, folder):
     """Run preprocess.py over `files`; returns seconds, peak memory in bytes, and its output."""
     output = Path(folder) / "features.json"
-    command = [sys.executable, ROOT / "preprocess.py", *files, "--output", output, "--copies", "0"]
+    command = [sys.executable, ROOT / "preprocess.py", *files, "--output", output]
     with open(Path(folder) / "log.txt", "w+") as log:
         start = time.perf_counter()
         process = psutil.Popen(command, stdout=log, stderr=subprocess.DEVNULL)

@@ -108,7 +108,7 @@ def load(path):
 
 def cut(samples):
     """From where the speech begins to where it ends."""
-    return librosa.effects.trim(samples, top_db=sentimental.TOP_DB)[0]
+    return librosa.effects.trim(samples, top_db=preprocess.SPEECH_TOP_DB)[0]
 
 
 def write_speech(sound, files, seconds, rng):

@@ -33,7 +33,7 @@ def saved(network, tmp_path):
 @pytest.fixture(scope="module")
 def clip():
     rng = np.random.default_rng(0)
-    return rng.standard_normal((1, 40, 3 * N_FEATURES)).astype(np.float32)
+    return rng.standard_normal((1, 40, N_FEATURES)).astype(np.float32)
 
 
 def probabilities(network, clip):
@@ -56,8 +56,8 @@ def test_padding_is_not_speech(network, clip):
 
 def test_folding_the_standardisation_changes_no_probability(network, clip):
     rng = np.random.default_rng(1)
-    mean = 30 * rng.standard_normal(3 * N_FEATURES).astype(np.float32)
-    std = rng.uniform(0.01, 40, 3 * N_FEATURES).astype(np.float32)
+    mean = 30 * rng.standard_normal(N_FEATURES).astype(np.float32)
+    std = rng.uniform(0.01, 40, N_FEATURES).astype(np.float32)
     expected = probabilities(network, clip)
     folded = train_model.build_network()
     folded.set_weights(train_model.fold_standardisation(network.get_weights(), mean, std))

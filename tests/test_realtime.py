@@ -66,7 +66,7 @@ def model_path(tmp_path_factory):
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [
-            keras.layers.Input((None, 3 * sentimental.N_FEATURES)),
+            keras.layers.Input((None, sentimental.N_FEATURES)),
             keras.layers.Masking(),
             keras.layers.LSTM(4),
             keras.layers.Dense(8, activation="softmax"),
