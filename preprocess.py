@@ -33,8 +33,8 @@ import sentimental
 from sentimental import EMOTIONS, SAMPLE_RATE, SentimentalError
 
 # Conditions: what tests change (--condition)
-CONDITION_SNR = 10.0  # dB, of white noise and of babble, against the power of the
-SPEECH_TOP_DB = 30  # dB below the loudest frame; what is quieter at both ends does not count
+CONDITION_SNR = 10.0  # dB, speech against white noise or babble
+SPEECH_TOP_DB = 30  # dB below the loudest frame; ends that are quieter do not count as speech there
 BABBLE_VOICES = 6  # other recordings, spoken at once
 TELEPHONE_BAND = (300, 3400)  # Hz
 CONDITION_GAIN = (-20.0, 6.0)  # dB; what then exceeds full scale clips, as in a sound card
@@ -205,6 +205,11 @@ def draw_babble(n, voices, rng):
     Returns
     -------
     babble : np.ndarray [shape=(n,)]
+
+    Raises
+    ------
+    SentimentalError
+        When none of them can be read.
     """
     babble, n_voices = np.zeros(n), 0
     for path in rng.permutation(voices):
@@ -215,6 +220,8 @@ def draw_babble(n, voices, rng):
             n_voices += 1
         if n_voices == BABBLE_VOICES:
             break
+    if not n_voices:
+        raise SentimentalError("babble needs other recordings that can be read")
     return babble
 
 
@@ -269,7 +276,7 @@ def compute_frames(path, content_hash, condition="", voices=()):
             samples = put_under(condition, samples, others, rng)
         return sentimental.extract_frames(sentimental.clean(samples, name=path)), None
     except SentimentalError as error:
-        return None, str(error)
+        return None, str(error) if path in str(error) else f"{path}: {error}"
     except Exception as error:
         return None, f"{path}: {type(error).__name__}: {error}"
 
@@ -336,7 +343,8 @@ def main():
 
     known = known_frames(output, arguments.condition)
     new = [recording for recording in recordings if recording["hash"] not in known]
-    voices = [recording["file"] for recording in recordings]
+    babbles = arguments.condition == "babble"
+    voices = [recording["file"] for recording in recordings] if babbles else []
     os.environ.update(MALLOC_SETTINGS)  # for the processes that are started now
     results = Parallel(n_jobs=-1, return_as="generator")(
         delayed(compute_frames)(r["file"], r["hash"], arguments.condition, voices) for r in new

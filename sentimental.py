@@ -6,8 +6,7 @@ never meets features that were made another way:
     load_audio      any recording                     -> mono float32 samples at SAMPLE_RATE
     clean           peak to +5 dBFS, trim, denoise    -> the speech alone
     extract_frames  MFCC, RMS and ZCR of each frame   -> (n_frames, 82), the features file
-    pad             zeros up to a fixed length        -> (MAX_FRAMES, 82)
-    make_features   MFCC, RMS, ZCR and their slopes   -> (MAX_FRAMES, 57), what the network reads
+    features_of     14 MFCC, RMS, ZCR, their slopes   -> (MAX_FRAMES, 57), what the network reads
 
 A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its own), and the
 network's masking layer skips it.
@@ -36,9 +35,9 @@ LEVEL_FRAMES = 5  # = 160 ms, over which the level is averaged
 LOUD_FRAMES = 8  # = 256 ms; the level that so many frames reach is that of speech, not of a click
 FLOOR_PERCENTILE = 10  # of the frames are noise alone
 TRIM_SHARE = 0.3  # of the way from speech to noise, in dB, speech ends,
-MIN_TOP_DB = 8.0  # dB below its level at least,
+MIN_TOP_DB = 8.0  # dB below its level at least (more than averaging can lower one loud frame),
 MAX_TOP_DB = 30.0  # and dB below the loudest frame at most
-MARGIN_FRAMES = 3  # = 96 ms kept before and after, for soft beginnings and ends
+MARGIN_FRAMES = 3  # = 96 ms kept before and after, beside the 64 ms that averaging adds
 MIN_SECONDS = 0.25  # s of sound that a recording must hold
 MAX_SECONDS = 5.0  # s; of a longer recording, the part of this length with the most energy counts
 
@@ -207,11 +206,11 @@ def to_mono(samples, sample_rate, name="recording"):
 def clean(samples, name="recording"):
     """Level, trim and denoise a recording: what remains is the speech.
 
-    The peak is brought to ``PEAK_DBFS``, ends that are nearer to the noise than to the loudest
-    frame are cut, of more than ``MAX_SECONDS`` the part with the most energy is kept, and steady
-    noise is lowered by spectral gating [1]_. Silence that follows the speech would change
-    the gate's idea of the noise, so padding comes after it (`pad`), and the same speech gives the
-    same features however much padding it gets.
+    The peak is brought to ``PEAK_DBFS``, ends whose level lies more than ``TRIM_SHARE`` of the way
+    from speech to noise are cut, of more than ``MAX_SECONDS`` the part with the most energy is
+    kept, and steady noise is lowered by spectral gating [1]_. Silence that follows the speech would
+    change the gate's idea of the noise, so padding comes after it (`pad`), and the same speech
+    gives the same features however much padding it gets.
 
     Parameters
     ----------
@@ -266,8 +265,9 @@ def _trim(samples, name):
     top_db = TRIM_SHARE * (speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE))
     threshold = max(speech_db - max(top_db, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
     first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
-    n_frames = max(0, last - first + 2 - LEVEL_FRAMES)  # averaging made it longer
-    seconds = n_frames * HOP_LENGTH / SAMPLE_RATE
+    # Averaging made it longer where there is something before or after it.
+    n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))
+    seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
     if seconds < MIN_SECONDS:
         raise SentimentalError(
             f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
@@ -559,7 +559,8 @@ def load_features(path):
                 ignore_comments=False,
                 obj_pairs_hooks=[json_numpy_obj_hook],
             )
-        recordings, chain = content["recordings"], content["chain"]
+        _check_chain(path, content["chain"], "make it again with preprocess.py")
+        recordings = content["recordings"]
         for recording in recordings:
             frames = recording["frames"]
             if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
@@ -568,8 +569,9 @@ def load_features(path):
                 raise ValueError(f"bad frames of {recording['file']}")
             if recording["emotion"] not in EMOTIONS:
                 raise ValueError(f"unknown emotion of {recording['file']}")
-            if not isinstance(recording["condition"], str):
-                raise ValueError(f"unknown condition of {recording['file']}")
+            texts = ("file", "hash", "corpus", "speaker", "condition")
+            if not all(isinstance(recording[name], str) for name in texts):
+                raise ValueError(f"{', '.join(texts)} must be texts")
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
@@ -577,7 +579,6 @@ def load_features(path):
             f"{path}: not a features file ({type(error).__name__}: {error}); "
             "make it again with preprocess.py"
         ) from None
-    _check_chain(path, chain, "make it again with preprocess.py")
     return recordings
 
 
@@ -689,16 +690,14 @@ def load_model(json_path, weights_path):
         text = Path(json_path).read_text(encoding="utf-8")
         content = json.loads(text)
         layers = [layer["class_name"] for layer in content["config"]["layers"]]
-        emotions, chain = content["emotions"], content["chain"]
-        checksum = content["weights_checksum"]
-    except (ValueError, KeyError, TypeError):
+        emotions, checksum = content["emotions"], content["weights_checksum"]
+        _check_chain(json_path, content["chain"], "train a model with these scripts")
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
     if [*emotions] != [*EMOTIONS] or not {*layers} <= {"InputLayer", "Masking", "LSTM", "Dense"}:
         raise SentimentalError(f"{json_path}: has other emotions or layers than these scripts use")
-    _check_chain(json_path, chain, "train a model with these scripts")
-
     keras = import_keras()  # takes seconds, so only when the files are worth it
 
     try:

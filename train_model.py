@@ -73,7 +73,7 @@ OUTPUT_DROPOUT = 0.1  # the same before the dense layer
 
 # Training
 # More are of use to recognise known voices only.
-EPOCHS = {"random": 80, "speaker": 40, "tess-speaker": 25, "corpus": 35}
+EPOCHS = {"random": 200, "speaker": 40, "tess-speaker": 25, "corpus": 35}
 BATCH_SIZE = 64  # clips
 CROP_FRAMES = 80  # of a longer clip, a part of this length is drawn; one length, so one compilation
 LEARNING_RATE = 3e-3  # at its highest, after the warm-up
@@ -93,14 +93,14 @@ EPOCH_SHARE = {"TESS": 0.25}  # of a corpus, drawn anew for each epoch; TESS is 
 # Probabilities. In protocol "speaker" a temperature that divides the logits is fitted to the
 # validation actors. Elsewhere the voices that validate also train, and tell nothing of strangers;
 # there the mean of protocol "speaker" is used:
-TEMPERATURE = 0.88
+TEMPERATURE = 0.75
 N_BINS = 15  # of the calibration error
 
 # Augmentation, drawn anew for each clip and epoch
 END_FRAMES = 5  # at either end are left out, at most
 STRETCH = 0.2  # speech gets up to so much faster or slower
 WARP = 0.1  # and unevenly so, by up to this share of its length
-VOCAL_TRACT = 0.2  # pitch and formants move up or down by up to so much
+VOCAL_TRACT = 0.2  # pitch and formants move up or down by a factor of up to e to this power
 OCTAVES = 62.5 * 2.0 ** np.arange(8)  # Hz; the octaves that a microphone colours:
 OCTAVE_DB = 3.0  # dB; standard deviation of its gain in each
 TILT_DB = 1.5  # dB an octave, at most, by which the whole spectrum leans to one side
@@ -112,11 +112,11 @@ REVERBERATION = (0.1, 0.6)  # s until the echo has lost 60 dB
 ECHO_DB = (-12.0, 0.0)  # dB, all of the echo against the direct sound
 NOISE_SHARE = 0.3  # of the clips have steady noise,
 NOISE_TILT_DB = (-6.0, 0.0)  # dB an octave: brown to white
-BABBLE_SHARE = 0.4  # of the clips, other than those, have other voices,
+BABBLE_SHARE = 0.4  # of the clips, other than those, have other voices; both are 1 at most,
 BABBLE_VOICES = (2, 7)  # at least so many, and fewer than so many
 SNR = (5.0, 30.0)  # dB, of noise and of other voices
 GAIN_DB = 2.0  # dB, standard deviation of the level: how high its peak is, is chance
-JITTER = 0.1  # standard deviations of noise on each feature
+JITTER = 0.1  # standard deviations of noise on each feature, on average over the clips
 N_TIME_MASKS, TIME_MASK = 2, 10  # gaps, frames at most
 
 ALMOST_ZERO = 1e-3  # what a gap is filled with: zeros would be masked as padding
@@ -164,7 +164,7 @@ def protocol_folds(protocol, recordings, seed=SPLIT_SEED):
     Raises
     ------
     SentimentalError
-        When a protocol other than "random" lacks a corpus.
+        When a protocol other than "random" lacks a corpus or some of its speakers.
     """
     from sklearn.model_selection import train_test_split
 
@@ -183,12 +183,17 @@ def protocol_folds(protocol, recordings, seed=SPLIT_SEED):
             return [recording for recording in ravdess if int(recording["speaker"]) in actors]
 
         everyone = {int(recording["speaker"]) for recording in ravdess}
-        return [
+        folds = [
             (of(everyone - test - validation), of(validation), of(test))
             for test, validation in ACTOR_FOLDS
         ]
+        if not all(part for fold in folds for part in fold):
+            raise SentimentalError(f"protocol {protocol} needs all 24 actors of RAVDESS")
+        return folds
     if protocol == "tess-speaker":
         actresses = ("OAF", "YAF")
+        if {recording["speaker"] for recording in tess} != {*actresses}:
+            raise SentimentalError(f"protocol {protocol} needs both actresses of TESS")
         sides = [
             (
                 ravdess + [recording for recording in tess if recording["speaker"] != actress],
@@ -345,7 +350,7 @@ def change_recording(mel, others, lengths, matrices, rng):
 
     Returns
     -------
-    mel, others : as they were given
+    mel, others : np.ndarray of the same shapes
 
     References
     ----------
@@ -380,7 +385,7 @@ def change_recording(mel, others, lengths, matrices, rng):
     noise_level = noise @ widths
     noise_zcr_square = noise @ (widths * (2 * centres / SAMPLE_RATE) ** 2)
     zcr = np.sqrt((zcr**2 * (level - noise_level) + noise_zcr_square) / np.maximum(level, 1e-10))
-    # The peak is brought to one level after all that.
+    # The peak is at one level whatever noise and echo add to it.
     gain = -10 * np.log10((level * is_speech).max(axis=1) / level_before.max(axis=1))
     gain = (gain + rng.normal(0, GAIN_DB, n))[:, None]
     mel = 10 * np.log10(np.maximum(power, 1e-10)) + gain[..., None]
@@ -525,7 +530,7 @@ def fingerprint(recordings, epochs, seed):
     """What a training depends on, as a string: a checkpoint of another training is not used."""
     settings = {k: v for k, v in globals().items() if k.isupper() and k != "TEMPERATURE"}
     content = [sorted(settings.items(), key=lambda item: item[0]), sentimental.CHAIN, epochs, seed]
-    content += [(r["file"], r["hash"]) for r in recordings]
+    content += [(r["file"], r["hash"], r["condition"]) for r in recordings]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
@@ -1036,7 +1041,7 @@ def run_fold(protocol, seed, number, fold, parts, folder, settings):
     training, validation, _ = fold
     path = folder / f"{protocol}_seed{seed}_fold{number}.json"
     everything = [*training, *validation, *(r for part in parts.values() for r in part)]
-    mark = f"{fingerprint(everything, EPOCHS[protocol], seed)} {TEMPERATURE}"
+    mark = f"{fingerprint(everything, EPOCHS[protocol], seed)} {TEMPERATURE} {[*parts]}"
     if path.exists():
         result = json.loads(path.read_text())
         if result["fingerprint"] == mark:

@@ -176,7 +176,15 @@ def test_silence_is_refused(samples):
         sentimental.clean(samples)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.5])
+def test_a_short_word_without_silence_around_is_enough(seconds):
+    assert len(sentimental.clean(tone(300, seconds))) > 0.9 * seconds * SAMPLE_RATE
+
+
 def test_a_click_is_too_short():
+    gap = np.zeros(SAMPLE_RATE, np.float32)
+    with pytest.raises(SentimentalError, match="s of sound"):
+        sentimental.clean(np.concatenate([gap, tone(300, 0.1), gap]))
     with pytest.raises(SentimentalError, match="s of sound"):
         sentimental.clean(tone(300, 0.1))
 

@@ -186,6 +186,14 @@ def test_a_voice_that_cannot_be_read_is_left_out_of_the_babble(tmp_path):
     assert np.abs(np.fft.rfft(babble)).argmax() == pytest.approx(2000, abs=20)
 
 
+def test_babble_of_nobody_is_refused(tmp_path):
+    path = str(tmp_path / "only.wav")
+    soundfile.write(path, voice(), SAMPLE_RATE)
+    frames, refusal = preprocess.compute_frames(path, "0" * 16, "babble", [path])
+    assert frames is None
+    assert refusal == f"{path}: babble needs other recordings that can be read"
+
+
 def test_a_recording_is_not_in_its_own_babble(tmp_path):
     own, other = str(tmp_path / "own.wav"), str(tmp_path / "other.wav")
     soundfile.write(own, voice(), SAMPLE_RATE)
@@ -277,6 +285,7 @@ def test_features_made_with_other_constants_are_refused(tmp_path):
         {"frames": "no array"},
         {"frames": np.ones((5, 19), np.float32)},
         {"condition": 3},
+        {"file": None},
     ],
 )
 def test_a_damaged_features_file_is_refused(tmp_path, changes):
@@ -299,7 +308,9 @@ def test_a_features_file_cannot_run_code(tmp_path):
         sentimental.load_features(path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"recordings": 3}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"recordings": 3}', '{"recordings": [], "chain": []}']
+)
 def test_what_is_no_features_file_is_one_clear_line(tmp_path, content):
     path = tmp_path / "features.json"
     path.write_text(content)

@@ -123,6 +123,13 @@ def test_a_protocol_without_its_corpora_is_refused():
     with pytest.raises(SentimentalError, match="needs recordings of TESS"):
         train_model.protocol_folds("corpus", ravdess)
     assert len(train_model.protocol_folds("speaker", ravdess)) == 5
+    few = [recording for recording in ravdess if recording["speaker"] != "03"]
+    some = [recording for recording in corpora() if recording["speaker"] not in ("03", "06", "YAF")]
+    assert len(train_model.protocol_folds("speaker", few)) == 5
+    with pytest.raises(SentimentalError, match="all 24 actors"):
+        train_model.protocol_folds("speaker", some)
+    with pytest.raises(SentimentalError, match="both actresses"):
+        train_model.protocol_folds("tess-speaker", some)
 
 
 # Augmentation
@@ -382,7 +389,6 @@ def test_a_checkpoint_of_another_training_is_not_used(tmp_path, capsys, monkeypa
 
 
 def test_what_can_be_learnt_is_learnt_and_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_model, "N_COMMITTEE", 2)
     monkeypatch.setattr(train_model, "BATCH_SIZE", 16)
     monkeypatch.setattr(train_model, "AVERAGE_MOMENTUM", 0.9)
     monkeypatch.setattr(train_model, "EPOCH_SHARE", {})
