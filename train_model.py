@@ -686,7 +686,7 @@ def train(recordings, validation, epochs, seed, checkpoint, name="", temperature
         initial_learning_rate=0.0,
         warmup_target=LEARNING_RATE,
         warmup_steps=WARMUP_EPOCHS * n_batches,
-        decay_steps=(epochs - WARMUP_EPOCHS) * n_batches,
+        decay_steps=max(1, epochs - WARMUP_EPOCHS) * n_batches,
     )
     committee, optimizers = [], []
     for _ in range(N_COMMITTEE):
@@ -976,7 +976,8 @@ def describe_run(protocol, recordings, sizes, seeds):
         "settings": {
             name: value
             for name, value in globals().items()
-            if name.isupper() and isinstance(value, int | float | tuple | dict)
+            if name.isupper() and name not in vars(sentimental)
+            if isinstance(value, int | float | tuple | dict)
         },
         "chain": sentimental.CHAIN,
         "versions": {"python": platform.python_version()}
@@ -1140,7 +1141,7 @@ def parse_settings(texts):
     Raises
     ------
     SentimentalError
-        When there is no such setting, or the value is none.
+        When there is no such setting, or the value is none or of another kind.
     """
     settings = {}
     for text in texts:
@@ -1148,9 +1149,13 @@ def parse_settings(texts):
         if not name.isupper() or name not in globals() or hasattr(sentimental, name):
             raise SentimentalError(f"--set {text}: this script has no setting {name}")
         try:
-            settings[name] = ast.literal_eval(value)
+            new = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             raise SentimentalError(f"--set {text}: {value} is not a value") from None
+        old = globals()[name]
+        if not isinstance(new, int | float if isinstance(old, int | float) else type(old)):
+            raise SentimentalError(f"--set {text}: the value should be like {old!r}")
+        settings[name] = old | new if isinstance(old, dict) else new
     return settings
 
 

@@ -33,15 +33,26 @@ def test_the_figures_are_those_of_the_results(part):
     assert uar == f"{metrics['uar']:.3f}"
 
 
-def test_the_figure_for_strangers_is_that_of_the_results():
-    result = json.loads((ROOT / "results" / "speaker.json").read_text())
-    row = next(line for line in README.splitlines() if line.startswith("| protocol `speaker`"))
+@pytest.mark.parametrize("protocol", ["speaker", "corpus"])
+def test_the_figures_for_strangers_are_those_of_the_results(protocol):
+    result = json.loads((ROOT / "results" / f"{protocol}.json").read_text())
+    row = next(line for line in README.splitlines() if line.startswith(f"| protocol `{protocol}`"))
     *_, accuracy, uar = [cell.strip(" *") for cell in row.strip("| ").split("|")]
     figures = result["mean_and_standard_deviation"]
     for cell, name in ((accuracy, "accuracy"), (uar, "uar")):
         mean, deviation = figures[name]
         assert cell == f"{mean:.3f} ± {deviation:.3f}"
-    assert f"mean of {len(result['each_seed'])} seeds" in row
+    assert f"{len(result['each_seed'])} seeds" in row
+
+
+@pytest.mark.parametrize("condition", ["white", "babble", "telephone", "gain"])
+def test_the_figures_under_conditions_are_those_of_the_results(condition):
+    figures = json.loads((ROOT / "results" / "speaker.json").read_text())["pooled"][condition]
+    row = next(line for line in README.splitlines() if re.match(rf"\| {condition}\b", line))
+    cells = [cell.strip() for cell in row.strip("| ").split("|")][1:]
+    assert cells == [f"{value:.3f}" for value in [figures["uar"]]] + [
+        f"{value:.2f}" for value in figures["recall"].values()
+    ]
 
 
 @pytest.mark.parametrize(

@@ -631,17 +631,18 @@ def test_options_that_make_no_sense_are_refused(options, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("text", ["EPOCHS", "EPOCHS=many", "epochs=3", "NO_SUCH=1", "N_MFCC=3"])
+@pytest.mark.parametrize(
+    "text", ["EPOCHS", "EPOCHS=many", "EPOCHS=3", "SNR=10", "epochs=3", "NO_SUCH=1", "N_MFCC=3"]
+)
 def test_settings_that_do_not_exist_are_refused(text):
     with pytest.raises(SentimentalError, match=text.partition("=")[0]):
         train_model.parse_settings([text])
 
 
 def test_a_setting_can_be_changed_for_one_run():
-    assert train_model.parse_settings(["BATCH_SIZE=3", "EPOCH_SHARE={'TESS': 0}"]) == {
-        "BATCH_SIZE": 3,
-        "EPOCH_SHARE": {"TESS": 0},
-    }
+    settings = train_model.parse_settings(["BATCH_SIZE=3", "SNR=(1, 2)", "EPOCHS={'random': 2}"])
+    assert (settings["BATCH_SIZE"], settings["SNR"]) == (3, (1, 2))
+    assert settings["EPOCHS"] == train_model.EPOCHS | {"random": 2}
 
 
 def test_recordings_under_a_condition_do_not_train(tmp_path, monkeypatch):
