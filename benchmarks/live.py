@@ -341,7 +341,13 @@ def table(figures):
         what, must = f"live accuracy, {condition}", f"at least {disk:.3f} - {loss}"
         rows.append((what, must, "{:.3f}", -two[f"accuracy_{condition}"], loss - disk))
     return [
-        (what, must, form.format(abs(value)), "yes" if value <= limit + 1e-9 else "NO")
+        # What must be large has a minus sign, as its limit has.
+        (
+            what,
+            must,
+            form.format(-value if limit < 0 else value),
+            "yes" if value <= limit + 1e-9 else "NO",
+        )
         for what, must, form, value, limit in rows
     ]
 
