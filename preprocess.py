@@ -193,7 +193,7 @@ def add_noise(samples, noise):
     return samples + noise * np.sqrt(ratio)
 
 
-def draw_babble(n, voices, rng):
+def draw_babble(n, voices, rng, name="recording"):
     """Several other recordings at once, each as loud and at a random moment of it.
 
     Parameters
@@ -201,6 +201,7 @@ def draw_babble(n, voices, rng):
     n : int, samples
     voices : list of str, files; one that cannot be read is left out
     rng : np.random.Generator
+    name : what error messages call the recording that is to be among them
 
     Returns
     -------
@@ -221,11 +222,11 @@ def draw_babble(n, voices, rng):
         if n_voices == BABBLE_VOICES:
             break
     if not n_voices:
-        raise SentimentalError("babble needs other recordings that can be read")
+        raise SentimentalError(f"{name}: babble needs other recordings that can be read")
     return babble
 
 
-def put_under(condition, samples, voices, rng):
+def put_under(condition, samples, voices, rng, name="recording"):
     """A recording under one of ``CONDITIONS``.
 
     Parameters
@@ -234,6 +235,7 @@ def put_under(condition, samples, voices, rng):
     samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
     voices : list of str, files that babble is made of
     rng : np.random.Generator
+    name : what error messages call the recording
 
     Returns
     -------
@@ -249,7 +251,7 @@ def put_under(condition, samples, voices, rng):
     elif condition == "white":
         samples = add_noise(samples, rng.standard_normal(len(samples)))
     else:
-        samples = add_noise(samples, draw_babble(len(samples), voices, rng))
+        samples = add_noise(samples, draw_babble(len(samples), voices, rng, name))
     return samples.astype(np.float32)
 
 
@@ -273,10 +275,10 @@ def compute_frames(path, content_hash, condition="", voices=()):
         if condition:
             rng = np.random.default_rng([int(content_hash[:16], 16), CONDITIONS.index(condition)])
             others = [voice for voice in voices if voice != path]
-            samples = put_under(condition, samples, others, rng)
+            samples = put_under(condition, samples, others, rng, name=path)
         return sentimental.extract_frames(sentimental.clean(samples, name=path)), None
     except SentimentalError as error:
-        return None, str(error) if path in str(error) else f"{path}: {error}"
+        return None, str(error)
     except Exception as error:
         return None, f"{path}: {type(error).__name__}: {error}"
 

@@ -112,7 +112,7 @@ REVERBERATION = (0.1, 0.6)  # s until the echo has lost 60 dB
 ECHO_DB = (-12.0, 0.0)  # dB, all of the echo against the direct sound
 NOISE_SHARE = 0.3  # of the clips have steady noise,
 NOISE_TILT_DB = (-6.0, 0.0)  # dB an octave: brown to white
-BABBLE_SHARE = 0.4  # of the clips, other than those, have other voices; both are 1 at most,
+BABBLE_SHARE = 0.4  # of the clips, other than those, have other voices (with them, 1 at most),
 BABBLE_VOICES = (2, 7)  # at least so many, and fewer than so many
 SNR = (5.0, 30.0)  # dB, of noise and of other voices
 GAIN_DB = 2.0  # dB, standard deviation of the level: how high its peak is, is chance
@@ -1125,7 +1125,8 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
         "each_seed": seeds,
     }
     write_json(folder / f"{protocol}.json", summary)
-    plot_confusion({f"protocol {protocol}": pooled_figures["clean"]}, folder / f"{protocol}.png")
+    headline = pooled_figures["clean"] | {"uar": spread["uar"][0]}  # the figure of the protocol
+    plot_confusion({f"protocol {protocol}": headline}, folder / f"{protocol}.png")
     plot_reliability(bins, error, f"Protocol {protocol}", folder / f"{protocol}_reliability.png")
     print_figures(seeds | pooled_figures | groups)
     for name, (mean, deviation) in spread.items():
