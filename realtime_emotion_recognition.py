@@ -1181,6 +1181,8 @@ def parse_args(argv):
     ]:
         if path and not path.lower().endswith(endings):
             parser.error(f"{option} {path}: the name must end with {' or '.join(endings)}")
+    if args.save_audio and (args.input or args.demo):
+        parser.error("--save-audio keeps what the microphone hears; these are recordings already")
     return args
 
 

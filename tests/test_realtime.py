@@ -549,7 +549,13 @@ def test_backend_that_is_not_installed(backend, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [["--save-plot", "chart"], ["--save-audio", "a.mp3"], ["--demo", "--input", "a.wav"]]
+    "options",
+    [
+        ["--save-plot", "chart"],
+        ["--save-audio", "a.mp3"],
+        ["--save-audio", "a.flac", "--demo"],
+        ["--demo", "--input", "a.wav"],
+    ],
 )
 def test_wrong_options(options, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -151,7 +151,7 @@ def unchanged(monkeypatch):
     """Leave out all of the augmentation that a test does not switch on."""
     for name in ("TELEPHONE_SHARE", "ROOM_SHARE", "NOISE_SHARE", "BABBLE_SHARE"):
         monkeypatch.setattr(train_model, name, 0.0)
-    for name in ("OCTAVE_DB", "TILT_DB", "GAIN_DB", "JITTER", "STRETCH", "WARP"):
+    for name in ("OCTAVE_DB", "TILT_DB", "CONTRAST", "GAIN_DB", "JITTER", "STRETCH", "WARP"):
         monkeypatch.setattr(train_model, name, 0.0)
     monkeypatch.setattr(train_model, "END_FRAMES", 0)
     monkeypatch.setattr(train_model, "N_TIME_MASKS", 0)
@@ -251,11 +251,59 @@ def test_what_is_added_is_so_far_below_the_speech(batch, unchanged, monkeypatch,
     )
     gain = mel_power(changed).max() / mel_power(mel).max()  # the peak is where it was
     assert gain == pytest.approx(1, rel=1e-3)
-    # Before that gain the noise had made it 0.4 dB louder: 10 * log10(1 + 10 ** -1)
     louder = mel_power(changed).sum() / mel_power(mel).sum()
     rms_louder = (levels[..., 0] ** 2).sum() / (others[..., 0] ** 2).sum()
-    assert rms_louder == pytest.approx(louder, rel=0.3)
+    assert rms_louder == pytest.approx(louder, rel=1e-3)
     assert (changed.min() > mel.min() + 5).all()  # the valleys are filled
+
+
+def test_noise_is_heard_in_a_silent_frame_and_measured_against_the_speech(unchanged, monkeypatch):
+    monkeypatch.setattr(train_model, "NOISE_SHARE", 1.0)
+    monkeypatch.setattr(train_model, "SNR", (10.0, 10.0))
+    mel = np.zeros((1, 80, N_MELS), np.float32)
+    mel[:, 0] = -60.0
+    others = np.full((1, 80, 2), 0.3, np.float32)
+    others[:, 0, 0] = 0.0  # RMS
+    changed, others = train_model.change_recording(  # all but 20 frames are padding
+        mel, others, np.array([20]), SAME_VOICE, np.random.default_rng(0)
+    )
+    level = mel_power(changed[0, :20])
+    for power in (level, others[0, :20, 0] ** 2):
+        # Noise alone is heard in the first frame, the speech as well in the 19 others.
+        assert power[0] / power[1:].mean() == pytest.approx(0.1 * 0.95 / (1 + 0.1 * 0.95), rel=0.3)
+
+
+def test_louder_and_softer_get_farther_apart_in_spectrum_and_rms(unchanged, monkeypatch):
+    monkeypatch.setattr(train_model, "CONTRAST", 0.3)
+    mel = np.zeros((40, 10, N_MELS), np.float32)
+    mel[:, 5:] = -20.0
+    others = np.full((40, 10, 2), 0.5, np.float32)
+    others[:, 5:, 0] = 0.05
+    changed, others = train_model.change_recording(
+        mel, others, np.full(40, 10), SAME_VOICE, np.random.default_rng(0)
+    )
+    distance = changed[:, 0, 0] - changed[:, 9, 0]
+    assert 20 * np.exp(-0.3) <= distance.min() < 17
+    assert 24 < distance.max() <= 20 * np.exp(0.3)
+    np.testing.assert_allclose(
+        20 * np.log10(others[:, 0, 0] / others[:, 9, 0]), distance, rtol=1e-3
+    )
+    np.testing.assert_allclose(others[..., 1], 0.5, rtol=1e-3)  # of all bands alike
+
+
+def test_a_higher_voice_crosses_zero_more_often(unchanged):
+    centres, _ = sentimental.mel_bands()
+    mel = np.zeros((1, 10, N_MELS), np.float32)
+    mel += 60 * np.exp(-0.5 * ((centres - 1500) / 250) ** 2)
+    others = np.full((1, 10, 2), 0.2, np.float32)
+    rates = sorted(
+        train_model.change_recording(
+            mel, others, np.array([10]), matrix[None], np.random.default_rng(0)
+        )[1][0, 0, 1]
+        for matrix in (MATRICES[0], MATRICES[-1])
+    )
+    limit = np.exp(train_model.VOCAL_TRACT)
+    assert rates == pytest.approx([0.2 / limit, 0.2 * limit], rel=0.04)
 
 
 def test_zero_crossings_of_two_sounds_lie_between_those_of_each(batch, unchanged, monkeypatch):
