@@ -383,21 +383,23 @@ def change_recording(mel, others, lengths, matrices, rng):
     noise[noisy] = draw_noise(noisy.sum(), n_frames, rng)
     noise[among_others] = draw_babble(among_others.sum(), speech, lengths, rng)
     noise *= is_speech
-    ratio = 10 ** (-rng.uniform(*SNR, n) / 10) * (speech @ widths).sum(axis=1)
+    speech_level = speech @ widths
+    ratio = 10 ** (-rng.uniform(*SNR, n) / 10) * speech_level.sum(axis=1)
     noise *= (ratio / np.maximum((noise @ widths).sum(axis=1), 1e-12))[:, None, None]
 
-    level = (speech + noise) @ widths
+    power = speech + noise
+    level = power @ widths
     rms, zcr = np.moveaxis(others, -1, 0)
     # The square of RMS gains as much power as the mel spectrum, whose scale is another.
     scale = (rms**2 * is_speech[..., 0]).sum(axis=1) / level_before.sum(axis=1)
-    rms = np.sqrt(rms**2 * (speech @ widths) / level_before + scale[:, None] * (noise @ widths))
+    rms = np.sqrt(rms**2 * speech_level / level_before + scale[:, None] * (noise @ widths))
     speech_crossings = zcr**2 * level_before
     speech_crossings *= (speech @ crossings) / np.maximum(before @ crossings, 1e-12)
     zcr = np.sqrt((speech_crossings + noise @ crossings) / np.maximum(level, 1e-10))
     # The chain levels the peak after all that.
     gain = 10 * np.log10(level_before.max(axis=1) / level.max(axis=1))
     gain = (gain + rng.normal(0, GAIN_DB, n))[:, None]
-    mel = 10 * np.log10(np.maximum(speech + noise, 1e-10)) + gain[..., None]
+    mel = 10 * np.log10(np.maximum(power, 1e-10)) + gain[..., None]
     others = np.stack([rms * 10 ** (gain / 20), np.minimum(zcr, 1)], axis=-1)
     return mel.astype(np.float32), others
 
