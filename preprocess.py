@@ -11,16 +11,16 @@ guessed. A recording met twice is used once. A second run computes only what is 
 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
 MFCC, RMS and zero-crossing rate of each frame are stored. Of a recording longer than 5 s after
-trimming, the 5 s with the most energy count. The constants stand in sentimental.py.
+trimming, the 5 s with the most energy count. The constants stand in sentimental/audio.py and
+sentimental/features.py.
 
 With --condition all recordings are changed in one way, to test how much a network loses by it.
 """
 
 import argparse
-import contextlib
 import hashlib
 import os
-import re
+import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -29,89 +29,26 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-import sentimental
-from sentimental import EMOTIONS, SAMPLE_RATE, SentimentalError
+from sentimental.audio import clean_audio, load_audio
+from sentimental.base import EMOTIONS, SentimentalError, run_script
+from sentimental.conditions import (
+    CONDITION_SNR,
+    CONDITION_VOICES,
+    CONDITIONS,
+    apply_condition,
+)
+from sentimental.corpora import CORPORA, describe
+from sentimental.features import extract_frames, load_features, save_features
 
-# Conditions: what tests change (--condition)
-CONDITION_SNR = 10.0  # dB, speech against white noise or babble
-SPEECH_TOP_DB = 30  # dB below the loudest frame; ends that are quieter do not count as speech there
-BABBLE_VOICES = 6  # other recordings, spoken at once
-TELEPHONE_BAND = (300, 3400)  # Hz
-CONDITION_GAIN = (-20.0, 6.0)  # dB; what then exceeds full scale clips, as in a sound card
-CONDITIONS = ("white", "babble", "telephone", "gain")
-
-# How each corpus names its files, without the extension.
-CORPORA = {
-    "TESS": r"(?P<speaker>OAF?|YAF)_\w+_(?P<emotion>angry|disgust|fear|happy|neutral|ps|sad)",
-    "RAVDESS": r"0[1-3]-01-(?P<emotion>0[1-8])-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
-    "RAVDESS song": r"0[1-3]-02-(?P<emotion>0[1-8])-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
-    "CREMA-D": r"(?P<speaker>1\d{3})_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{2}",
-    "SAVEE": r"(?P<speaker>DC|JE|JK|KL)_(?P<emotion>sa|su|[adfhn])\d\d",
-}
-EMOTION_CODES = {
-    "neutral": {"neutral", "01", "neu", "n"},
-    "calm": {"calm", "02"},
-    "happy": {"happy", "03", "hap", "h"},
-    "sad": {"sad", "04", "sa"},
-    "angry": {"angry", "05", "ang", "a"},
-    "fear": {"fear", "06", "fea", "f"},
-    "disgust": {"disgust", "07", "dis", "d"},
-    "surprise": {"surprise", "08", "ps", "su"},  # ps: TESS's pleasant surprise
-}
-SPEAKER_ALIASES = {"OA": "OAF"}  # one TESS file, OA_bite_neutral.wav, has a shorter prefix
-# glibc gives the memory of every freed array back to the system, and the next array gets it anew,
-# page by page: a third of the chain's time. With these it is kept. Other systems ignore them.
+# Extensions of files that lie beside the recordings of corpora.
+NOT_SOUND = {".csv", ".html", ".json", ".md", ".pdf", ".py", ".txt", ".zip"}
+# Bytes. glibc gives the memory of every freed array back to the system, and the next array gets it
+# anew, page by page: a third of the chain's time. With these it is kept. Other systems ignore them.
 MALLOC_SETTINGS = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "268435456"}
-NOT_SOUND = {".csv", ".html", ".json", ".md", ".pdf", ".py", ".txt", ".zip"}  # lie beside corpora
-
-
-def describe(path):
-    """Tell corpus, speaker and emotion of a recording from its name, or its folder's.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    recording : dict with ``file``, ``corpus``, ``speaker`` and ``emotion``
-        For a recording of no known corpus: the corpus is the name of the folder that holds the
-        emotions' folders, and the speaker is "".
-
-    Raises
-    ------
-    SentimentalError
-        When the emotion cannot be told.
-    """
-    recording = {"file": path.as_posix()}
-    for corpus, pattern in CORPORA.items():
-        match = re.fullmatch(pattern, path.stem, re.IGNORECASE)
-        if match:
-            speaker = match["speaker"].upper()
-            return recording | {
-                "corpus": corpus,
-                "speaker": SPEAKER_ALIASES.get(speaker, speaker),
-                "emotion": _emotion_of(match["emotion"].lower()),
-            }
-    folder = path.absolute().parent
-    if folder.name.lower() not in EMOTIONS:
-        raise SentimentalError(
-            f"{path}: its emotion cannot be told; put it into a folder named by one of "
-            f"{', '.join(EMOTIONS)}"
-        )
-    return recording | {
-        "corpus": folder.parent.name,
-        "speaker": "",
-        "emotion": folder.name.lower(),
-    }
-
-
-def _emotion_of(code):
-    return next(emotion for emotion, codes in EMOTION_CODES.items() if code in codes)
 
 
 def find_files(paths):
-    """List the files below the given folders, and what cannot be found.
+    """List the files below the given folders, and what cannot be found or read.
 
     Parameters
     ----------
@@ -120,22 +57,30 @@ def find_files(paths):
     Returns
     -------
     files : list of Path, sorted, each once
-    passed_over : int, hidden files and files that are no sound by their extension
-    refused : list of str, a line for each path that does not exist
+    n_passed_over : int, hidden files and files that are no sound by their extension
+    refused : list of str, a line for each path that does not exist or cannot be read
     """
-    files, refused, passed_over = set(), [], 0
+    files, refused, n_passed_over = set(), [], 0
+
+    def refuse_folder(error):
+        refused.append(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
+
     for path in paths:
-        if path.is_dir():
-            for file in path.rglob("*"):
+        if path.is_file():
+            files.add(path)
+            continue
+        if not path.is_dir():
+            refused.append(f"{path}: no such file or folder; check the name")
+            continue
+        for folder, _, names in os.walk(path, onerror=refuse_folder):
+            for file in (Path(folder, name) for name in names):
                 if file.name.startswith(".") or file.suffix.lower() in NOT_SOUND:
-                    passed_over += file.is_file()
+                    n_passed_over += 1
                 elif file.is_file():
                     files.add(file)
-        elif path.is_file():
-            files.add(path)
-        else:
-            refused.append(f"{path}: no such file or folder")
-    return sorted(files), passed_over, refused
+                else:
+                    refused.append(f"{file}: no file that can be read; is it a broken link?")
+    return sorted(files), n_passed_over, refused
 
 
 def describe_files(files):
@@ -152,14 +97,14 @@ def describe_files(files):
     refused : list of str, a line for each file that is not used
     """
     same, refused = defaultdict(list), []
-    for path in tqdm(files, desc="Looking", unit=" files", leave=False):
+    for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
         try:
             recording = describe(path)
             recording["hash"] = hashlib.sha256(path.read_bytes()).hexdigest()
         except SentimentalError as error:
             refused.append(str(error))
         except OSError as error:
-            refused.append(f"{path}: cannot be read ({error.strerror})")
+            refused.append(f"{path}: cannot be read ({error.strerror}); check its rights")
         else:
             same[recording["hash"]].append(recording)
     recordings, n_duplicates = [], 0
@@ -183,78 +128,6 @@ def describe_files(files):
     return recordings, n_duplicates, refused
 
 
-def add_noise(samples, noise):
-    """Add noise ``CONDITION_SNR`` below the speech; silence around it does not count as speech."""
-    import librosa
-
-    speech, _ = librosa.effects.trim(samples, top_db=SPEECH_TOP_DB)
-    power, noise_power = (np.mean(np.square(x, dtype=np.float64)) for x in (speech, noise))
-    ratio = power / max(noise_power, 1e-20) * 10 ** (-CONDITION_SNR / 10)
-    return samples + noise * np.sqrt(ratio)
-
-
-def draw_babble(n, voices, rng, name="recording"):
-    """Several other recordings at once, each as loud and at a random moment of it.
-
-    Parameters
-    ----------
-    n : int, samples
-    voices : list of str, files; one that cannot be read is left out
-    rng : np.random.Generator
-    name : what error messages call the recording that is to be among them
-
-    Returns
-    -------
-    babble : np.ndarray [shape=(n,)]
-
-    Raises
-    ------
-    SentimentalError
-        When none of them can be read.
-    """
-    babble, n_voices = np.zeros(n), 0
-    for path in rng.permutation(voices):
-        with contextlib.suppress(SentimentalError):  # it is refused under its own name
-            voice = sentimental.load_audio(path)
-            voice = np.resize(np.roll(voice, rng.integers(len(voice))), n)
-            babble += voice / max(np.sqrt(np.mean(voice**2)), 1e-9)
-            n_voices += 1
-        if n_voices == BABBLE_VOICES:
-            break
-    if not n_voices:
-        raise SentimentalError(f"{name}: babble needs other recordings that can be read")
-    return babble
-
-
-def put_under(condition, samples, voices, rng, name="recording"):
-    """A recording under one of ``CONDITIONS``.
-
-    Parameters
-    ----------
-    condition : str
-    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-    voices : list of str, files that babble is made of
-    rng : np.random.Generator
-    name : what error messages call the recording
-
-    Returns
-    -------
-    samples : np.ndarray [shape=(n,), float32]
-    """
-    from scipy.signal import butter, sosfilt
-
-    if condition == "gain":
-        gain = 10 ** (rng.uniform(*CONDITION_GAIN) / 20)
-        samples = np.clip(samples * gain, -1, 1)
-    elif condition == "telephone":
-        samples = sosfilt(butter(4, TELEPHONE_BAND, "band", fs=SAMPLE_RATE, output="sos"), samples)
-    elif condition == "white":
-        samples = add_noise(samples, rng.standard_normal(len(samples)))
-    else:
-        samples = add_noise(samples, draw_babble(len(samples), voices, rng, name))
-    return samples.astype(np.float32)
-
-
 def compute_frames(path, content_hash, condition="", voices=()):
     """Run the signal chain over one file; any failure becomes a line, so that the rest goes on.
 
@@ -271,12 +144,12 @@ def compute_frames(path, content_hash, condition="", voices=()):
     refusal : str, or None
     """
     try:
-        samples = sentimental.load_audio(path)
+        samples = load_audio(path)
         if condition:
             rng = np.random.default_rng([int(content_hash[:16], 16), CONDITIONS.index(condition)])
             others = [voice for voice in voices if voice != path]
-            samples = put_under(condition, samples, others, rng, name=path)
-        return sentimental.extract_frames(sentimental.clean(samples, name=path)), None
+            samples = apply_condition(condition, samples, others, rng, name=path)
+        return extract_frames(clean_audio(samples, name=path)), None
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
@@ -293,7 +166,7 @@ def known_frames(output, condition):
     try:
         return {
             recording["hash"]: recording["frames"]
-            for recording in sentimental.load_features(output)
+            for recording in load_features(output)
             if recording["condition"] == condition
         }
     except SentimentalError as error:
@@ -301,7 +174,7 @@ def known_frames(output, condition):
         return {}
 
 
-def print_summary(recordings, n_duplicates, passed_over, refused):
+def print_summary(recordings, n_duplicates, n_passed_over, refused):
     """Print files per corpus and emotion, and what was refused and why."""
     corpora = sorted({recording["corpus"] for recording in recordings})
     count = Counter((recording["corpus"], recording["emotion"]) for recording in recordings)
@@ -312,7 +185,7 @@ def print_summary(recordings, n_duplicates, passed_over, refused):
         print(f"{corpus:{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
     counts = f"{n_duplicates} duplicates used once, {len(refused)} refused"
     print(f"\n{len(recordings)} recordings, {counts}", end="")
-    print(f", {passed_over} other files passed over" if passed_over else "")
+    print(f", {n_passed_over} other files passed over" if n_passed_over else "")
     for line in refused:
         print(f"  refused: {line}")
 
@@ -332,26 +205,27 @@ def main():
         "--condition",
         choices=CONDITIONS,
         default="",
-        help=f"change all recordings, for tests: white noise or babble of {BABBLE_VOICES} other "
+        help=f"change all recordings, for tests: white noise or babble of {CONDITION_VOICES} other "
         f"recordings at {CONDITION_SNR:.0f} dB SNR, a telephone's band, or another gain",
     )
     arguments = parser.parse_args()
-    output = arguments.output or Path("data", f"{arguments.condition or 'features'}.json")
+    condition = arguments.condition
+    output = arguments.output or Path("data", f"{condition or 'features'}.json")
     start = time.monotonic()
 
-    files, passed_over, refused = find_files(arguments.paths)
-    recordings, n_duplicates, refused_names = describe_files(files)
-    refused += refused_names
+    files, n_passed_over, refused = find_files(arguments.paths)
+    recordings, n_duplicates, refused_files = describe_files(files)
+    refused += refused_files
 
-    known = known_frames(output, arguments.condition)
+    known = known_frames(output, condition)
     new = [recording for recording in recordings if recording["hash"] not in known]
-    babbles = arguments.condition == "babble"
-    voices = [recording["file"] for recording in recordings] if babbles else []
+    n_known = len(recordings) - len(new)
+    voices = [recording["file"] for recording in recordings] if condition == "babble" else []
     os.environ.update(MALLOC_SETTINGS)  # for the processes that are started now
     results = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(compute_frames)(r["file"], r["hash"], arguments.condition, voices) for r in new
+        delayed(compute_frames)(r["file"], r["hash"], condition, voices) for r in new
     )
-    results = tqdm(results, "Computing", len(new), unit=" files")
+    results = tqdm(results, "Computing", len(new), unit=" files", disable=None)
     computed = dict(zip((r["file"] for r in new), results, strict=True))
 
     finished = []
@@ -360,19 +234,22 @@ def main():
         if refusal:
             refused.append(refusal)
         else:
-            finished.append(recording | {"condition": arguments.condition, "frames": frames})
+            finished.append(recording | {"condition": condition, "frames": frames})
     if not finished:
         for line in refused:
             print(f"  refused: {line}")
-        raise SentimentalError("no recording could be used, nothing was written")
-    sentimental.save_features(output, finished)
-    print_summary(finished, n_duplicates, passed_over, refused)
+        raise SentimentalError(
+            f"{', '.join(map(str, arguments.paths))}: no recording could be used, nothing was "
+            "written; give folders that hold recordings"
+        )
+    save_features(output, finished)
+    print_summary(finished, n_duplicates, n_passed_over, refused)
     size = output.stat().st_size / 1e6
     print(
-        f"{len(new)} computed, {len(recordings) - len(new)} taken from the last run, "
+        f"{len(finished) - n_known} computed, {n_known} taken from the last run, "
         f"in {time.monotonic() - start:.1f} s; {output} has {size:.1f} MB"
     )
 
 
 if __name__ == "__main__":
-    sentimental.run(main)
+    sys.exit(run_script(main))

@@ -3,7 +3,7 @@
     python benchmarks/classic_preprocess.py data/TESS data/RAVDESS
     python benchmarks/classic_preprocess.py data/TESS data/RAVDESS --sample 200
 
-The textbook chain is what tutorials show: pydub to load and normalise, librosa to trim, zeros up to
+The textbook chain is what tutorials show: pydub to load and normalize, librosa to trim, zeros up to
 173,056 samples, noisereduce with its defaults, librosa's MFCC, RMS and zero-crossing rate, one
 process. preprocess.py runs as its user would start it, on all cores, imports included.
 """
@@ -25,12 +25,17 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-import preprocess  # noqa: E402  (lies one folder up)
+from preprocess import find_files  # noqa: E402
+from sentimental.base import SentimentalError, run_script  # noqa: E402
 
-TOTAL_LENGTH = 173_056  # samples; the longest clip of the textbook
-FRAME_LENGTH = 2048  # samples
-HOP_LENGTH = 512  # samples
-SAMPLING_PERIOD = 2.0  # s between two looks at the memory, each of which halts the processes
+# Samples. The longest clip of the textbook.
+TOTAL_LENGTH = 173_056
+# Samples.
+FRAME_LENGTH = 2048
+# Samples.
+HOP_LENGTH = 512
+# s between two looks at the memory, each of which halts the processes.
+SAMPLING_PERIOD = 2.0
 
 
 def classic_chain(path):
@@ -74,6 +79,8 @@ def run_preprocess(files, folder):
             peak = max(peak, memory_of(process))
             time.sleep(SAMPLING_PERIOD)
         seconds = time.perf_counter() - start
+        if process.returncode:
+            raise SentimentalError("preprocess.py failed; run it alone with the same folders")
         log.seek(0)
         return seconds, peak, log.read()
 
@@ -87,14 +94,15 @@ def main():
     parser.add_argument("--sample", type=int, help="only so many files, chosen at random")
     arguments = parser.parse_args()
 
-    files, _, _ = preprocess.find_files(arguments.paths)
+    files, _, _ = find_files(arguments.paths)
     if arguments.sample:
         files = sorted(random.Random(1).sample(files, min(arguments.sample, len(files))))
     if not files:
-        sys.exit("error: no files there")
+        paths = ", ".join(map(str, arguments.paths))
+        raise SentimentalError(f"{paths}: no files there; give folders that hold recordings")
     classic_chain(files[0])  # imports and compiled functions, so that they do not count
     start = time.perf_counter()
-    for path in tqdm(files, "Textbook chain", unit=" files"):
+    for path in tqdm(files, "Textbook chain", unit=" files", disable=None):
         classic_chain(path)
     classic = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
@@ -109,4 +117,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_script(main))

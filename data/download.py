@@ -25,34 +25,20 @@ import pooch
 import requests
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from sentimental import SentimentalError  # noqa: E402
-
-CORPORA = {
-    "TESS": {
-        "url": "https://bj.bcebos.com/paddleaudio/datasets/TESS_Toronto_emotional_speech_set.zip",
-        "md5": "1465311b24d1de704c4c63e4ccc470c7",
-        "files": 2800,  # at least: a mirror may hold each file twice
-        "page": "https://doi.org/10.5683/SP2/E8H2MF",
-    },
-    "RAVDESS": {
-        "url": "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
-        "md5": "bc696df654c87fed845eb13823edef8a",
-        "files": 1440,
-        "page": "https://doi.org/10.5281/zenodo.1188976",
-    },
-}
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from sentimental.base import SentimentalError, run_script  # noqa: E402
+from sentimental.corpora import CORPORA  # noqa: E402
+
+# What can be had here, by corpus.
+ARCHIVES = {name: corpus.archive for name, corpus in CORPORA.items() if corpus.archive}
+# Bytes that are written at once; pooch's 1 KiB would cost 200,000 writes.
+CHUNK_SIZE = 1 << 16
 
 
-def recordings(names):
+def select_recordings(names):
     """Those of some file names that are recordings; a Mac's archives hold ``._x.wav`` as well."""
     return [n for n in names if n.lower().endswith(".wav") and not Path(n).name.startswith("._")]
-
-
-def count_recordings(folder):
-    """The number of WAV files in a folder, at any depth."""
-    return len(recordings(str(path) for path in folder.rglob("*")))
 
 
 def download(name, archive):
@@ -60,7 +46,7 @@ def download(name, archive):
 
     Parameters
     ----------
-    name : str, a key of ``CORPORA``
+    name : str, a key of ``ARCHIVES``
     archive : Path
         Where to write; what an earlier run left there is taken for the archive's beginning.
 
@@ -70,7 +56,7 @@ def download(name, archive):
         When the server cannot be reached or stops (what came so far stays for the next run), or
         the MD5 is wrong (the file is deleted).
     """
-    url, md5 = CORPORA[name]["url"], CORPORA[name]["md5"]
+    url, md5 = ARCHIVES[name].url, ARCHIVES[name].md5
     if archive.exists() and pooch.file_hash(archive, "md5") == md5:
         return  # an earlier run was stopped between the download and the unpacking
     with (
@@ -86,7 +72,7 @@ def download(name, archive):
 
         fetch = pooch.HTTPDownloader(
             progressbar=progress,
-            chunk_size=1 << 16,  # bytes; pooch's 1 KiB would cost 200,000 writes
+            chunk_size=CHUNK_SIZE,
             headers={"Range": f"bytes={stream.tell()}-", "Accept-Encoding": "identity"},
             hooks={"response": drop_unusable_beginning},
         )
@@ -105,26 +91,26 @@ def download(name, archive):
         archive.unlink()
         raise SentimentalError(
             f"{name}: what {url} sent has the MD5 {found} instead of {md5} and was deleted; run "
-            f"this again, and if it stays so, get the corpus from {CORPORA[name]['page']}"
+            f"this again, and if it stays so, get the corpus from {ARCHIVES[name].page}"
         )
 
 
-def recognise(archive):
+def recognize(archive):
     """The name of the corpus that an archive holds, told by its MD5.
 
     Raises
     ------
     SentimentalError
-        When the file is missing, or none of those in ``CORPORA``.
+        When the file is missing, or none of those in ``ARCHIVES``.
     """
     if not archive.is_file():
-        raise SentimentalError(f"{archive}: no such file")
+        raise SentimentalError(f"{archive}: no such file; check the name")
     found = pooch.file_hash(archive, "md5")
-    for name, corpus in CORPORA.items():
-        if corpus["md5"] == found:
+    for name, known in ARCHIVES.items():
+        if known.md5 == found:
             return name
     raise SentimentalError(
-        f"{archive}: MD5 {found}, not a known archive of {' or '.join(CORPORA)}; download it "
+        f"{archive}: MD5 {found}, not a known archive of {' or '.join(ARCHIVES)}; download it "
         "again if it was cut short, or unpack it yourself: preprocess.py reads any folder"
     )
 
@@ -142,7 +128,7 @@ def unpack(archive, folder):
     partial.mkdir()
     try:
         with zipfile.ZipFile(archive) as content:
-            names = recordings(content.namelist())
+            names = select_recordings(content.namelist())
             for name in names:
                 if not (partial / name).resolve().is_relative_to(partial.resolve()):
                     raise SentimentalError(
@@ -161,8 +147,13 @@ def unpack(archive, folder):
 
 
 def provide(name, folder, archive):
-    """Unpack a corpus into `folder` if it is not there; download it unless `archive` is given."""
-    expected = CORPORA[name]["files"]
+    """Unpack a corpus into `folder` if it is not there; download it unless `archive` is given.
+
+    Raises
+    ------
+    SentimentalError
+        As `download` and `unpack` do, or when `folder` holds less than the corpus.
+    """
     if not folder.exists():
         if archive:
             unpack(archive, folder)
@@ -171,7 +162,8 @@ def provide(name, folder, archive):
             download(name, downloaded)
             unpack(downloaded, folder)
             downloaded.unlink()
-    n_files = count_recordings(folder)
+    n_files = len(select_recordings(str(path) for path in folder.rglob("*")))
+    expected = ARCHIVES[name].n_files
     if n_files < expected:  # no work of `unpack`, so the user's own: hands off
         raise SentimentalError(
             f"{folder}: holds {n_files} WAV files, {name} has {expected}; move this folder away "
@@ -186,12 +178,16 @@ def relative(path):
 
 
 def main(argv=None):
-    """Run the script; returns its exit status."""
+    """Read the command line and provide one corpus after the other."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "corpora", nargs="*", type=str.upper, metavar="CORPUS", help="TESS, RAVDESS (default: both)"
+        "corpora",
+        nargs="*",
+        type=str.upper,
+        metavar="CORPUS",
+        help=f"{', '.join(ARCHIVES)} (default: all of them)",
     )
     parser.add_argument("--folder", type=Path, help="where to put them (default: data)")
     parser.add_argument(
@@ -202,45 +198,40 @@ def main(argv=None):
         metavar="FILE",
         help="unpack these, download nothing",
     )
-    args = parser.parse_args(argv)
-    if unknown := {*args.corpora} - {*CORPORA}:
+    arguments = parser.parse_args(argv)
+    if unknown := {*arguments.corpora} - {*ARCHIVES}:
         parser.error(
-            f"unknown corpus {', '.join(sorted(unknown))}; choose from {', '.join(CORPORA)}"
+            f"unknown corpus {', '.join(sorted(unknown))}; choose from {', '.join(ARCHIVES)}"
         )
-    if args.archive and args.corpora:
+    if arguments.archive and arguments.corpora:
         parser.error("--archive tells by itself which corpus it is; leave the names out")
-    folder = args.folder or relative(ROOT / "data")
+    folder = arguments.folder or relative(ROOT / "data")
 
     failed = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for item in args.archive or args.corpora or CORPORA:
+        for item in arguments.archive or arguments.corpora or ARCHIVES:
             try:
-                archive = item if args.archive else None
-                name = recognise(archive) if archive else item
+                archive = item if arguments.archive else None
+                name = recognize(archive) if archive else item
                 provide(name, folder / name, archive)
-            except SentimentalError as error:  # the other corpus may still be had
-                print(error, file=sys.stderr)
+            except SentimentalError as error:  # another corpus may still be had
+                print(f"error: {error}", file=sys.stderr)
                 failed = True
-    except KeyboardInterrupt:
-        print("interrupted; run this again to go on", file=sys.stderr)
-        return 130
     except OSError as error:
-        message = f"{error.filename or folder}: {error.strerror or error}"
-        if error.errno == errno.ENOSPC:
-            message = (
-                f"{folder}: the disk is full (both corpora take up to 1.5 GB on the way); free "
-                "some, or choose another place with --folder, and run this again"
-            )
-        print(message, file=sys.stderr)
-        return 1
+        if error.errno != errno.ENOSPC:
+            raise
+        raise SentimentalError(
+            f"{folder}: the disk is full (both corpora take up to 1.5 GB on the way); free "
+            "some, or choose another place with --folder, and run this again"
+        ) from None
     if failed:
         return 1
-    present = [str(folder / name) for name in CORPORA if (folder / name).is_dir()]
+    present = [str(folder / name) for name in ARCHIVES if (folder / name).is_dir()]
     command = ["python", str(relative(ROOT / "preprocess.py")), *present, "--output"]
     print(f"Next: {shlex.join([*command, str(folder / 'features.json')])}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script(main))

@@ -1,8 +1,16 @@
-"""Sounds with known properties, for the tests; nothing here is a recording."""
+"""Sounds with known properties, for the tests; nothing here is a recording of a person."""
+
+from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from sentimental import SAMPLE_RATE
+from sentimental.audio import SAMPLE_RATE
+from sentimental.base import EMOTIONS
+from sentimental.features import N_MELS, N_STORED
+
+# Clips of a speech synthesizer, at SAMPLE_RATE: what a voice activity detector takes for speech.
+SAMPLES = sorted((Path(__file__).resolve().parent.parent / "data" / "samples").glob("*.flac"))
 
 
 def tone(frequency, seconds, amplitude=0.5, sample_rate=SAMPLE_RATE):
@@ -20,3 +28,63 @@ def voice(seconds=1.0, pitch=150, seed=0, sample_rate=SAMPLE_RATE):
     syllables = 0.15 + np.sin(2 * np.pi * 2 * time) ** 2
     noise = 1e-3 * rng.standard_normal(len(time))
     return (0.1 * buzz * syllables + noise).astype(np.float32)
+
+
+def noise(seconds, dbfs=-70.0, seed=1, sample_rate=SAMPLE_RATE):
+    """White noise, as of a quiet room."""
+    samples = np.random.default_rng(seed).standard_normal(round(seconds * sample_rate))
+    return (10 ** (dbfs / 20) * samples).astype(np.float32)
+
+
+def speech(number=0):
+    """One of ``SAMPLES``, np.ndarray [shape=(n,), float32]."""
+    samples, _ = soundfile.read(SAMPLES[number], dtype="float32")
+    return samples
+
+
+def make_recordings(n=96, seed=0):
+    """Recordings of a features file whose emotion shows in RMS and zero-crossing rate.
+
+    The eight emotions are eight points on a circle; what the MFCC say is noise.
+    """
+    rng = np.random.default_rng(seed)
+    recordings = []
+    for number in range(n):
+        emotion = number % len(EMOTIONS)
+        n_frames = rng.integers(12, 40)
+        mfcc = rng.standard_normal((n_frames, N_MELS))
+        angle = 2 * np.pi * emotion / len(EMOTIONS)
+        rms_zcr = np.array([0.3 + 0.2 * np.cos(angle), 0.3 + 0.2 * np.sin(angle)])
+        rms_zcr = rms_zcr + 0.01 * rng.standard_normal((n_frames, 2))
+        recordings.append(
+            {
+                "file": f"{number:03}.wav",
+                "hash": f"{number}",
+                "corpus": "TESS" if number % 3 else "RAVDESS",
+                "speaker": str(number % 5),
+                "emotion": EMOTIONS[emotion],
+                "condition": "",
+                "frames": np.concatenate([mfcc, rms_zcr], axis=1).astype(np.float32),
+            }
+        )
+    return recordings
+
+
+def make_corpora():
+    """One recording of each speaker and emotion of TESS and RAVDESS, with hardly any frames."""
+    speakers = [("RAVDESS", f"{actor:02}") for actor in range(1, 25)]
+    speakers += [("TESS", "OAF"), ("TESS", "YAF")]
+    return [
+        {
+            "file": f"{corpus}_{speaker}_{emotion}",
+            "hash": "",
+            "corpus": corpus,
+            "speaker": speaker,
+            "emotion": emotion,
+            "condition": "",
+            "frames": np.ones((2, N_STORED), np.float32),
+        }
+        for corpus, speaker in speakers
+        for emotion in EMOTIONS
+        if corpus == "RAVDESS" or emotion != "calm"
+    ]

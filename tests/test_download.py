@@ -12,13 +12,16 @@ import sys
 import threading
 import time
 import zipfile
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
+import scripts
+from scripts import ROOT
 
 from data import download
+from sentimental.base import run_script
+from sentimental.corpora import Archive
 
-ROOT = Path(__file__).resolve().parent.parent
 N_FILES = 6
 
 
@@ -88,14 +91,14 @@ def server(monkeypatch):
     thread.start()
     monkeypatch.setattr(
         download,
-        "CORPORA",
+        "ARCHIVES",
         {
-            name: {
-                "url": server.url(name),
-                "md5": hashlib.md5(content).hexdigest(),
-                "files": N_FILES,
-                "page": "https://example.org",
-            }
+            name: Archive(
+                url=server.url(name),
+                md5=hashlib.md5(content).hexdigest(),
+                n_files=N_FILES,
+                page="https://example.org",
+            )
             for name, content in ARCHIVES.items()
         },
     )
@@ -103,6 +106,11 @@ def server(monkeypatch):
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def change_tess(**changes):
+    """Change what the script knows of TESS; only while ``server`` stands in for the real one."""
+    download.ARCHIVES["TESS"] = replace(download.ARCHIVES["TESS"], **changes)
 
 
 def content_of(folder):
@@ -123,14 +131,13 @@ def expected_content(*names):
 
 
 def run(folder, *arguments):
-    return download.main(["--folder", str(folder), *map(str, arguments)])
+    return run_script(lambda: download.main(["--folder", str(folder), *map(str, arguments)]))
 
 
 def only_line(capsys):
-    """What was written to stderr, which must be a single line."""
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
+    """What was written to stderr, which must be a single line; an error without "error: "."""
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line.removeprefix("error: ")
 
 
 def test_both_corpora_then_nothing_left_to_do(server, tmp_path, capsys):
@@ -192,8 +199,9 @@ def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd):
     code = (
         # a test run in the background of a shell passes on that Ctrl-C is to be ignored
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "import sys; from data import download; "
-        f"download.CORPORA = {download.CORPORA}; sys.exit(download.main())"
+        "import sys; from data import download; from sentimental.base import run_script; "
+        "from sentimental.corpora import Archive; "
+        f"download.ARCHIVES = {download.ARCHIVES}; sys.exit(run_script(download.main))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, "TESS", "--folder", tmp_path], cwd=ROOT)
     archive = tmp_path / ".TESS.partial.zip"
@@ -203,7 +211,7 @@ def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd):
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     go_on.set()
-    assert only_line(capfd).startswith("interrupted")
+    assert only_line(capfd) == "stopped"
     assert not (tmp_path / "TESS").exists()
     server.in_the_middle = None
     assert run(tmp_path, "TESS") == 0
@@ -222,7 +230,7 @@ def test_interrupted_unpacking_leaves_nothing_half(server, tmp_path, capsys, mon
 
     monkeypatch.setattr(zipfile.ZipFile, "extract", interrupted_extract)
     assert run(tmp_path, "TESS") == 130
-    assert only_line(capsys).startswith("interrupted")
+    assert only_line(capsys) == "stopped"
     assert [path.name for path in tmp_path.iterdir()] == [".TESS.partial.zip"]
     assert run(tmp_path, "TESS") == 0
     assert len(server.first_bytes) == 1  # what was downloaded is not downloaded again
@@ -234,7 +242,7 @@ def test_wrong_checksum(server, tmp_path, capsys):
     assert run(tmp_path, "TESS") == 1
     line = only_line(capsys)
     assert line.startswith("TESS: ")
-    assert download.CORPORA["TESS"]["md5"] in line
+    assert download.ARCHIVES["TESS"].md5 in line
     assert "run this again" in line
     assert list(tmp_path.iterdir()) == []
 
@@ -242,10 +250,10 @@ def test_wrong_checksum(server, tmp_path, capsys):
 def test_no_network_hinders_one_corpus_only(server, tmp_path, capsys):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as closed:
         port = closed.server_address[1]
-    download.CORPORA["TESS"]["url"] = f"http://127.0.0.1:{port}/TESS.zip"
+    change_tess(url=f"http://127.0.0.1:{port}/TESS.zip")
     assert run(tmp_path) == 1
     line = only_line(capsys)
-    assert download.CORPORA["TESS"]["url"] in line
+    assert download.ARCHIVES["TESS"].url in line
     assert "check the network" in line
     assert not (tmp_path / "TESS").exists()
     assert len(content_of(tmp_path / "RAVDESS")) == N_FILES
@@ -281,7 +289,7 @@ def test_unknown_archive(server, tmp_path, capsys, content):
 def use_archive(path, content):
     """Write an archive and make it the one that TESS is known by."""
     path.write_bytes(content)
-    download.CORPORA["TESS"]["md5"] = hashlib.md5(content).hexdigest()
+    change_tess(md5=hashlib.md5(content).hexdigest())
     return path
 
 
@@ -336,10 +344,7 @@ def test_disk_full(server, tmp_path, capsys, monkeypatch):
 
 
 def test_help_from_any_folder(tmp_path):
-    script = ROOT / "data" / "download.py"
-    done = subprocess.run(
-        [sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = scripts.run("data/download.py", "--help", folder=tmp_path)
     assert done.returncode == 0
     for word in ("python data/download.py", "--folder", "--archive", "TESS", "RAVDESS", "MD5"):
         assert word in done.stdout

@@ -1,0 +1,29 @@
+"""Speech emotion recognition: recordings or a live microphone in, eight probabilities out.
+
+import sentimental
+
+recognizer = sentimental.load_recognizer()
+recognizer.predict("speech.wav")  # {'neutral': 0.02, 'calm': 0.01, ..., 'surprise': 0.01}
+
+The modules, each importing only what stands above it:
+
+    base        the emotions, the one error, files written whole, the end of a script
+    settings    settings of the training, and --set
+    audio       decode, level, trim, denoise: samples in, samples out
+    features    MFCC, RMS, ZCR, their slopes; the features file
+    speech      where speech lies in a recording or a stream
+    corpora     file names, codes, speakers, archives: all that is known of a corpus
+    protocols   what trains, validates and tests
+    conditions  noise, babble, telephone, gain: what tests do to a recording
+    augment     what training does to a recording
+    model       build, save, load, predict
+    evaluate    metrics, calibration, tables, plots, the record of a run
+    training    batches, mutual learning, callbacks
+    microphone  sound card to samples
+    display     plain lines, terminal bars, window, summary chart
+"""
+
+from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.model import Recognizer, load_recognizer
+
+__all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "load_recognizer"]

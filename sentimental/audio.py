@@ -1,0 +1,231 @@
+"""The signal chain: any recording in, levelled, trimmed and denoised speech out.
+
+    load_audio   any file                          -> mono float32 samples at SAMPLE_RATE
+    to_mono      samples of any rate and channels  -> the same
+    clean_audio  peak to +5 dBFS, trim, denoise    -> the speech alone
+
+Training, files and the microphone call the same functions and read the same constants, so that a
+model never meets features that were made another way.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from sentimental.base import SentimentalError
+
+# Hz. Everything is resampled to this rate first.
+SAMPLE_RATE = 16_000
+# dB re full scale. A peak of 10^(5/20) = 1.78, on float samples, so nothing clips.
+PEAK_DBFS = 5.0
+# dB re full scale. A recording whose peak is lower holds no speech.
+SILENCE_DBFS = -70.0
+
+# Trimming. Speech ends somewhere between its own level and that of the noise; a fixed distance
+# from the loudest frame would keep noise, and other voices, before and after it.
+
+# Frames (160 ms) over which the level is averaged.
+LEVEL_FRAMES = 5
+# Frames (256 ms). The level that so many frames reach is that of speech, not of a click.
+LOUD_FRAMES = 8
+# Percent of the frames that are noise alone.
+FLOOR_PERCENTILE = 10
+# Share of the way from speech to noise, in dB, where speech ends.
+TRIM_SHARE = 0.3
+# dB. The threshold is at least so far below the speech: averaging lowers a single loud frame.
+MIN_TOP_DB = 8.0
+# dB. The threshold is at most so far below the loudest frame.
+MAX_TOP_DB = 30.0
+# Frames (96 ms) kept before and after the speech, beside the 64 ms that averaging adds.
+MARGIN_FRAMES = 3
+# s of sound that a recording must hold.
+MIN_SECONDS = 0.25
+# s. Of a longer recording, the part of this length with the most energy counts.
+MAX_SECONDS = 5.0
+
+# Noise reduction by spectral gating; see `clean_audio`.
+
+# Samples (32 ms).
+GATE_N_FFT = 512
+# Samples (16 ms).
+GATE_HOP_LENGTH = 256
+# Share of the noise that is taken away. 1.0 eats into quiet speech.
+GATE_PROP_DECREASE = 0.5
+
+# Frames, of the level here and of the features.
+
+# Samples (64 ms).
+FRAME_LENGTH = 1024
+# Samples (32 ms).
+HOP_LENGTH = 512
+
+
+def load_audio(path):
+    """Read a recording of any format as mono samples at ``SAMPLE_RATE``.
+
+    libsndfile looks at the content, not at the name (WAV, AIFF, FLAC, OGG, MP3); what it does not
+    know goes through pydub to ffmpeg (M4A, WebM, video files).
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n,), float32], full scale is 1.0
+
+    Raises
+    ------
+    SentimentalError
+        When the file is missing, empty or of no known format; carries the decoder's words.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise SentimentalError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise SentimentalError(f"{path}: the file is empty; record or download it again")
+    try:
+        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        samples, sample_rate = _load_with_ffmpeg(path, error)
+    return to_mono(samples, sample_rate, name=path)
+
+
+def _load_with_ffmpeg(path, sndfile_error):
+    """Decode with pydub what libsndfile refused; returns samples (n, channels) and their rate."""
+    with warnings.catch_warnings():  # pydub warns of a missing ffmpeg; the error below says more
+        warnings.simplefilter("ignore")
+        from pydub import AudioSegment
+        from pydub.exceptions import CouldntDecodeError
+
+        try:
+            sound = AudioSegment.from_file(path)
+        except FileNotFoundError:
+            raise SentimentalError(
+                f"{path}: not a format that libsndfile reads ({sndfile_error.error_string}), and "
+                "ffmpeg is not installed; install ffmpeg, or convert the file to WAV or FLAC"
+            ) from None
+        except (CouldntDecodeError, IndexError, KeyError, OSError, ValueError):
+            # pydub raises any of these, depending on what ffprobe could make of the file
+            raise SentimentalError(
+                f"{path}: not a recording that can be decoded "
+                f"({sndfile_error.error_string}); is it damaged, or no sound file?"
+            ) from None
+    full_scale = 1 << (8 * sound.sample_width - 1)
+    samples = np.array(sound.get_array_of_samples(), np.float32).reshape(-1, sound.channels)
+    return samples / full_scale, sound.frame_rate
+
+
+def to_mono(samples, sample_rate, name="recording"):
+    """Mix channels, resample to ``SAMPLE_RATE`` and check that the result is usable.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,) or (n, channels), float], full scale is 1.0
+    sample_rate : int > 0, Hz
+    name : what error messages call the recording
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n',), float32]
+
+    Raises
+    ------
+    SentimentalError
+        When there are no samples, or some are not finite.
+    """
+    import librosa
+
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim == 2:
+        samples = samples.mean(axis=1)
+    if samples.size == 0:
+        raise SentimentalError(f"{name}: holds no samples; record or download it again")
+    if not np.isfinite(samples).all():
+        raise SentimentalError(f"{name}: holds samples that are not numbers; export it again")
+    return librosa.resample(samples, orig_sr=sample_rate, target_sr=SAMPLE_RATE)
+
+
+def clean_audio(samples, name="recording"):
+    """Level, trim and denoise a recording: what remains is the speech.
+
+    The peak is brought to ``PEAK_DBFS``, ends whose level lies more than ``TRIM_SHARE`` of the way
+    from speech to noise are cut, of more than ``MAX_SECONDS`` the part with the most energy is
+    kept, and steady noise is lowered by spectral gating [1]_. Silence that follows the speech would
+    change the gate's idea of the noise, so padding comes after it (`pad`), and the same speech
+    gives the same features however much padding it gets.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    name : what error messages call the recording
+
+    Returns
+    -------
+    speech : np.ndarray [shape=(m,), float32], m <= MAX_SECONDS * SAMPLE_RATE
+
+    Raises
+    ------
+    SentimentalError
+        When there is only silence, or less than ``MIN_SECONDS`` of sound.
+
+    References
+    ----------
+    .. [1] T. Sainburg, M. Thielk, T. Q. Gentner, "Finding, visualizing, and quantifying latent
+       structure across diverse animal vocal repertoires", PLoS Comput. Biol. 16(10), 2020;
+       https://github.com/timsainb/noisereduce
+    """
+    import noisereduce
+
+    samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
+    peak = np.abs(samples).max()
+    if peak < 10 ** (SILENCE_DBFS / 20):
+        raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
+    samples = samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
+    speech = _trim(samples, name)
+    speech = _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
+    # The default padding of 30,000 samples at both ends would more than double the work.
+    return noisereduce.reduce_noise(
+        speech,
+        SAMPLE_RATE,
+        n_fft=GATE_N_FFT,
+        hop_length=GATE_HOP_LENGTH,
+        padding=GATE_N_FFT,
+        prop_decrease=GATE_PROP_DECREASE,
+    )
+
+
+def _trim(samples, name):
+    """Cut what is silence, noise or other voices alone before and after the speech."""
+    import librosa
+    from scipy.ndimage import uniform_filter1d
+
+    level = librosa.feature.rms(y=samples, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH)[0]
+    level = np.maximum(level**2, 1e-12)
+    smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
+    level_db = np.sort(10 * np.log10(level))
+    speech_db = level_db[-LOUD_FRAMES:][0]
+    top_db = TRIM_SHARE * (speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE))
+    threshold = max(speech_db - max(top_db, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
+    first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
+    # Averaging made it longer where there is something before or after it.
+    n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))
+    seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
+    if seconds < MIN_SECONDS:
+        raise SentimentalError(
+            f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
+        )
+    start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
+    return samples[start : (last + 1 + MARGIN_FRAMES) * HOP_LENGTH]
+
+
+def _loudest_part(samples, length):
+    """The `length` consecutive samples with the most energy, or all when there are fewer."""
+    if len(samples) <= length:
+        return samples
+    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    start = int(np.argmax(energy[length:] - energy[:-length]))
+    return samples[start : start + length]

@@ -1,0 +1,206 @@
+"""From a file to the speech in it: every step on signals whose answer is known."""
+
+import numpy as np
+import pytest
+import soundfile
+from signals import noise, tone, voice
+
+from sentimental.audio import (
+    HOP_LENGTH,
+    MARGIN_FRAMES,
+    MAX_SECONDS,
+    PEAK_DBFS,
+    SAMPLE_RATE,
+    clean_audio,
+    load_audio,
+    to_mono,
+)
+from sentimental.base import SentimentalError
+
+# Full scale is 1.0.
+LOUDEST = 10 ** (PEAK_DBFS / 20)
+# s kept beside the speech.
+MARGIN = (MARGIN_FRAMES + 2) * HOP_LENGTH / SAMPLE_RATE
+
+
+def write(path, samples, sample_rate=SAMPLE_RATE, **options):
+    soundfile.write(path, samples, sample_rate, **options)
+    return path
+
+
+@pytest.fixture
+def no_gate(monkeypatch):
+    """Leave noise reduction out, to see the exact samples of the steps before it."""
+    monkeypatch.setattr("noisereduce.reduce_noise", lambda y, *args, **options: y)
+
+
+# Decoding
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pcm16.wav", {"subtype": "PCM_16"}),
+        ("pcm24.wav", {"subtype": "PCM_24"}),
+        ("float.wav", {"subtype": "FLOAT"}),
+        ("sound.flac", {}),
+        ("aiff_inside.wav", {"format": "AIFF"}),
+    ],
+)
+def test_the_content_decides_not_the_extension(tmp_path, name, options):
+    expected = voice()
+    samples = load_audio(write(tmp_path / name, expected, **options))
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, expected, atol=1 / 32768)
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 24_414, 48_000, 96_000])
+def test_every_sample_rate_ends_on_one_time_axis(tmp_path, sample_rate):
+    path = write(tmp_path / "a.wav", tone(440, 2.0, sample_rate=sample_rate), sample_rate)
+    samples = load_audio(path)
+    assert abs(len(samples) - 2 * SAMPLE_RATE) <= 1
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)[spectrum.argmax()] == pytest.approx(440)
+
+
+def test_stereo_is_mixed(tmp_path):
+    left, right = tone(440, 1.0), tone(1000, 1.0)
+    samples = load_audio(write(tmp_path / "a.wav", np.stack([left, right], axis=1)))
+    np.testing.assert_allclose(samples, (left + right) / 2, atol=1e-4)
+
+
+def test_what_libsndfile_does_not_know_goes_through_ffmpeg(tmp_path):
+    pydub = pytest.importorskip("pydub")
+    if not pydub.utils.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    wav = write(tmp_path / "a.wav", tone(440, 1.0))
+    m4a = tmp_path / "a.m4a"
+    pydub.AudioSegment.from_file(wav).export(m4a, format="ipod")
+    samples = load_audio(m4a)
+    middle = samples[4000:-4000]
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"", "empty"), (b"hello, this is no sound\n" * 50, "decoded")],
+)
+def test_a_file_that_is_no_sound_is_named_in_one_line(tmp_path, content, word):
+    path = tmp_path / "broken.wav"
+    path.write_bytes(content)
+    with pytest.raises(SentimentalError, match=word) as caught:
+        load_audio(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_ffmpeg_the_message_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
+    with pytest.raises(SentimentalError, match="install ffmpeg"):
+        load_audio(path)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(SentimentalError, match=r"nowhere\.wav: no such file"):
+        load_audio("nowhere.wav")
+
+
+def test_samples_that_are_not_numbers_are_refused(tmp_path):
+    samples = voice()
+    samples[100] = np.nan
+    with pytest.raises(SentimentalError, match="not numbers"):
+        load_audio(write(tmp_path / "a.wav", samples, subtype="FLOAT"))
+
+
+def test_samples_of_a_sound_card_are_mixed_and_resampled():
+    left = tone(440, 1.0, sample_rate=44_100)
+    samples = to_mono(np.stack([left, -left + 0.2], axis=1), 44_100)
+    assert samples.dtype == np.float32
+    assert abs(len(samples) - SAMPLE_RATE) <= 1
+    np.testing.assert_allclose(samples[1000:-1000], 0.1, atol=1e-3)
+
+
+def test_no_samples_at_all_are_refused():
+    with pytest.raises(SentimentalError, match="no samples"):
+        to_mono(np.zeros((0, 2)), SAMPLE_RATE)
+
+
+# Level, trimming, length
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.1, 1.0, 3.0])
+def test_the_peak_is_plus_5_dbfs_and_nothing_clips(no_gate, gain):
+    speech = clean_audio(gain * voice())
+    assert np.abs(speech).max() == pytest.approx(LOUDEST, rel=1e-5)
+    assert (np.abs(speech) > 0.999 * LOUDEST).sum() < 10  # clipping would leave plateaus
+
+
+def test_silence_is_cut_at_both_ends_and_only_there(no_gate):
+    sound = tone(300, 0.5)
+    gap = np.zeros(SAMPLE_RATE // 2, np.float32)
+    speech = clean_audio(np.concatenate([gap, gap, sound, gap, sound, gap, gap, gap]))
+    assert len(speech) / SAMPLE_RATE == pytest.approx(1.5 + 2 * MARGIN, abs=0.1)
+
+
+@pytest.mark.parametrize("snr", [10, 15, 25])  # dB
+def test_noise_before_and_after_the_speech_is_cut_too(no_gate, snr):
+    gap = np.zeros(SAMPLE_RATE, np.float32)
+    samples = np.concatenate([gap, tone(300, 0.5), 0.1 * tone(300, 0.2), tone(300, 0.5), gap])
+    level = 20 * np.log10(np.std(tone(300, 0.5)))
+    speech = clean_audio(samples + noise(len(samples) / SAMPLE_RATE, level - snr))
+    assert len(speech) / SAMPLE_RATE == pytest.approx(1.2 + 2 * MARGIN, abs=0.2)
+
+
+def test_a_click_beside_the_speech_does_not_set_the_level_of_speech(no_gate):
+    word, gap = tone(300, 0.5, amplitude=0.05), np.zeros(SAMPLE_RATE // 5, np.float32)
+    click = tone(2000, 0.02, amplitude=0.9)
+    speech = clean_audio(np.concatenate([gap, word, gap, word, gap, click, gap]))
+    assert len(speech) / SAMPLE_RATE > 1.2
+
+
+def test_of_a_long_recording_the_part_with_most_energy_counts(no_gate):
+    loud = tone(400, 3.0, amplitude=0.5)
+    samples = np.concatenate([tone(400, 9.0, amplitude=0.25), loud, tone(400, 2.0, amplitude=0.25)])
+    speech = clean_audio(samples)
+    assert len(speech) == int(MAX_SECONDS * SAMPLE_RATE)
+    assert (np.abs(speech) > 0.9 * LOUDEST).any()
+    power = np.mean(speech**2)  # 3 s loud, the rest at half of its amplitude
+    share = 3.0 / MAX_SECONDS
+    assert power == pytest.approx(LOUDEST**2 / 2 * (share + (1 - share) / 4), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(SAMPLE_RATE, np.float32), np.full(SAMPLE_RATE, 0.3, np.float32), tone(300, 1, 1e-5)],
+)
+def test_silence_is_refused(samples):
+    with pytest.raises(SentimentalError, match="only silence"):
+        clean_audio(samples)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.5])
+def test_a_short_word_without_silence_around_is_enough(seconds):
+    assert len(clean_audio(tone(300, seconds))) > 0.9 * seconds * SAMPLE_RATE
+
+
+def test_a_click_is_too_short():
+    gap = np.zeros(SAMPLE_RATE, np.float32)
+    with pytest.raises(SentimentalError, match="s of sound"):
+        clean_audio(np.concatenate([gap, tone(300, 0.1), gap]))
+    with pytest.raises(SentimentalError, match="s of sound"):
+        clean_audio(tone(300, 0.1))
+
+
+def test_noise_is_lowered_more_than_speech():
+    samples = noise(2.0, -34)
+    samples[:4000] += tone(500, 0.25)  # with it at both ends, there is nothing to trim
+    samples[-4000:] += tone(500, 0.25)
+    speech = clean_audio(samples)
+    quiet, loud = slice(8000, 24000), slice(1000, 3000)
+
+    def snr(samples):  # dB
+        return 20 * np.log10(np.std(samples[loud]) / np.std(samples[quiet]))
+
+    assert snr(speech) > snr(samples) + 1.5

@@ -1,0 +1,130 @@
+"""What tests do to a recording, on sounds whose level is known."""
+
+import numpy as np
+import pytest
+import soundfile
+from signals import noise, tone
+
+from sentimental.audio import SAMPLE_RATE
+from sentimental.base import SentimentalError
+from sentimental.conditions import (
+    CONDITION_SNR,
+    CONDITION_VOICES,
+    CONDITIONS,
+    add_noise,
+    apply_condition,
+    mix_babble,
+)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def write(path, samples):
+    soundfile.write(path, samples, SAMPLE_RATE)
+    return str(path)
+
+
+def level(samples):
+    return 10 * np.log10(np.mean(np.square(samples, dtype=np.float64)))
+
+
+def frequency(samples):
+    """Hz, of the strongest part of a sound."""
+    strongest = np.abs(np.fft.rfft(samples)).argmax()
+    return strongest * SAMPLE_RATE / len(samples)
+
+
+@pytest.mark.parametrize("silence", [0, 3])  # s before and after
+def test_noise_is_so_far_below_the_speech_whatever_the_silence_around(silence):
+    speech, gap = tone(440, 1.0), np.zeros(silence * SAMPLE_RATE, np.float32)
+    samples = np.concatenate([gap, speech, gap])
+    added = add_noise(samples, noise(1 + 2 * silence)) - samples
+    assert level(speech) - level(added) == pytest.approx(CONDITION_SNR, abs=0.5)
+
+
+def test_white_noise_has_all_frequencies(rng):
+    samples = tone(1000, 1.0)
+    added = apply_condition("white", samples, [], rng) - samples
+    assert level(samples) - level(added) == pytest.approx(CONDITION_SNR, abs=0.5)
+    bands = np.split(np.abs(np.fft.rfft(added))[:8000] ** 2, 8)
+    assert 10 * np.log10([band.mean() for band in bands]) == pytest.approx(
+        [level(added) + 10 * np.log10(SAMPLE_RATE)] * 8, abs=1
+    )
+
+
+@pytest.mark.parametrize(("pitch", "passes"), [(100, False), (1000, True), (6000, False)])
+def test_a_telephone_passes_the_middle_of_the_spectrum(rng, pitch, passes):
+    samples = tone(pitch, 1.0)
+    loss = level(samples) - level(apply_condition("telephone", samples, [], rng))
+    assert loss == pytest.approx(0, abs=0.5) if passes else loss > 20
+
+
+def test_gains_are_drawn_from_all_of_their_range(rng):
+    samples = tone(1000, 0.1, amplitude=0.1)
+    gains = [level(apply_condition("gain", samples, [], rng)) - level(samples) for _ in range(99)]
+    assert -20 <= min(gains) < -18
+    assert 4 < max(gains) <= 6
+
+
+def test_what_is_too_loud_clips(rng):
+    loudest = [
+        np.abs(apply_condition("gain", tone(1000, 0.1, amplitude=0.9), [], rng)).max()
+        for _ in range(99)
+    ]
+    assert max(loudest) == 1
+
+
+def test_babble_is_other_recordings(tmp_path, rng):
+    voice = write(tmp_path / "other.wav", tone(2000, 0.7))
+    samples = tone(500, 1.0)
+    babble = apply_condition("babble", samples, [voice], rng) - samples
+    assert level(samples) - level(babble) == pytest.approx(CONDITION_SNR, abs=0.5)
+    assert frequency(babble) == pytest.approx(2000, rel=0.02)
+
+
+def test_so_many_voices_are_heard_each_as_loud(tmp_path, rng):
+    pitches = np.arange(500, 5000, 500)
+    amplitudes = np.geomspace(0.01, 0.5, len(pitches))
+    voices = [
+        write(tmp_path / f"{pitch}.wav", tone(pitch, 1.0, amplitude=amplitude))
+        for pitch, amplitude in zip(pitches, amplitudes, strict=True)
+    ]
+    spectrum = np.abs(np.fft.rfft(mix_babble(SAMPLE_RATE, voices, rng)))[pitches]
+    heard = spectrum[spectrum > 100]
+    assert len(heard) == CONDITION_VOICES < len(pitches)
+    assert heard == pytest.approx(heard.mean(), rel=0.05)
+
+
+def test_a_voice_that_cannot_be_read_is_left_out_of_the_babble(tmp_path, rng):
+    good = write(tmp_path / "good.wav", tone(2000, 0.7))
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    babble = mix_babble(SAMPLE_RATE, [str(tmp_path / "broken.wav"), good], rng)
+    assert frequency(babble) == pytest.approx(2000, rel=0.02)
+
+
+def test_babble_of_nobody_is_refused(rng):
+    with pytest.raises(SentimentalError, match=r"^a\.wav: babble needs other recordings"):
+        apply_condition("babble", tone(500, 1.0), ["nowhere.wav"], rng, name="a.wav")
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_the_same_seed_gives_the_same_samples_and_leaves_the_recording_as_it_is(
+    tmp_path, condition
+):
+    samples, voices = tone(500, 1.0), [write(tmp_path / "other.wav", tone(2000, 0.7))]
+    first, second = (
+        apply_condition(condition, samples, voices, np.random.default_rng(7)) for _ in range(2)
+    )
+    assert first.dtype == np.float32
+    assert first.shape == samples.shape
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(samples, tone(500, 1.0))
+    assert np.abs(first - samples).max() > 1e-3
+
+
+def test_a_condition_that_does_not_exist_is_an_error(rng):
+    with pytest.raises(ValueError, match="pink"):
+        apply_condition("pink", tone(500, 1.0), [], rng)

@@ -1,0 +1,98 @@
+"""What file names tell of recordings."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sentimental import corpora
+from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.corpora import CORPORA, describe, speaker_sex
+
+
+@pytest.mark.parametrize(
+    ("name", "corpus", "speaker", "emotion", "sex"),
+    [
+        ("OAF_back_angry.wav", "TESS", "OAF", "angry", "female"),
+        ("YAF_pleasant_ps.wav", "TESS", "YAF", "surprise", "female"),
+        ("yaf_back_Disgust.WAV", "TESS", "YAF", "disgust", "female"),
+        ("OA_bite_neutral.wav", "TESS", "OAF", "neutral", "female"),
+        ("03-01-02-01-01-02-13.wav", "RAVDESS", "13", "calm", "male"),
+        ("03-01-08-02-01-02-24.flac", "RAVDESS", "24", "surprise", "female"),
+        ("03-02-06-02-01-02-24.wav", "RAVDESS song", "24", "fear", "female"),
+        ("1001_DFA_ANG_XX.wav", "CREMA-D", "1001", "angry", None),
+        ("1091_WSI_HAP_HI.wav", "CREMA-D", "1091", "happy", None),
+        ("DC_sa01.wav", "SAVEE", "DC", "sad", "male"),
+        ("KL_su15.wav", "SAVEE", "KL", "surprise", "male"),
+        ("JE_a07.wav", "SAVEE", "JE", "angry", "male"),
+    ],
+)
+def test_the_file_name_tells_corpus_speaker_and_emotion(name, corpus, speaker, emotion, sex):
+    told = describe(Path("happy") / name)  # the folder says otherwise and is not asked
+    assert told == {
+        "file": f"happy/{name}",
+        "corpus": corpus,
+        "speaker": speaker,
+        "emotion": emotion,
+    }
+    assert speaker_sex(told) == sex
+
+
+def test_other_recordings_are_told_by_their_folder():
+    told = describe(Path("mine/Disgust/monday.wav"))
+    assert (told["corpus"], told["speaker"], told["emotion"]) == ("mine", "", "disgust")
+    assert speaker_sex(told) is None
+
+
+def test_the_folder_that_a_user_stands_in_counts(tmp_path, monkeypatch):
+    folder = tmp_path / "mine" / "fear"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert describe(Path("monday.wav")) == {
+        "file": "monday.wav",
+        "corpus": "mine",
+        "speaker": "",
+        "emotion": "fear",
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mine/joyful/a.wav",
+        "a.wav",
+        "03-01-09-01-01-02-13.wav",
+        "OAF_back_bored.wav",
+        "DC_x01.wav",
+        "my_1001_DFA_ANG_XX.wav",
+    ],
+)
+def test_an_emotion_that_cannot_be_told_is_not_guessed(name):
+    with pytest.raises(SentimentalError, match="cannot be told") as caught:
+        describe(Path(name))
+    assert str(caught.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_own_recordings_in_a_folder_called_like_a_corpus_have_no_speaker(corpus):
+    told = describe(Path(corpus, "happy", "monday.wav"))
+    assert (told["speaker"], speaker_sex(told)) == ("", None)
+
+
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
+def test_codes_stand_for_emotions_that_the_network_knows(corpus):
+    assert {*corpus.emotion_codes.values()} <= {*EMOTIONS}
+    assert all(code == code.lower() for code in corpus.emotion_codes)
+
+
+def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
+    other = replace(
+        CORPORA["RAVDESS"],
+        name="other",
+        pattern=rf"other/{CORPORA['RAVDESS'].pattern}",
+        emotion_codes={"01": "happy"},
+    )
+    monkeypatch.setattr(corpora, "CORPORA", {"other": other} | CORPORA)
+    for folder, corpus, emotion in (("other", "other", "happy"), ("x", "RAVDESS", "neutral")):
+        told = describe(Path(folder, "03-01-01-01-01-02-13.wav"))
+        assert (told["corpus"], told["emotion"]) == (corpus, emotion)
