@@ -1,43 +1,45 @@
-"""The model files, and what the network must do with padding and standardisation."""
+"""The model files, the network with and without Keras, and what padding must do to it."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
-from signals import voice
+import soundfile
+from signals import SAMPLES, speech
 
 import sentimental
-import train_model
-from sentimental import EMOTIONS, MAX_FRAMES, N_FEATURES, SentimentalError
+from sentimental import EMOTIONS, SentimentalError, model
+from sentimental.audio import SAMPLE_RATE
+from sentimental.features import CHAIN, MAX_FRAMES, N_INPUTS, pad
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = (ROOT / "model8723.json", ROOT / "model8723_weights.h5")
 
 
 @pytest.fixture(scope="module")
 def network():
-    sentimental.import_keras().utils.set_random_seed(1)
-    return train_model.build_network()
+    model.import_keras().utils.set_random_seed(1)
+    return model.build_network()
 
 
 @pytest.fixture
 def saved(network, tmp_path):
-    paths = tmp_path / "m.json", tmp_path / "m_weights.h5"
-    sentimental.save_model(network, *paths)
-    return paths
+    path = tmp_path / "m.json"
+    model.save_model(network, path)
+    return path
 
 
 @pytest.fixture(scope="module")
 def clip():
     rng = np.random.default_rng(0)
-    return rng.standard_normal((1, 40, N_FEATURES)).astype(np.float32)
+    return rng.standard_normal((1, 40, N_INPUTS)).astype(np.float32)
 
 
-def probabilities(network, clip):
-    return np.asarray(network(clip))
+def probabilities(network, inputs):
+    return np.asarray(network(inputs))
 
 
 def test_the_network_is_the_one_described(network):
@@ -49,35 +51,111 @@ def test_the_network_is_the_one_described(network):
 def test_padding_is_not_speech(network, clip):
     alone = probabilities(network, clip)
     for n_frames in (41, 80, MAX_FRAMES):
-        padded = probabilities(network, sentimental.pad(clip, n_frames)[0])
+        padded = probabilities(network, pad(clip, n_frames)[0])
         np.testing.assert_allclose(padded, alone, atol=1e-6)
     assert not np.allclose(probabilities(network, clip[:, :20]), alone, atol=1e-4)
 
 
-def test_folding_the_standardisation_changes_no_probability(network, clip):
+def test_a_network_in_training_answers_after_each_frame_as_the_saved_one_does_at_the_end():
+    trained = model.build_network(training=True, layer_dropout=0.1, output_dropout=0.1)
+    saved = model.build_network()
+    saved.set_weights(trained.get_weights())
+    inputs = np.random.default_rng(0).standard_normal((2, 9, N_INPUTS)).astype(np.float32)
+    inputs[1, 6:] = 0  # padding
+    answers = np.array(trained(inputs))
+    assert answers.shape == (2, 9, len(EMOTIONS))
+    np.testing.assert_allclose(answers[:, -1], saved(inputs), atol=1e-5)
+    np.testing.assert_allclose(answers[1, 5], saved(inputs)[1], atol=1e-5)
+
+
+def test_folding_the_standardization_changes_no_probability(network, clip):
     rng = np.random.default_rng(1)
-    mean = 30 * rng.standard_normal(N_FEATURES).astype(np.float32)
-    std = rng.uniform(0.01, 40, N_FEATURES).astype(np.float32)
+    mean = 30 * rng.standard_normal(N_INPUTS).astype(np.float32)
+    std = rng.uniform(0.01, 40, N_INPUTS).astype(np.float32)
     expected = probabilities(network, clip)
-    folded = train_model.build_network()
-    folded.set_weights(train_model.fold_standardisation(network.get_weights(), mean, std))
+    folded = model.build_network()
+    folded.set_weights(model.fold_standardization(network.get_weights(), mean, std))
     np.testing.assert_allclose(probabilities(folded, clip * std + mean), expected, atol=1e-5)
 
 
+def test_a_folded_temperature_cools_the_softmax(network, clip):
+    cooled = model.build_network()
+    cooled.set_weights(model.fold_temperature(network.get_weights(), 2.0))
+    expected = np.sqrt(probabilities(network, clip))
+    expected /= expected.sum()
+    np.testing.assert_allclose(probabilities(cooled, clip), expected, atol=1e-6)
+
+
+# Without Keras
+
+
+def shipped(network):
+    return model.load_network(model.SHIPPED_MODEL)
+
+
+def with_large_weights(network):
+    """Gates far from their middle, where a wrong activation would show."""
+    large = model.build_network()
+    large.set_weights([4 * weight for weight in network.get_weights()])
+    return large
+
+
+@pytest.mark.parametrize("choose", [lambda network: network, with_large_weights, shipped])
+@pytest.mark.parametrize("n_frames", [1, 2, 40, MAX_FRAMES])
+def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
+    chosen = choose(network)
+    inputs = 3 * np.random.default_rng(n_frames).standard_normal((n_frames, N_INPUTS))
+    inputs = inputs.astype(np.float32)
+    recognizer = model.Recognizer(chosen.get_weights())
+    answer = recognizer.predict_inputs(inputs)
+    np.testing.assert_allclose(answer, probabilities(chosen, inputs[None])[0], atol=1e-5)
+    padded = pad([inputs])[0]
+    np.testing.assert_allclose(recognizer.predict_inputs(padded[0]), answer, atol=1e-6)
+    np.testing.assert_allclose(answer, probabilities(chosen, padded)[0], atol=1e-5)
+
+
+def test_a_loaded_recognizer_answers_as_the_network_that_was_saved(network, saved, clip):
+    answer = model.load_recognizer(saved).predict_inputs(clip[0])
+    np.testing.assert_allclose(answer, probabilities(network, clip)[0], atol=1e-5)
+
+
+def test_recognition_needs_no_tensorflow(tmp_path):
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        "import sentimental\n"
+        f"print(sum(sentimental.load_recognizer().predict({str(SAMPLES[0])!r}).values()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_file_and_its_samples_at_another_rate_give_nearly_the_same(tmp_path):
+    recognizer = sentimental.load_recognizer()
+    expected = recognizer.predict(SAMPLES[0])
+    assert list(expected) == list(EMOTIONS)
+    assert recognizer.predict(speech(0), SAMPLE_RATE) == expected
+    stereo = np.stack([speech(0)] * 2, axis=1)
+    soundfile.write(tmp_path / "stereo.wav", stereo, SAMPLE_RATE, subtype="FLOAT")
+    assert recognizer.predict(tmp_path / "stereo.wav") == expected
+
+
+# The files
+
+
 def test_a_reloaded_model_gives_the_same_probabilities(network, saved, clip):
-    loaded = sentimental.load_model(*saved)
+    loaded = model.load_network(saved)
     np.testing.assert_array_equal(probabilities(loaded, clip), probabilities(network, clip))
-    predict = sentimental.compile_predict(loaded)
-    padded = sentimental.pad(clip)[0]
-    np.testing.assert_allclose(predict(padded), probabilities(network, padded)[0], atol=1e-6)
 
 
 def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip, tmp_path):
     np.save(tmp_path / "clip.npy", clip)
     code = (
         "import keras, numpy as np\n"
-        f"model = keras.models.model_from_json(open({str(saved[0])!r}).read())\n"
-        f"model.load_weights({str(saved[1])!r})\n"
+        f"model = keras.models.model_from_json(open({str(saved)!r}).read())\n"
+        f"model.load_weights({str(model.weights_path_of(saved))!r})\n"
         f"np.save({str(tmp_path / 'out.npy')!r}, model(np.load({str(tmp_path / 'clip.npy')!r})))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -86,76 +164,77 @@ def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip
     )
 
 
-def test_weights_of_another_training_are_refused(saved, tmp_path):
-    other = tmp_path / "other.json", tmp_path / "other_weights.h5"
-    sentimental.save_model(train_model.build_network(), *other)
+LOADERS = [model.load_network, model.load_recognizer]
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_weights_of_another_training_are_refused(saved, tmp_path, load):
+    other = tmp_path / "other.json"
+    model.save_model(model.build_network(), other)
+    model.weights_path_of(other).replace(model.weights_path_of(saved))
     with pytest.raises(SentimentalError, match="not the weights"):
-        sentimental.load_model(saved[0], other[1])
+        load(saved)
 
 
-def change(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
+@pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"emotions": EMOTIONS[::-1]}, "other emotions"),
-        ({"chain": sentimental.CHAIN | {"hop_length": 256}}, "hop_length 256 instead of 512"),
+        ({"chain": CHAIN | {"hop_length": 256}}, "hop_length 256 instead of 512"),
         ({"config": {"layers": [{"class_name": "Lambda"}]}}, "other emotions or layers"),
         ({"config": 3}, "not a model"),
-        ({"class_name": "os.system"}, "cannot load them"),
     ],
 )
-def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message):
-    change(saved[0], **changes)
+def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, load):
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | changes))
     with pytest.raises(SentimentalError, match=message) as caught:
-        sentimental.load_model(*saved)
+        load(saved)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path):
-    content = json.loads(saved[0].read_text())
+    content = json.loads(saved.read_text())
     marker = tmp_path / "was_run"
     content["config"]["layers"][-1]["config"]["activation"] = {
         "class_name": "__lambda__",
         "config": {"value": f"open({str(marker)!r}, 'w')"},
     }
-    saved[0].write_text(json.dumps(content))
+    saved.write_text(json.dumps(content))
     with pytest.raises(SentimentalError, match="cannot load them"):
-        sentimental.load_model(*saved)
+        model.load_network(saved)
     assert not marker.exists()
 
 
-def test_damaged_or_missing_weights_are_one_clear_line(saved):
-    saved[1].write_bytes(saved[1].read_bytes()[:2000])
-    with pytest.raises(SentimentalError, match="cannot load them") as caught:
-        sentimental.load_model(*saved)
+@pytest.mark.parametrize("load", LOADERS)
+def test_damaged_or_missing_weights_are_one_clear_line(saved, load):
+    path = model.weights_path_of(saved)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(SentimentalError, match="cannot (load|be read)") as caught:
+        load(saved)
     assert "\n" not in str(caught.value)
-    saved[1].unlink()
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([b"lstm_1"])
+    with pytest.raises(SentimentalError, match="cannot (load|be read)"):
+        load(saved)
+    path.unlink()
     with pytest.raises(SentimentalError, match="no such file"):
-        sentimental.load_model(*saved)
+        load(saved)
 
 
 # The files that are shipped
 
 
-def test_the_shipped_model_loads_and_answers():
-    model = sentimental.load_model(*SHIPPED)
-    answer = probabilities(model, sentimental.extract_features(voice(1.5)))
-    assert answer.shape == (1, 8)
-    assert answer.sum() == pytest.approx(1, abs=1e-5)
-
-
 def test_the_shipped_model_is_of_the_promised_size():
-    assert sentimental.load_model(*SHIPPED).count_params() <= 65_000
+    assert shipped(None).count_params() <= 65_000
 
 
-def test_the_figures_in_results_are_of_the_shipped_model():
+def test_the_metrics_in_results_are_of_the_shipped_model():
     metrics = json.loads((ROOT / "results" / "metrics.json").read_text())
     assert metrics["protocol"] == "random"
-    assert metrics["chain"] == sentimental.CHAIN
-    assert metrics["weights_checksum"] == json.loads(SHIPPED[0].read_text())["weights_checksum"]
+    assert metrics["chain"] == CHAIN
+    content = json.loads(model.SHIPPED_MODEL.read_text())
+    assert metrics["weights_checksum"] == content["weights_checksum"]
     for part, n in (("validation", 368), ("test", 162)):
         confusion = np.array(metrics[part]["confusion"])
         assert confusion.sum() == n
@@ -163,11 +242,6 @@ def test_the_figures_in_results_are_of_the_shipped_model():
 
 
 def test_the_shipped_model_hears_more_than_one_emotion():
-    model = sentimental.load_model(*SHIPPED)
-    samples = sorted((ROOT / "data" / "samples").glob("*.flac"))
-    samples += sorted((ROOT / "data" / "samples").glob("*.wav"))
-    answers = [
-        probabilities(model, sentimental.extract_features(sentimental.load_audio(path)))[0]
-        for path in samples
-    ]
-    assert len({int(answer.argmax()) for answer in answers}) > 1
+    recognizer = sentimental.load_recognizer()
+    answers = [recognizer.predict(path) for path in SAMPLES]
+    assert len({max(answer, key=answer.get) for answer in answers}) > 1

@@ -1,0 +1,371 @@
+"""The network: built, saved and loaded with Keras, and run without it.
+
+Training needs Keras. Recognition does not: loading TensorFlow takes seconds and a gigabyte, for a
+network whose forward pass is a page of NumPy, so `Recognizer` reads the same two files and gives
+the same answers. Both files load in plain Keras as well:
+
+    model = keras.models.model_from_json(open("model8723.json").read())
+    model.load_weights("model8723_weights.h5")
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from sentimental.audio import SAMPLE_RATE, clean_audio, load_audio, to_mono
+from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
+from sentimental.features import (
+    CHAIN,
+    N_INPUTS,
+    check_chain,
+    extract_frames,
+    frames_to_inputs,
+)
+
+# The model that is shipped; its weights lie beside it.
+SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
+
+
+def weights_path_of(json_path):
+    """The file of weights that belongs to a model's JSON file; model_weights.h5 to model.json."""
+    json_path = Path(json_path)
+    return json_path.with_name(f"{json_path.stem}_weights.h5")
+
+
+# With Keras -------------------------------------------------------------------------------------
+
+
+def import_keras():
+    """Import Keras and TensorFlow without the notes that their C++ part writes on start-up."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after the import
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        import keras
+        import tensorflow  # Keras would load it later, when its notes are heard
+
+        tensorflow.get_logger().setLevel("ERROR")  # each network of a protocol is compiled anew
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    return keras
+
+
+def build_network(units=64, training=False, layer_dropout=0.0, output_dropout=0.0):
+    """The network: (n, n_frames, N_INPUTS) inputs to (n, 8) probabilities.
+
+    While it is trained it answers after each frame, (n, n_frames, 8), and has dropout. Its weights
+    are the same, so that the one that is saved holds nothing but the layers of prediction.
+
+    Parameters
+    ----------
+    units : int > 0, of each LSTM layer
+    training : bool
+    layer_dropout : float, share of the first layer's outputs that the second does not see
+    output_dropout : float, the same before the dense layer
+
+    Returns
+    -------
+    network : keras.Sequential
+    """
+    keras = import_keras()
+    layers = [
+        keras.Input((None, N_INPUTS)),
+        keras.layers.Masking(name="masking"),
+        keras.layers.LSTM(units, return_sequences=True, name="lstm_1"),
+        keras.layers.LSTM(units, return_sequences=training, dropout=layer_dropout, name="lstm_2"),
+    ]
+    if training:
+        layers.append(keras.layers.Dropout(output_dropout, name="dropout"))
+    layers.append(keras.layers.Dense(len(EMOTIONS), activation="softmax", name="emotions"))
+    return keras.Sequential(layers)
+
+
+def fold_standardization(weights, mean, std):
+    """Weights that read inputs as they are, from weights trained on standardized ones.
+
+    ``((x - mean) / std) @ kernel + bias`` is ``x @ (kernel / std) + bias - (mean / std) @ kernel``.
+
+    Parameters
+    ----------
+    weights : list of np.ndarray; the first is the kernel of the first layer, the third its bias
+    mean, std : np.ndarray [shape=(N_INPUTS,)]
+
+    Returns
+    -------
+    weights : list of np.ndarray
+    """
+    kernel, recurrent_kernel, bias, *others = weights
+    return [kernel / std[:, None], recurrent_kernel, bias - (mean / std) @ kernel, *others]
+
+
+def fold_temperature(weights, temperature):
+    """Weights whose softmax is cooled by `temperature`: the last layer's, divided by it."""
+    *others, kernel, bias = weights
+    return [*others, kernel / temperature, bias / temperature]
+
+
+def weights_checksum(weights):
+    """Hexadecimal SHA-256 of a model's weights, in Keras' order, as little-endian float32."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def save_model(network, json_path):
+    """Write the architecture as JSON and the weights, beside it, as HDF5.
+
+    Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
+    which it reads but writes for whole models only. The weights are written in that older layout,
+    so that ``model_from_json(...)`` and ``model.load_weights("model8723_weights.h5")`` work as
+    they always have. Beside what Keras reads, the JSON holds the emotions in the order of the
+    outputs, the constants of the chain, and a checksum that ties the weights to it.
+
+    Parameters
+    ----------
+    network : keras.Sequential
+    json_path : str or Path
+    """
+    import h5py
+
+    keras = import_keras()
+
+    def names(values):
+        return np.array([value.encode() for value in values])
+
+    weights_path = weights_path_of(json_path)
+    with atomic_write(weights_path) as partial, h5py.File(partial, "w") as file:
+        file.attrs["backend"] = keras.backend.backend()
+        file.attrs["keras_version"] = keras.__version__
+        file.attrs["layer_names"] = names(layer.name for layer in network.layers)
+        for layer in network.layers:
+            group = file.create_group(layer.name)
+            paths = [f"{layer.name}/{weight.name}" for weight in layer.weights]
+            group.attrs["weight_names"] = names(paths) if paths else np.array([], "S1")
+            for path, weight in zip(paths, layer.get_weights(), strict=True):
+                group.create_dataset(path, data=weight)
+    # An older Keras 3 refuses settings that it does not know; those that are null say nothing.
+    content = json.loads(
+        network.to_json(), object_hook=lambda d: {k: v for k, v in d.items() if v is not None}
+    )
+    content["emotions"] = EMOTIONS
+    content["chain"] = CHAIN
+    content["weights_checksum"] = weights_checksum(network.get_weights())
+    write_json(json_path, content)
+
+
+def load_network(json_path):
+    """Read a model that `save_model` wrote, as a Keras network.
+
+    Parameters
+    ----------
+    json_path : str or Path
+
+    Returns
+    -------
+    network : keras.Sequential
+        (n, n_frames, N_INPUTS) inputs to (n, 8) probabilities, in the order of ``EMOTIONS``
+
+    Raises
+    ------
+    SentimentalError
+        When a file is missing, the two do not belong together, or they were made with other
+        constants or other layers.
+    """
+    text, content = _read_architecture(json_path)
+    weights_path = weights_path_of(json_path)
+    keras = import_keras()  # takes seconds, so only when the files are worth it
+    try:
+        network = keras.models.model_from_json(text)  # Keras' safe mode: no code of the file runs
+        network.load_weights(weights_path)
+    except Exception as error:  # Keras raises many kinds for files that do not fit
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SentimentalError(
+            f"{json_path} and {weights_path}: Keras {keras.__version__} cannot load them ({reason})"
+        ) from None
+    _check_weights(json_path, content, network.get_weights())
+    return network
+
+
+def _read_architecture(json_path):
+    """Text and content of a model's JSON file, whose weights exist and whose constants are ours."""
+    for path in (Path(json_path), weights_path_of(json_path)):
+        if not path.is_file():
+            raise SentimentalError(f"{path}: no such file; train a model with train_model.py")
+    try:
+        text = Path(json_path).read_text(encoding="utf-8")
+        content = json.loads(text)
+        layers = [layer["class_name"] for layer in content["config"]["layers"]]
+        emotions, _ = content["emotions"], content["weights_checksum"]
+        check_chain(json_path, content["chain"], "train a model with these scripts")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SentimentalError(
+            f"{json_path}: not a model of train_model.py; train it again"
+        ) from None
+    if [*emotions] != [*EMOTIONS] or not {*layers} <= {"InputLayer", "Masking", "LSTM", "Dense"}:
+        raise SentimentalError(f"{json_path}: has other emotions or layers than these scripts use")
+    return text, content
+
+
+def _check_weights(json_path, content, weights):
+    if weights_checksum(weights) != content["weights_checksum"]:
+        raise SentimentalError(
+            f"{weights_path_of(json_path)}: not the weights that {json_path} was saved with; "
+            "take both files from the same training"
+        )
+
+
+# Without Keras ----------------------------------------------------------------------------------
+
+
+def load_recognizer(json_path=SHIPPED_MODEL):
+    """Read a model that `save_model` wrote; TensorFlow is not needed.
+
+    Parameters
+    ----------
+    json_path : str or Path; the weights lie beside it (default: the shipped model)
+
+    Returns
+    -------
+    recognizer : Recognizer
+
+    Raises
+    ------
+    SentimentalError
+        As `load_network` does.
+    """
+    import h5py
+
+    _, content = _read_architecture(json_path)
+    weights_path = weights_path_of(json_path)
+    try:
+        with h5py.File(weights_path, "r") as file:
+            weights = [
+                np.asarray(file[layer][weight], np.float32)
+                for layer in file.attrs["layer_names"]
+                for weight in file[layer].attrs["weight_names"]
+            ]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise SentimentalError(
+            f"{weights_path}: cannot be read ({error}); train it again"
+        ) from None
+    _check_weights(json_path, content, weights)
+    return Recognizer(weights)
+
+
+class Recognizer:
+    """A trained network and the signal chain before it: recordings in, probabilities out.
+
+    Parameters
+    ----------
+    weights : list of np.ndarray
+        In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
+        the dense layer.
+    """
+
+    def __init__(self, weights):
+        *recurrent, self.kernel, self.bias = weights
+        self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
+
+    def predict(self, recording, sample_rate=SAMPLE_RATE):
+        """The probabilities of the emotions in one recording.
+
+        Parameters
+        ----------
+        recording : str or Path, or np.ndarray [shape=(n,) or (n, channels), float]
+            A file of any format, or samples; full scale is 1.0.
+        sample_rate : int > 0, Hz, of samples; a file tells its own
+
+        Returns
+        -------
+        probabilities : dict of float, by emotion
+
+        Raises
+        ------
+        SentimentalError
+            When it cannot be decoded, or no speech is in it.
+        """
+        if isinstance(recording, np.ndarray):
+            samples, name = to_mono(recording, sample_rate), "recording"
+        else:
+            samples, name = load_audio(recording), recording
+        probabilities = self.predict_samples(samples, name)
+        return dict(zip(EMOTIONS, map(float, probabilities), strict=True))
+
+    def predict_samples(self, samples, name="recording"):
+        """The probabilities of samples that are decoded already.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        name : what error messages call the recording
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(8,), float32], in the order of ``EMOTIONS``
+
+        Raises
+        ------
+        SentimentalError
+            As `sentimental.audio.clean_audio` does.
+        """
+        frames = extract_frames(clean_audio(samples, name))
+        return self.predict_inputs(frames_to_inputs([frames], len(frames))[0])
+
+    def predict_inputs(self, inputs):
+        """The network alone.
+
+        Parameters
+        ----------
+        inputs : np.ndarray [shape=(n_frames, N_INPUTS), float32]; frames of zeros are skipped
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(8,), float32]
+        """
+        sequence = inputs[inputs.any(axis=1)]
+        for weights in self.lstm_layers:
+            sequence = _run_lstm(sequence, *weights)
+        logits = sequence[-1] @ self.kernel + self.bias
+        exponentials = np.exp(logits - logits.max())
+        return exponentials / exponentials.sum()
+
+
+def _run_lstm(sequence, kernel, recurrent_kernel, bias):
+    """Outputs of an LSTM layer [1]_ after each frame.
+
+    Parameters
+    ----------
+    sequence : np.ndarray [shape=(n_frames, d), float32]
+    kernel : np.ndarray [shape=(d, 4 * units)]; of input, forget, cell and output gate
+    recurrent_kernel : np.ndarray [shape=(units, 4 * units)]
+    bias : np.ndarray [shape=(4 * units,)]
+
+    Returns
+    -------
+    outputs : np.ndarray [shape=(n_frames, units), float32]
+
+    References
+    ----------
+    .. [1] S. Hochreiter, J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997;
+       gates in the order of https://keras.io/api/layers/recurrent_layers/lstm/
+    """
+    from scipy.special import expit
+
+    units = len(recurrent_kernel)
+    output = cell = np.zeros(units, np.float32)
+    outputs = np.empty((len(sequence), units), np.float32)
+    for number, drive in enumerate(sequence @ kernel + bias):
+        gates = drive + output @ recurrent_kernel
+        write, forget, read = (expit(gates[k * units : (k + 1) * units]) for k in (0, 1, 3))
+        cell = forget * cell + write * np.tanh(gates[2 * units : 3 * units])
+        output = read * np.tanh(cell)
+        outputs[number] = output
+    return outputs
