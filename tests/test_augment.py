@@ -1,0 +1,228 @@
+"""Augmentation: what each part of it does physically, on spectra whose answer is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sentimental import augment
+from sentimental.audio import HOP_LENGTH, SAMPLE_RATE
+from sentimental.augment import ALMOST_ZERO, Augmentation, change_recording, vtlp_matrices
+from sentimental.features import N_INPUTS, N_MELS, N_STORED, compute_inputs, mel_bands
+
+MEAN, STD = np.zeros(N_INPUTS), np.ones(N_INPUTS)
+VOICES = vtlp_matrices(Augmentation().vtlp)
+SAME_VOICE = np.eye(N_MELS, dtype=np.float32)[None]
+# Nothing of it is switched on.
+NOTHING = Augmentation(
+    end_frames=0,
+    stretch=0.0,
+    warp=0.0,
+    octave_db=0.0,
+    tilt_db=0.0,
+    contrast=0.0,
+    telephone_prob=0.0,
+    room_prob=0.0,
+    noise_prob=0.0,
+    babble_prob=0.0,
+    gain_db=0.0,
+    jitter=0.0,
+    n_time_masks=0,
+)
+
+
+def only(**settings):
+    """Nothing but what these settings switch on."""
+    return dataclasses.replace(NOTHING, **settings)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def batch():
+    lengths = np.array([20, 33, 40])
+    clips = np.zeros((3, 40, N_STORED), np.float32)
+    draw = rng(3)
+    for clip, length in zip(clips, lengths, strict=True):
+        clip[:length, :N_MELS] = draw.normal(0, 10, (length, N_MELS))  # dB
+        clip[:length, N_MELS:] = draw.uniform(0.1, 0.5, (length, 2))
+    return clips, lengths
+
+
+def test_augmented_clips_are_padded_with_zeros_and_nowhere_else(batch):
+    settings = Augmentation()
+    inputs, lengths = augment.augment(*batch, MEAN + 0.1, STD, VOICES, settings, rng())
+    assert inputs.dtype == np.float32
+    assert inputs.shape == (3, settings.crop_frames, N_INPUTS)
+    for used, length, old in zip(inputs.any(axis=-1), lengths, batch[1], strict=True):
+        assert used[:length].all()
+        assert not used[length:].any()
+        assert 0.75 * old / (1 + settings.stretch) - 1 <= length
+        assert length <= old * (1 + settings.stretch) + 1
+
+
+def test_without_augmentation_the_inputs_are_those_of_prediction(batch):
+    clips, lengths = batch
+    inputs, new_lengths = augment.augment(clips, lengths, MEAN, STD, SAME_VOICE, NOTHING, rng())
+    expected = compute_inputs(clips[..., :N_MELS], clips[..., N_MELS:], lengths)
+    assert list(new_lengths) == list(lengths)
+    np.testing.assert_allclose(inputs[:, :40], expected, atol=1e-3)
+
+
+def test_augmentation_never_reads_the_padding(batch):
+    clips, lengths = batch
+    dirty = clips.copy()
+    for clip, length in zip(dirty, lengths, strict=True):
+        clip[length:] = 50
+    first, second = (
+        augment.augment(x, lengths, MEAN, STD, VOICES, Augmentation(), rng(5))[0]
+        for x in (clips, dirty)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_warping_time_keeps_first_and_last_frame(batch):
+    clips, lengths = batch
+    warped, new_lengths = augment.warp_time(clips, lengths, Augmentation(end_frames=0), rng(1))
+    for number in range(len(clips)):
+        np.testing.assert_allclose(warped[number, 0], clips[number, 0], atol=1e-3)
+        np.testing.assert_allclose(
+            warped[number, new_lengths[number] - 1], clips[number, lengths[number] - 1], atol=1e-2
+        )
+
+
+def test_of_a_long_clip_a_part_is_drawn_and_of_a_short_one_all():
+    clips = np.tile(np.arange(150.0)[None, :, None], (2, 1, 3))
+    firsts = set()
+    draw = rng()
+    for _ in range(50):
+        drawn, lengths = augment.warp_time(clips, np.array([20, 150]), NOTHING, draw)
+        assert list(lengths) == [20, NOTHING.crop_frames]
+        np.testing.assert_allclose(drawn[0, :20, 0], np.arange(20), atol=1e-3)
+        first, last = drawn[1, [0, -1], 0]
+        assert last - first == pytest.approx(NOTHING.crop_frames, abs=1)
+        assert last < 149.5
+        firsts.add(round(first))
+    assert len(firsts) > 10
+
+
+def test_a_higher_voice_has_its_formants_higher():
+    centers, _ = mel_bands()
+    formant = np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
+
+    def peak(mel):
+        return centers[mel.argmax()]
+
+    assert peak(formant @ VOICES[len(VOICES) // 2]) == pytest.approx(1500, rel=0.03)
+    ends = sorted([peak(formant @ VOICES[0]), peak(formant @ VOICES[-1])])
+    limit = np.exp(Augmentation().vtlp)
+    assert ends == pytest.approx([1500 / limit, 1500 * limit], rel=0.04)
+
+
+def mel_power(mel):
+    _, widths = mel_bands()
+    return 10 ** (mel / 10) @ widths
+
+
+@pytest.mark.parametrize("prob", ["noise_prob", "babble_prob"])
+def test_what_is_added_is_so_far_below_the_speech(batch, prob):
+    settings = only(**{prob: 1.0}, snr_db=(10.0, 10.0))
+    clips, lengths = batch[0][2:], batch[1][2:]  # no padding, and the only voice in the babble
+    mel, rms_zcr = clips[..., :N_MELS], clips[..., N_MELS:]
+    changed, levels = change_recording(mel, rms_zcr, lengths, SAME_VOICE, settings, rng())
+    gain = mel_power(changed).max() / mel_power(mel).max()  # the peak is where it was
+    assert gain == pytest.approx(1, rel=1e-3)
+    louder = mel_power(changed).sum() / mel_power(mel).sum()
+    rms_louder = (levels[..., 0] ** 2).sum() / (rms_zcr[..., 0] ** 2).sum()
+    assert rms_louder == pytest.approx(louder, rel=1e-3)
+    assert (changed.min() > mel.min() + 5).all()  # the valleys are filled
+
+
+def test_noise_is_heard_in_a_silent_frame_and_measured_against_the_speech():
+    settings = only(noise_prob=1.0, snr_db=(10.0, 10.0))
+    mel = np.zeros((1, 80, N_MELS), np.float32)
+    mel[:, 0] = -60.0
+    rms_zcr = np.full((1, 80, 2), 0.3, np.float32)
+    rms_zcr[:, 0, 0] = 0.0  # RMS
+    lengths = np.array([20])  # all but 20 frames are padding
+    changed, rms_zcr = change_recording(mel, rms_zcr, lengths, SAME_VOICE, settings, rng())
+    level = mel_power(changed[0, :20])
+    for power in (level, rms_zcr[0, :20, 0] ** 2):
+        # Noise alone is heard in the first frame, the speech as well in the 19 others.
+        assert power[0] / power[1:].mean() == pytest.approx(0.1 * 0.95 / (1 + 0.1 * 0.95), rel=0.3)
+
+
+def test_louder_and_softer_get_farther_apart_in_spectrum_and_rms():
+    mel = np.zeros((40, 10, N_MELS), np.float32)
+    mel[:, 5:] = -20.0
+    rms_zcr = np.full((40, 10, 2), 0.5, np.float32)
+    rms_zcr[:, 5:, 0] = 0.05
+    changed, rms_zcr = change_recording(
+        mel, rms_zcr, np.full(40, 10), SAME_VOICE, only(contrast=0.3), rng()
+    )
+    distance = changed[:, 0, 0] - changed[:, 9, 0]
+    assert 20 * np.exp(-0.3) <= distance.min() < 17
+    assert 24 < distance.max() <= 20 * np.exp(0.3)
+    np.testing.assert_allclose(
+        20 * np.log10(rms_zcr[:, 0, 0] / rms_zcr[:, 9, 0]), distance, rtol=1e-3
+    )
+    np.testing.assert_allclose(rms_zcr[..., 1], 0.5, rtol=1e-3)  # of all bands alike
+
+
+def test_a_higher_voice_crosses_zero_more_often():
+    centers, _ = mel_bands()
+    mel = np.zeros((1, 10, N_MELS), np.float32)
+    mel += 60 * np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
+    rms_zcr = np.full((1, 10, 2), 0.2, np.float32)
+    rates = sorted(
+        change_recording(mel, rms_zcr, np.array([10]), matrix[None], NOTHING, rng())[1][0, 0, 1]
+        for matrix in (VOICES[0], VOICES[-1])
+    )
+    limit = np.exp(Augmentation().vtlp)
+    assert rates == pytest.approx([0.2 / limit, 0.2 * limit], rel=0.04)
+
+
+def test_zero_crossings_of_two_sounds_lie_between_those_of_each(batch):
+    mel, rms_zcr, lengths = batch[0][..., :N_MELS], batch[0][..., N_MELS:].copy(), batch[1]
+    rms_zcr[..., 1] = 0.1
+    white = 1 / np.sqrt(3)  # of white noise: the root mean square of 0 to 1
+    means = []
+    for snr in (60.0, 0.0, -60.0):
+        settings = only(noise_prob=1.0, noise_tilt_db=(0.0, 0.0), snr_db=(snr, snr))
+        _, changed = change_recording(mel, rms_zcr, lengths, SAME_VOICE, settings, rng())
+        means.append(changed[2, :, 1].mean())
+    assert means[0] == pytest.approx(0.1, rel=0.01)
+    assert 0.2 < means[1] < 0.5
+    assert means[2] == pytest.approx(white, rel=0.05)
+
+
+def test_an_echo_dies_away_in_its_time():
+    power = np.zeros((1, 60, N_MELS), np.float32)
+    power[:, 5] = 1.0
+    settings = only(rt60=(0.3, 0.3), echo_db=(0.0, 0.0))
+    echoed = augment.add_echo(power, settings, rng())[0, :, 0]
+    assert not echoed[:5].any()
+    assert echoed[5] == 1.0
+    assert echoed[6:].sum() == pytest.approx(1, rel=1e-3)  # as strong as the direct sound
+    frames = 0.3 * SAMPLE_RATE / HOP_LENGTH
+    assert 10 * np.log10(echoed[6] / echoed[16]) == pytest.approx(60 * 10 / frames, rel=1e-3)
+
+
+def test_a_telephone_lets_the_middle_pass():
+    centers, _ = mel_bands()
+    mel = augment.apply_telephone(np.zeros((5, 1, N_MELS)), Augmentation(), rng())[:, 0]
+    assert not mel[:, (centers > 400) & (centers < 3000)].any()
+    assert (mel[:, centers < 75] <= -24).all()
+    assert (mel[:, centers > 7000] < -14).all()
+
+
+def test_gaps_are_within_the_speech_and_are_not_taken_for_padding():
+    inputs = np.ones((4, 50, N_INPUTS), np.float32)
+    lengths = np.array([50, 40, 30, 20])
+    for row, length in zip(inputs, lengths, strict=True):
+        row[length:] = 0
+    masked = augment.mask_time(inputs, lengths, Augmentation(), rng())
+    assert 0 < (masked == ALMOST_ZERO).all(axis=-1).sum() < 60
+    np.testing.assert_array_equal(masked.any(axis=-1), inputs.any(axis=-1))

@@ -1,0 +1,142 @@
+"""Settings: each of them is used, recorded, and refused when it makes no sense."""
+
+import dataclasses
+
+import pytest
+from signals import make_recordings
+
+import train_model
+from sentimental.augment import Augmentation
+from sentimental.base import SentimentalError
+from sentimental.evaluate import run_record
+from sentimental.settings import Training, change_settings
+
+# A training that takes a second.
+SMALL = {
+    "training": Training(units=4, batch_size=16, epochs={"random": 2}),
+    "augmentation": Augmentation(crop_frames=16),
+}
+NAMES = [f"{group}.{field.name}" for group in SMALL for field in dataclasses.fields(SMALL[group])]
+# Gradients, recordings and trainings as small as these need a larger change than the usual one.
+OTHERS = {
+    "training.grad_clip": 1e-3,
+    "training.ema_decay": 0.1,
+    "augmentation.end_frames": 1,
+}
+
+
+def another(value):
+    """A value that the setting may have as well."""
+    if isinstance(value, dict):
+        return {next(iter(value)): another(next(iter(value.values())))}
+    if isinstance(value, tuple):
+        return tuple(map(another, value))
+    return value + 1 if isinstance(value, int) else value / 2
+
+
+def effects(settings, tmp_path):
+    """What settings have an effect on, the cheapest first."""
+    from sentimental.training import AugmentedBatches, train
+
+    recordings = make_recordings(64)
+    training, augmentation = settings["training"], settings["augmentation"]
+    for protocol in ("random", "corpus"):
+        folds = train_model.split(protocol, recordings, training, training.split_seed)
+        yield [[r["file"] for r in part] for fold in folds for part in fold]
+    batches = AugmentedBatches(recordings, training, augmentation, seed=1)
+    yield [len(batches), *(array.tobytes() for array in batches[0])]
+    network, _ = train(
+        recordings,
+        recordings[:8],
+        training,
+        augmentation,
+        training.epochs["random"],
+        1,
+        tmp_path / "checkpoint",
+        temperature=training.temperature,
+    )
+    yield [weight.tobytes() for weight in network.get_weights()]
+
+
+@pytest.fixture
+def eagerly():
+    """Run every step without compiling it, which would take longer than the few steps."""
+    import sentimental.training as module
+
+    module.tf.config.run_functions_eagerly(True)
+    yield
+    module.tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """What the small settings have effects on; computed as far as it is asked for."""
+    known, source = [], effects(SMALL, tmp_path_factory.mktemp("usual"))
+
+    def get(number):
+        while len(known) <= number:
+            known.append(next(source))
+        return known[number]
+
+    return get
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_changes_something_and_is_recorded(name, usual, eagerly, tmp_path, capsys):
+    group, _, field = name.partition(".")
+    value = OTHERS.get(name) or another(getattr(SMALL[group], field))
+    changed = change_settings(SMALL, [f"{name}={value!r}"])
+    assert f"{name}: " in capsys.readouterr().out
+    assert any(effect != usual(number) for number, effect in enumerate(effects(changed, tmp_path)))
+    recorded = run_record("random", [], {}, {}, changed)["settings"][group][field]
+    if isinstance(value, dict):
+        assert value.items() <= recorded.items()
+    else:
+        assert recorded == value
+    assert getattr(SMALL[group], field) != recorded  # the original is as it was
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("training.epochs", "not a value"),
+        ("training.epochs=many", "not a value"),
+        ("training.epochs=3", "must be like"),
+        ("training.epochs={'speeker': 3}", "must be like"),
+        ("training.epochs={'speaker': 2.5}", "must be like"),
+        ("training.epochs={'speaker': 0}", "at least 1"),
+        ("training.batch_size=1.5", "must be like"),
+        ("training.batch_size=True", "must be like"),
+        ("training.batch_size=0", "at least 1"),
+        ("training.test_share=1.5", "between 0 and 1"),
+        ("training.no_such=1", "no setting"),
+        ("batch_size=3", "no setting"),
+        ("chain.n_mfcc=3", "no setting"),
+        ("augmentation.snr_db=()", "must be like"),
+        ("augmentation.snr_db=10", "must be like"),
+        ("augmentation.snr_db=(1, 2, 3)", "must be like"),
+        ("augmentation.snr_db=(25, 3)", "lower limit comes first"),
+        ("augmentation.babble_prob=-1", "between 0 and 1"),
+        ("augmentation.babble_voices=(1.5, 2)", "must be like"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(text, reason):
+    with pytest.raises(SentimentalError, match=reason) as caught:
+        change_settings({"training": Training(), "augmentation": Augmentation()}, [text])
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_of_a_dict_only_the_given_keys_change():
+    changed = change_settings({"training": Training()}, ["training.epochs={'random': 2}"])
+    assert changed["training"].epochs == Training().epochs | {"random": 2}
+
+
+def test_a_whole_number_is_a_number():
+    changed = change_settings({"augmentation": Augmentation()}, ["augmentation.gain_db=0"])
+    assert changed["augmentation"].gain_db == 0
+
+
+def test_settings_cannot_be_changed_in_passing():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Training().units = 8
