@@ -9,6 +9,7 @@ The modules, each importing only what stands above it:
 
     base        the emotions, the one error, files written whole, the end of a script
     settings    settings of the training, and --set
+    spectrum    frames of samples; their spectrum, level and zero crossings
     audio       decode, level, trim, denoise: samples in, samples out
     features    MFCC, RMS, ZCR, their slopes; the features file
     speech      where speech lies in a recording or a stream

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.base import SentimentalError
+from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
 
-# Hz. Everything is resampled to this rate first.
-SAMPLE_RATE = 16_000
 # dB re full scale. A peak of 10^(5/20) = 1.78, on float samples, so nothing clips.
 PEAK_DBFS = 5.0
 # dB re full scale. A recording whose peak is lower holds no speech.
@@ -52,13 +51,6 @@ GATE_N_FFT = 512
 GATE_HOP_LENGTH = 256
 # Share of the noise that is taken away. 1.0 eats into quiet speech.
 GATE_PROP_DECREASE = 0.5
-
-# Frames, of the level here and of the features.
-
-# Samples (64 ms).
-FRAME_LENGTH = 1024
-# Samples (32 ms).
-HOP_LENGTH = 512
 
 
 def load_audio(path):
@@ -137,7 +129,7 @@ def to_mono(samples, sample_rate, name="recording"):
     SentimentalError
         When there are no samples, or some are not finite.
     """
-    import librosa
+    import soxr
 
     samples = np.asarray(samples, np.float32)
     if samples.ndim == 2:
@@ -146,7 +138,7 @@ def to_mono(samples, sample_rate, name="recording"):
         raise SentimentalError(f"{name}: holds no samples; record or download it again")
     if not np.isfinite(samples).all():
         raise SentimentalError(f"{name}: holds samples that are not numbers; export it again")
-    return librosa.resample(samples, orig_sr=sample_rate, target_sr=SAMPLE_RATE)
+    return soxr.resample(samples, sample_rate, SAMPLE_RATE)
 
 
 def clean_audio(samples, name="recording"):
@@ -200,11 +192,9 @@ def clean_audio(samples, name="recording"):
 
 def _trim(samples, name):
     """Cut what is silence, noise or other voices alone before and after the speech."""
-    import librosa
     from scipy.ndimage import uniform_filter1d
 
-    level = librosa.feature.rms(y=samples, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH)[0]
-    level = np.maximum(level**2, 1e-12)
+    level = np.maximum(frame_rms(samples) ** 2, 1e-12)
     smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
     level_db = np.sort(10 * np.log10(level))
     speech_db = level_db[-LOUD_FRAMES:][0]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sentimental.audio import HOP_LENGTH, SAMPLE_RATE
-from sentimental.features import N_MELS, compute_inputs, mel_bands
+from sentimental.features import compute_inputs
 from sentimental.settings import check
+from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
 # Hz. The octaves that a microphone colors.
 OCTAVES = 62.5 * 2.0 ** np.arange(8)

@@ -8,8 +8,9 @@ import contextlib
 
 import numpy as np
 
-from sentimental.audio import SAMPLE_RATE, load_audio
+from sentimental.audio import load_audio
 from sentimental.base import SentimentalError
+from sentimental.spectrum import SAMPLE_RATE
 
 # Their order seeds what is drawn: a new condition goes to the end.
 CONDITIONS = ("white", "babble", "telephone", "gain")

@@ -8,16 +8,23 @@ A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of 
 network's masking layer skips it.
 """
 
-import functools
-
 import numpy as np
 
-from sentimental import audio
-from sentimental.audio import FRAME_LENGTH, HOP_LENGTH, MAX_SECONDS, SAMPLE_RATE
+from sentimental import audio, spectrum
+from sentimental.audio import MAX_SECONDS
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write
+from sentimental.spectrum import (
+    HOP_LENGTH,
+    N_MELS,
+    SAMPLE_RATE,
+    dct_matrix,
+    frame_rms,
+    frame_zcr,
+    mel_bands,
+    mel_spectrum,
+    mfcc_to_mel,
+)
 
-# Bands, and MFCC in the features file: all of them tell all of the mel spectrum.
-N_MELS = 80
 # dB below the loudest band of a recording. What is less is raised to it, because noise fills the
 # valleys of a spectrum first.
 SPECTRUM_TOP_DB = 45.0
@@ -36,7 +43,7 @@ DELTA_WIDTH = 9
 # and with the model, and compared when they are loaded.
 CHAIN = {
     name.lower(): [*value] if isinstance(value, tuple) else value
-    for name, value in (vars(audio) | globals()).items()
+    for name, value in (vars(spectrum) | vars(audio) | globals()).items()
     if name.isupper() and name != "EMOTIONS"
 }
 
@@ -48,20 +55,11 @@ N_INPUTS = 3 * (N_MFCC + 2 + len(LOW_PASS))
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH
 
 
-@functools.lru_cache(maxsize=1)
-def _mel_filters():
-    import librosa
-
-    return librosa.filters.mel(sr=SAMPLE_RATE, n_fft=FRAME_LENGTH, n_mels=N_MELS)
-
-
 def extract_frames(speech):
     """MFCC, RMS and zero-crossing rate of each frame.
 
-    The same values as `librosa.feature.mfcc`, `rms` and `zero_crossing_rate` give for
-    ``FRAME_LENGTH`` and ``HOP_LENGTH``; the filter bank is built once, not for each clip. All
-    ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum, in
-    which training adds noise and other voices.
+    All ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum,
+    in which training adds noise and other voices.
 
     Parameters
     ----------
@@ -72,21 +70,9 @@ def extract_frames(speech):
     frames : np.ndarray [shape=(n_frames, N_STORED), float32]
         ``N_MELS`` coefficients, RMS (full scale is 1.0) and the share of zero crossings (0 to 1);
         n_frames = 1 + n // HOP_LENGTH
-
-    References
-    ----------
-    .. [1] https://librosa.org/doc/latest/feature.html
     """
-    import librosa
-
-    spectrum = np.abs(librosa.stft(speech, n_fft=FRAME_LENGTH, hop_length=HOP_LENGTH))
-    mel = librosa.power_to_db(_mel_filters() @ spectrum**2)
-    mfcc = librosa.feature.mfcc(S=mel, n_mfcc=N_MELS)
-    rms = librosa.feature.rms(y=speech, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH)
-    zcr = librosa.feature.zero_crossing_rate(
-        speech, frame_length=FRAME_LENGTH, hop_length=HOP_LENGTH
-    )
-    return np.ascontiguousarray(np.concatenate([mfcc, rms, zcr]).T, dtype=np.float32)
+    mfcc = mel_spectrum(speech) @ dct_matrix()
+    return np.column_stack([mfcc, frame_rms(speech), frame_zcr(speech)]).astype(np.float32)
 
 
 def pad(clips, n_frames=MAX_FRAMES):
@@ -109,42 +95,6 @@ def pad(clips, n_frames=MAX_FRAMES):
 
 
 # From the mel spectrum to the network's inputs --------------------------------------------------
-
-
-@functools.lru_cache(maxsize=1)
-def dct_matrix():
-    """The DCT from mel bands to MFCC as a matrix; its transpose is the way back.
-
-    Returns
-    -------
-    matrix : np.ndarray [shape=(N_MELS, N_MELS), float32]; mel @ matrix
-    """
-    from scipy.fft import dct
-
-    return dct(np.eye(N_MELS), axis=1, norm="ortho").astype(np.float32)
-
-
-def mfcc_to_mel(mfcc):
-    """The mel spectrum in dB that all MFCC tell.
-
-    Parameters
-    ----------
-    mfcc : np.ndarray [shape=(..., N_MELS), float32]
-
-    Returns
-    -------
-    mel : np.ndarray [shape=(..., N_MELS), float32]
-    """
-    return np.ascontiguousarray(mfcc) @ dct_matrix().T  # of a view NumPy would not use BLAS
-
-
-@functools.lru_cache(maxsize=1)
-def mel_bands():
-    """Center and width of the mel bands in Hz; two np.ndarray [shape=(N_MELS,), float32]."""
-    import librosa
-
-    edges = librosa.mel_frequencies(N_MELS + 2, fmax=SAMPLE_RATE / 2).astype(np.float32)
-    return edges[1:-1], (edges[2:] - edges[:-2]) / 2
 
 
 def band_zcr(mel):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.audio import SAMPLE_RATE, clean_audio, load_audio, to_mono
+from sentimental.audio import clean_audio, load_audio, to_mono
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
 from sentimental.features import (
     CHAIN,
@@ -25,6 +25,8 @@ from sentimental.features import (
     extract_frames,
     frames_to_inputs,
 )
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.speech import check_speech
 
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
@@ -296,6 +298,7 @@ class Recognizer:
             samples, name = to_mono(recording, sample_rate), "recording"
         else:
             samples, name = load_audio(recording), recording
+        check_speech(samples, name)
         probabilities = self.predict_samples(samples, name)
         return dict(zip(EMOTIONS, map(float, probabilities), strict=True))
 

@@ -16,15 +16,9 @@ import numpy as np
 from sentimental.augment import augment, standardize, vtlp_matrices
 from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import fit_temperature, one_hot
-from sentimental.features import (
-    CHAIN,
-    N_MELS,
-    compute_inputs,
-    frames_to_inputs,
-    mfcc_to_mel,
-    pad,
-)
+from sentimental.features import CHAIN, compute_inputs, frames_to_inputs, pad
 from sentimental.model import build_network, fold_standardization, fold_temperature, import_keras
+from sentimental.spectrum import N_MELS, mfcc_to_mel
 
 # The network's matrices are so small that threads which share them wait more than they work; the
 # second core augments the next batch. TensorFlow reads this when it starts.
@@ -59,7 +53,7 @@ class AugmentedBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, recordings, training, augmentation, seed):
-        super().__init__()
+        super().__init__(workers=2)  # with one, Keras would draw and step by turns
         self.recordings, self.seed = recordings, seed
         self.training, self.augmentation = training, augmentation
         self.labels = one_hot(recordings)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sentimental.audio import SAMPLE_RATE
 from sentimental.base import EMOTIONS
-from sentimental.features import N_MELS, N_STORED
+from sentimental.features import N_STORED
+from sentimental.spectrum import N_MELS, SAMPLE_RATE
 
 # Clips of a speech synthesizer, at SAMPLE_RATE: what a voice activity detector takes for speech.
 SAMPLES = sorted((Path(__file__).resolve().parent.parent / "data" / "samples").glob("*.flac"))

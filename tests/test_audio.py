@@ -6,16 +6,15 @@ import soundfile
 from signals import noise, tone, voice
 
 from sentimental.audio import (
-    HOP_LENGTH,
     MARGIN_FRAMES,
     MAX_SECONDS,
     PEAK_DBFS,
-    SAMPLE_RATE,
     clean_audio,
     load_audio,
     to_mono,
 )
 from sentimental.base import SentimentalError
+from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
 
 # Full scale is 1.0.
 LOUDEST = 10 ** (PEAK_DBFS / 20)

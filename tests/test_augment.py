@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sentimental import augment
-from sentimental.audio import HOP_LENGTH, SAMPLE_RATE
 from sentimental.augment import ALMOST_ZERO, Augmentation, change_recording, vtlp_matrices
-from sentimental.features import N_INPUTS, N_MELS, N_STORED, compute_inputs, mel_bands
+from sentimental.features import N_INPUTS, N_STORED, compute_inputs
+from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
 MEAN, STD = np.zeros(N_INPUTS), np.ones(N_INPUTS)
 VOICES = vtlp_matrices(Augmentation().vtlp)

@@ -5,7 +5,6 @@ import pytest
 import soundfile
 from signals import noise, tone
 
-from sentimental.audio import SAMPLE_RATE
 from sentimental.base import SentimentalError
 from sentimental.conditions import (
     CONDITION_SNR,
@@ -15,6 +14,7 @@ from sentimental.conditions import (
     apply_condition,
     mix_babble,
 )
+from sentimental.spectrum import SAMPLE_RATE
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ import pytest
 from signals import tone, voice
 
 from sentimental import features
-from sentimental.audio import FRAME_LENGTH, HOP_LENGTH, MAX_SECONDS, SAMPLE_RATE, clean_audio
+from sentimental.audio import MAX_SECONDS, clean_audio
 from sentimental.base import SentimentalError
 from sentimental.features import (
     MAX_FRAMES,
     N_INPUTS,
-    N_MELS,
     N_MFCC,
     N_STORED,
     SPECTRUM_TOP_DB,
@@ -21,9 +20,9 @@ from sentimental.features import (
     extract_frames,
     frames_to_inputs,
     load_features,
-    mfcc_to_mel,
     save_features,
 )
+from sentimental.spectrum import FRAME_LENGTH, HOP_LENGTH, N_MELS, SAMPLE_RATE, mfcc_to_mel
 
 
 def inputs_of(frames):

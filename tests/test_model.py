@@ -13,8 +13,8 @@ from signals import SAMPLES, speech
 
 import sentimental
 from sentimental import EMOTIONS, SentimentalError, model
-from sentimental.audio import SAMPLE_RATE
 from sentimental.features import CHAIN, MAX_FRAMES, N_INPUTS, pad
+from sentimental.spectrum import SAMPLE_RATE
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,8 +11,9 @@ import soundfile
 from signals import tone, voice
 
 from preprocess import compute_frames, describe_files, find_files
-from sentimental.audio import HOP_LENGTH, SAMPLE_RATE, clean_audio, load_audio
+from sentimental.audio import clean_audio, load_audio
 from sentimental.features import extract_frames, load_features
+from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
 
 
 def preprocess(*arguments, folder=None):

@@ -1,0 +1,94 @@
+"""How much of a corpus the voice activity detector takes for speech, and which sounds it does not.
+
+    python benchmarks/speech_found.py data/TESS data/RAVDESS        # some minutes
+
+For each folder: its recordings, and those of which `sentimental.speech.check_speech` says that
+there is no speech in them, which should be none. Then artificial sounds, of 10 s and at three
+levels: none of them should be speech, neither in a file nor live.
+"""
+
+import argparse
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from sentimental.audio import load_audio
+from sentimental.base import SentimentalError, run_script
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.speech import Endpointer, check_speech
+
+# s of each artificial sound.
+SECONDS = 10
+# dB re full scale, of their peaks.
+PEAKS_DBFS = (-50, -20, 0)
+
+
+def find_speech(samples, name):
+    """None when there is speech in it, else the error's line."""
+    try:
+        check_speech(samples, name)
+    except SentimentalError as error:
+        return str(error)
+
+
+def artificial_sounds():
+    """Sounds of everyday life in which nobody speaks; dict of name and samples."""
+    time = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE
+    white = np.random.default_rng(1).standard_normal(len(time))
+    spectrum = np.fft.rfft(white)
+    pink = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)))
+
+    def tones(*frequencies):
+        return sum(np.sin(2 * np.pi * frequency * time) for frequency in frequencies)
+
+    clicks, knocks = np.zeros((2, len(time)))
+    clicks[::8000] = 1
+    knocks[time % 0.5 < 0.05] = 1
+    return {
+        "silence": np.zeros(len(time)),
+        "tone, 440 Hz": tones(440),
+        "hum, 50 Hz": sum(tones(50 * k) / k for k in range(1, 8)),
+        "hum, 60 Hz": sum(tones(60 * k) / k for k in range(1, 30)),
+        "white hiss": white,
+        "pink hiss": pink,
+        "dial tone, Europe": tones(425),
+        "dial tone, USA": tones(350, 440),
+        "busy tone": tones(480, 620) * (time % 1 < 0.5),
+        "ringing tone": tones(440, 480) * (time % 6 < 2),
+        "dialed digits": tones(770, 1336) * (time % 0.2 < 0.1),
+        "siren": np.sin(2 * np.pi * (100 * time + 190 * time**2)),
+        "clicks": clicks,
+        "knocks": knocks,
+    }
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("paths", nargs="+", type=Path, help="folders of WAV files")
+    args = parser.parse_args()
+
+    for folder in args.paths:
+        paths = sorted(folder.rglob("*.wav"))
+        jobs = (joblib.delayed(lambda p: find_speech(load_audio(p), p))(path) for path in paths)
+        errors = [error for error in joblib.Parallel(n_jobs=-1)(jobs) if error]
+        print(f"{folder}: no speech in {len(errors)} of {len(paths)} recordings")
+        for error in errors:
+            print(f"  {error}")
+
+    for name, sound in artificial_sounds().items():
+        outcomes = []
+        for dbfs in PEAKS_DBFS:
+            samples = (10 ** (dbfs / 20) * sound / max(np.abs(sound).max(), 1e-9)).astype("f4")
+            endpointer = Endpointer()
+            live = endpointer.feed(samples) + endpointer.utterance()
+            found = live or find_speech(samples, name) is None
+            outcomes.append("SPEECH" if found else "no speech")
+        print(f"{name:18s} {', '.join(outcomes)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_script(main))

@@ -1,0 +1,145 @@
+"""Frames of samples and what is computed of each: spectrum, level, zero crossings.
+
+The numbers are those of librosa [1]_, and tests hold them to it. librosa itself is not imported,
+because with its compiler (Numba) that takes a second and 180 MB, more than all the rest of
+recognition.
+
+References
+----------
+.. [1] https://librosa.org/doc/latest/feature.html
+"""
+
+import functools
+
+import numpy as np
+
+# Hz. Everything is resampled to this rate first.
+SAMPLE_RATE = 16_000
+# Samples (64 ms) of a frame.
+FRAME_LENGTH = 1024
+# Samples (32 ms) from one frame to the next.
+HOP_LENGTH = 512
+# Bands of the mel spectrum.
+N_MELS = 80
+# Power below which a mel band counts as silent.
+MIN_POWER = 1e-10
+# dB below the loudest band and frame; what is less is raised to it.
+TOP_DB = 80.0
+
+
+def split_frames(samples, pad_mode="constant"):
+    """Overlapping frames, the first centered on the first sample.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,)]
+    pad_mode : str, of `np.pad`: what the frames at both ends reach into
+
+    Returns
+    -------
+    frames : np.ndarray [shape=(1 + n // HOP_LENGTH, FRAME_LENGTH)], a view
+    """
+    padded = np.pad(samples, FRAME_LENGTH // 2, mode=pad_mode)
+    return np.lib.stride_tricks.sliding_window_view(padded, FRAME_LENGTH)[::HOP_LENGTH]
+
+
+def frame_rms(samples):
+    """Root mean square of each frame; np.ndarray [shape=(n_frames,)]."""
+    return np.sqrt(np.mean(split_frames(samples) ** 2, axis=1))
+
+
+def frame_zcr(samples):
+    """Share of zero crossings (0 to 1) in each frame; np.ndarray [shape=(n_frames,)]."""
+    audible = np.where(np.abs(samples) > 1e-10, samples, 0)
+    crossings = np.diff(split_frames(np.signbit(audible), "edge"), axis=1)
+    return crossings.sum(axis=1) / FRAME_LENGTH
+
+
+def mel_spectrum(samples):
+    """Power of each mel band in each frame, in dB.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32]
+
+    Returns
+    -------
+    mel : np.ndarray [shape=(n_frames, N_MELS), float32]
+    """
+    from scipy.fft import rfft
+    from scipy.signal.windows import hann
+
+    window = hann(FRAME_LENGTH, sym=False).astype(np.float32)
+    power = np.abs(rfft(split_frames(samples) * window, axis=1)) ** 2
+    mel = 10 * np.log10(np.maximum(power @ mel_filters().T, MIN_POWER))
+    return np.maximum(mel, mel.max() - TOP_DB)
+
+
+def mel_edges():
+    """Frequencies between which the mel bands lie.
+
+    The scale is Slaney's [1]_: linear up to 1 kHz, 15 steps; then logarithmic, 27 steps for each
+    factor of 6.4.
+
+    Returns
+    -------
+    edges : np.ndarray [shape=(N_MELS + 2,)], Hz; a band begins at one, has its center at the next
+        and ends at the one after that
+
+    References
+    ----------
+    .. [1] M. Slaney, "Auditory toolbox: a MATLAB toolbox for auditory modeling work", Technical
+       Report 1998-010, Interval Research, 1998
+    """
+    highest = 15 + 27 * np.log(SAMPLE_RATE / 2 / 1000) / np.log(6.4)
+    steps = np.linspace(0, highest, N_MELS + 2)
+    return np.where(steps < 15, steps * 1000 / 15, 1000 * 6.4 ** ((steps - 15) / 27))
+
+
+@functools.lru_cache(maxsize=1)
+def mel_filters():
+    """Triangular filters of equal area, from the frequencies of a frame's spectrum to mel bands.
+
+    Returns
+    -------
+    filters : np.ndarray [shape=(N_MELS, 1 + FRAME_LENGTH // 2), float32]
+    """
+    low, center, high = (mel_edges()[i : i + N_MELS, None] for i in range(3))
+    frequencies = np.fft.rfftfreq(FRAME_LENGTH, 1 / SAMPLE_RATE)
+    rising, falling = (frequencies - low) / (center - low), (high - frequencies) / (high - center)
+    triangles = np.maximum(np.minimum(rising, falling), 0)
+    return (triangles * 2 / (high - low)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def mel_bands():
+    """Center and width of the mel bands in Hz; two np.ndarray [shape=(N_MELS,), float32]."""
+    edges = mel_edges().astype(np.float32)
+    return edges[1:-1], (edges[2:] - edges[:-2]) / 2
+
+
+@functools.lru_cache(maxsize=1)
+def dct_matrix():
+    """The DCT from mel bands to MFCC as a matrix; its transpose is the way back.
+
+    Returns
+    -------
+    matrix : np.ndarray [shape=(N_MELS, N_MELS), float32]; mel @ matrix
+    """
+    from scipy.fft import dct
+
+    return dct(np.eye(N_MELS), axis=1, norm="ortho").astype(np.float32)
+
+
+def mfcc_to_mel(mfcc):
+    """The mel spectrum in dB that all MFCC tell.
+
+    Parameters
+    ----------
+    mfcc : np.ndarray [shape=(..., N_MELS), float32]
+
+    Returns
+    -------
+    mel : np.ndarray [shape=(..., N_MELS), float32]
+    """
+    return np.ascontiguousarray(mfcc) @ dct_matrix().T  # of a view NumPy would not use BLAS

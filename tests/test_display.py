@@ -1,0 +1,193 @@
+"""What the user sees: lines, bars in the terminal, the window, the summary chart."""
+
+import os
+import re
+import signal
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sentimental import EMOTIONS, display
+from sentimental.display import COLORS, PlainLines, TerminalBars, Utterance, Window
+
+UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
+
+
+def session(seconds=1.0, utterances=(), **probabilities):
+    """A session in which these probabilities are shown; without any, in silence."""
+    shown = [probabilities.get(name, 0.0) for name in EMOTIONS] if probabilities else None
+    return SimpleNamespace(
+        probabilities=None if shown is None else np.array(shown),
+        utterances=utterances,
+        endpointer=SimpleNamespace(level=-30.0, speaking=bool(probabilities), seconds=seconds),
+    )
+
+
+def test_each_second_counts_alike_in_the_mean():
+    happy, sad = (np.eye(8)[EMOTIONS.index(name)] for name in ("happy", "sad"))
+    utterances = [Utterance(0, 3, happy), Utterance(5, 6, sad)]
+    mean = display.mean_probabilities(utterances)
+    np.testing.assert_allclose(mean, 0.75 * happy + 0.25 * sad)
+
+
+def test_plain_lines_are_nothing_else(capsys):
+    lines = PlainLines()
+    lines.show(session(happy=1.0), ["12:00:00  an utterance"])
+    lines.show(session(), [])
+    assert capsys.readouterr().out == "12:00:00  an utterance\n"
+    lines.show_summary(UTTERANCES, 5)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1 utterance, 1.0 s of speech in 5 s; on average surprise 100%" in err
+
+
+def test_terminal_bars_stay_in_place(capsys):
+    bars = TerminalBars()
+    bars.show(session(sad=0.75, fear=0.25), [])
+    first = capsys.readouterr().out
+    assert re.search(r"sad +75% .*█████", first)
+    assert "sad 75%" in first.splitlines()[-1]
+    assert "▮" in first.splitlines()[-1]
+    bars.show(session(), ["12:00:00  an utterance"])
+    second = capsys.readouterr().out
+    assert second.startswith(f"\x1b[{first.count(chr(10))}A\r12:00:00  an utterance")
+    assert "█" not in second
+    assert "silence" in second.splitlines()[-1]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 200])
+def test_bars_fit_into_the_terminal(width):
+    for line in display.bar_lines(np.ones(8), width):
+        assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) <= max(width, 26)
+
+
+def test_without_a_screen_the_lines_are_plain(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert type(display.open_display(with_window=True)) is PlainLines
+
+
+def test_screen_that_cannot_be_reached(monkeypatch, capsys):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    monkeypatch.setenv("DISPLAY", ":987")
+    assert type(display.open_display(with_window=True)) is PlainLines
+    assert "no window" in capsys.readouterr().err
+    plt.close("all")
+
+
+# The window -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def window(monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
+    monkeypatch.setattr(plt, "get_backend", lambda: "a window system")
+    monkeypatch.setattr(plt, "show", lambda block: None)
+    yield Window()
+    plt.close("all")
+
+
+def figure():
+    import matplotlib.pyplot as plt
+
+    return plt.gcf()
+
+
+def pixels(emotion):
+    """How many pixels of the window have an emotion's color."""
+    color = display.to_rgb(COLORS[emotion])
+    return int((np.asarray(figure().canvas.buffer_rgba())[..., :3] == color).all(axis=2).sum())
+
+
+def test_window_shows_the_probabilities_and_silence_as_silence(window):
+    window.show(session(0, happy=0.7, disgust=0.3), [])
+    assert pixels("happy") > 2 * pixels("disgust") > 1000
+    assert pixels("calm") == 0
+    window.show(session(0), [])
+    assert pixels("happy") == pixels("disgust") == 0
+    assert figure().texts[0].get_text() == "silence"
+
+
+def test_window_keeps_the_last_seconds_in_its_strip(window):
+    window.show(session(1, happy=1.0), [])
+    window.show(session(5, happy=1.0), [])
+    with_bar = pixels("happy")
+    window.show(session(5.2), [])
+    in_strip = pixels("happy")
+    assert 0 < in_strip < with_bar
+    window.show(session(45, calm=1.0), [])
+    assert pixels("happy") == 0
+
+
+def test_the_level_meter_moves_between_results(window):
+    def dark_pixels():
+        area = np.asarray(figure().canvas.buffer_rgba())[..., :3]
+        return int((area == (0x44, 0x44, 0x44)).all(axis=2).sum())
+
+    now = session(happy=1.0)
+    window.show(now, [])
+    before = dark_pixels()
+    now.endpointer.level = -10.0
+    window.show(now, [])
+    assert dark_pixels() > 1.2 * before
+
+
+def check_texts(figure):
+    """None lies on another, none is cut off by the window's edge."""
+    from matplotlib.text import Text
+
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+    boxes = [(t.get_window_extent(), t.get_text()) for t in texts]
+    assert len(boxes) > 10
+    for number, (box, text) in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, text
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text
+        for other_box, other in boxes[:number]:
+            assert not box.overlaps(other_box), (text, other)
+
+
+@pytest.mark.parametrize("shown", [{"surprise": 1.0}, dict.fromkeys(EMOTIONS, 1 / 8), {}])
+def test_all_that_is_written_can_be_read(window, shown):
+    window.show(session(utterances=UTTERANCES, **shown), [])
+    check_texts(figure())
+
+
+@pytest.mark.parametrize("probabilities", [np.eye(8)[-1], np.full(8, 1 / 8)])
+def test_all_of_the_summary_can_be_read(probabilities):
+    figures = pytest.importorskip("matplotlib.figure")
+    figure = figures.Figure(figsize=display.WINDOW_SIZE)
+    utterances = [Utterance(i, i + 3, probabilities) for i in range(0, 3_600, 4)]
+    display.draw_summary(figure, utterances, 4_000)
+    figure.draw_without_rendering()
+    check_texts(figure)
+
+
+def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys):
+    import matplotlib.pyplot as plt
+
+    window.show(session(happy=1.0), [])
+    assert not window.closed
+    plt.close(figure())
+    assert window.closed
+    window.show(session(sad=1.0), ["12:00:00  an utterance"])
+    assert capsys.readouterr().out == "12:00:00  an utterance\n"
+    window.show_summary(UTTERANCES, 2)
+
+
+def test_ctrl_c_leaves_the_summary(window, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    def show(block):
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        while plt.get_fignums():
+            threading.Event().wait(0.02)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(plt, "show", show)
+    window.show_summary(UTTERANCES, 2)
+    assert window.closed
+    signal.signal(signal.SIGINT, before)

@@ -1,0 +1,182 @@
+"""The sound card: fake ones everywhere, a virtual one where there is PulseAudio."""
+
+import queue
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+from scripts import ROOT
+from signals import speech, tone
+
+from benchmarks import virtual_microphone as air
+from sentimental import SentimentalError, microphone
+from sentimental.audio import to_mono
+from sentimental.microphone import BACKENDS, Input, Microphone, choose_input
+from sentimental.spectrum import SAMPLE_RATE
+
+# Where a sound lies in the file that is played, in samples.
+Clip = namedtuple("Clip", "start stop")
+
+INPUTS = [
+    Input(0, "Built-in Microphone", "ALSA", 1, 44_100, False),
+    Input(2, "USB Audio: front", "ALSA", 2, 48_000, True),
+    Input(3, "USB Audio: rear", "ALSA", 2, 48_000, False),
+]
+# Windows has each of them once for each host API.
+WINDOWS_INPUTS = [
+    Input(0, "Headset", "MME", 1, 44_100, False),
+    Input(1, "Webcam", "MME", 1, 44_100, True),
+    Input(7, "Headset", "Windows WASAPI", 1, 48_000, False),
+    Input(8, "Webcam", "Windows WASAPI", 1, 48_000, False),
+    Input(9, "Line in", "Windows WDM-KS", 1, 48_000, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted", "number"),
+    [
+        (INPUTS, None, 2),
+        (INPUTS, "3", 3),
+        (INPUTS, "built", 0),
+        (INPUTS, "usb audio: REAR", 3),
+        (WINDOWS_INPUTS, "headset", 0),
+        (WINDOWS_INPUTS, "7", 7),
+        (WINDOWS_INPUTS, "line", 9),
+    ],
+)
+def test_choose_input(inputs, wanted, number):
+    assert choose_input(inputs, wanted).number == number
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted", "words"),
+    [
+        ([], None, "no microphone found"),
+        (INPUTS, "bluetooth", "no input device 'bluetooth'"),
+        (INPUTS, "7", "no input device '7'"),
+        (INPUTS, "usb", "several input devices"),
+    ],
+)
+def test_no_such_input(inputs, wanted, words):
+    with pytest.raises(SentimentalError, match=words) as error:
+        choose_input(inputs, wanted)
+    assert "\n" not in str(error.value)
+
+
+def test_no_portaudio(monkeypatch, tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(SentimentalError, match="libportaudio2"):
+        BACKENDS["sounddevice"][0]()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend_that_is_not_installed(backend, monkeypatch):
+    monkeypatch.setitem(sys.modules, backend, None)
+    with pytest.raises(SentimentalError, match=f"pip install {backend}"):
+        BACKENDS[backend][0]()
+
+
+# What it hears ----------------------------------------------------------------------------------
+
+
+def fake_microphone(sample_rate=SAMPLE_RATE, is_active=lambda: True):
+    """An open microphone, and what its sound card calls with (samples, overflowed)."""
+    blocks = queue.Queue()
+    device = Input(0, "fake", "ALSA", 2, sample_rate, True)
+    return Microphone(device, blocks, is_active), blocks.put
+
+
+@pytest.mark.parametrize("sample_rate", [8_000, 11_025, 16_000, 44_100, 48_000])
+def test_blocks_are_resampled_as_a_file_is(sample_rate):
+    sound = tone(300, 1.0, 0.3, sample_rate) + tone(1_234, 1.0, 0.2, sample_rate)
+    blocks = np.array_split(np.stack([sound, 0.5 * sound], axis=1), 50)
+    heard, put = fake_microphone(sample_rate)
+    taken = []
+    for block in blocks[:30]:
+        put((block, False))
+        taken.append(heard.read(0))
+    for block in blocks[30:]:
+        put((block, False))
+    originals, samples = zip(*taken, heard.read_rest(), strict=True)
+    np.testing.assert_allclose(np.concatenate(originals), 0.75 * sound, atol=1e-6)
+    expected = to_mono(0.75 * sound, sample_rate)
+    samples = np.concatenate(samples)
+    assert abs(len(samples) - len(expected)) <= 1
+    n = min(len(samples), len(expected))
+    np.testing.assert_allclose(samples[:n], expected[:n], atol=1e-3)
+
+
+def test_overflows_are_counted():
+    heard, put = fake_microphone()
+    for overflowed in (False, True, True):
+        put((np.zeros((320, 1), np.float32), overflowed))
+    heard.read(0)
+    assert heard.n_overflows == 2
+
+
+def test_microphone_that_vanishes_is_gone_when_all_is_heard():
+    heard, put = fake_microphone(is_active=lambda: False)
+    put((np.ones((320, 1), np.float32), False))
+    assert len(heard.read(0)[0]) == 320
+    with pytest.raises(SentimentalError, match="fake is gone; was it unplugged"):
+        heard.read(0)
+
+
+def test_microphone_that_hangs_is_gone(monkeypatch):
+    heard, _ = fake_microphone()
+    heard.read(0)
+    monkeypatch.setattr(microphone, "GONE_SECONDS", 0.05)
+    time.sleep(0.1)
+    with pytest.raises(SentimentalError, match="fake is gone"):
+        heard.read(0)
+
+
+# A virtual one ----------------------------------------------------------------------------------
+
+# Listens for some seconds. Every half second all of Python stalls: a C function keeps its lock.
+STALLING_LISTENER = """
+import ctypes, sys, time
+import numpy as np, soundfile
+from sentimental.microphone import BACKENDS, choose_input, open_microphone
+
+path, seconds = sys.argv[1], float(sys.argv[2])
+heard = []
+with open_microphone(choose_input(BACKENDS["sounddevice"][0]())) as microphone:
+    print("listening", flush=True)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        heard.append(microphone.read(0.02)[0])
+        if len(heard) % 25 == 0:
+            ctypes.PyDLL(None).usleep(200_000)
+heard.append(microphone.read_rest()[0])
+soundfile.write(path, np.concatenate(heard), 44_100)
+print(microphone.n_overflows)
+"""
+
+
+@pytest.mark.skipif(bool(air.missing()), reason=f"no virtual microphone: {air.missing()}")
+def test_nothing_is_lost_while_python_stalls(tmp_path):
+    played, heard = tmp_path / "played.wav", tmp_path / "heard.wav"
+    sound = librosa.resample(speech(3), orig_sr=SAMPLE_RATE, target_sr=air.SAMPLE_RATE)
+    soundfile.write(played, sound, air.SAMPLE_RATE)
+    with air.virtual_microphone() as environment:
+        listener = subprocess.Popen(
+            [sys.executable, "-c", STALLING_LISTENER, heard, "5.5"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert listener.stdout.readline() == "listening\n"
+        subprocess.run(["paplay", played], env=environment, check=True)
+        n_overflows, _ = listener.communicate(timeout=30)
+    assert int(n_overflows) == 0
+    (place,) = air.find_clips([Clip(0, len(sound))], played, heard)
+    assert place is not None  # it is there whole
