@@ -30,7 +30,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import EMOTIONS, SentimentalError, run_script
+from sentimental.base import EMOTIONS, WORKER_MEMORY, SentimentalError, run_script
 from sentimental.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
@@ -42,9 +42,6 @@ from sentimental.features import extract_frames, load_features, save_features
 
 # Extensions of files that lie beside the recordings of corpora.
 NOT_SOUND = {".csv", ".html", ".json", ".md", ".pdf", ".py", ".txt", ".zip"}
-# Bytes. glibc gives the memory of every freed array back to the system, and the next array gets it
-# anew, page by page: a third of the chain's time. With these it is kept. Other systems ignore them.
-MALLOC_SETTINGS = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "268435456"}
 
 
 def find_files(paths):
@@ -118,10 +115,8 @@ def describe_files(files):
             continue
         # RAVDESS was published with one recording under the names of two takes (actor 07, happy).
         # Every split of it counts both, so within a corpus only the same name makes a copy.
-        takes = {
-            Path(copy["file"]).stem if copy["corpus"] in CORPORA else "": copy
-            for copy in reversed(copies)
-        }
+        known = [copy for copy in copies if copy["corpus"] in CORPORA]
+        takes = {Path(copy["file"]).stem: copy for copy in reversed(known)} or {"": copies[0]}
         recordings += takes.values()
         n_duplicates += len(copies) - len(takes)
     recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
@@ -159,9 +154,10 @@ def compute_frames(path, content_hash, condition="", voices=()):
 def known_frames(output, condition):
     """Frames that an earlier run left in `output`, by the hash of the recording.
 
-    Those of another condition are computed anew.
+    Those of another condition are computed anew, and babble always: it is made of the recordings of
+    the run.
     """
-    if not output.exists():
+    if condition == "babble" or not output.exists():
         return {}
     try:
         return {
@@ -221,7 +217,7 @@ def main():
     new = [recording for recording in recordings if recording["hash"] not in known]
     n_known = len(recordings) - len(new)
     voices = [recording["file"] for recording in recordings] if condition == "babble" else []
-    os.environ.update(MALLOC_SETTINGS)  # for the processes that are started now
+    os.environ.update(WORKER_MEMORY)
     results = Parallel(n_jobs=-1, return_as="generator")(
         delayed(compute_frames)(r["file"], r["hash"], condition, voices) for r in new
     )

@@ -11,23 +11,25 @@ Live, a voice activity detector finds the speech. An utterance is what was said 
 pause, up to 5 seconds; while it lasts, the bars follow several times a second, and when it is over,
 a line remains: time, length, emotion and probability, runner-up. Ctrl-C, closing the window, or a
 long silence ends the session with a summary; close its window, or press Ctrl-C again, to leave.
-Without a display, or with --no-window, the bars are drawn in the terminal; where the output is no
-terminal, it is one plain line an utterance.
+Without a display, or with --no-window, the bars are drawn in the terminal. When the output is not a
+terminal, each utterance is one plain line.
 
 What is said while the model is still loading is recognized as soon as it is ready. On a slow
 machine the bars follow less often, but no audio is lost.
 
-Columns of --log, one row an update of the bars, an utterance, or a file of --input:
+Columns of --log, which has one row for each update of the bars, utterance or file:
 
     kind            update, utterance or file
     source          the microphone, or the file
     clock           seconds since 1970 when the row was written
-    start_s, end_s  where the speech lies, in seconds of the session's audio
+    start_s, end_s  where the speech lies, in seconds of the session's audio; those of --input are
+                    as if the recognized files followed each other
     emotion         the strongest
     neutral ... surprise    the eight probabilities
 
 Exit status: 0 when something was recognized; 1 when nothing was, when a file could not be read or
-when the microphone vanished; 2 for wrong options; 130 when Ctrl-C came before the end of --input.
+when the microphone vanished; 2 for wrong options; 130 when Ctrl-C came before the end of --input or
+before the microphone was open. Whatever ends a session, --log and --save-audio hold it up to there.
 """
 
 import os
@@ -39,18 +41,13 @@ if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import collections
 import contextlib
-import csv
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from sentimental.audio import load_audio
-from sentimental.base import EMOTIONS, SentimentalError, atomic_write, run_script
+from sentimental.base import SentimentalError, run_script
 from sentimental.display import (
     DRAW_SECONDS,
     Utterance,
@@ -58,161 +55,20 @@ from sentimental.display import (
     open_display,
     result_line,
     save_plot,
-    strongest,
 )
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
-from sentimental.model import SHIPPED_MODEL, load_recognizer
+from sentimental.model import SHIPPED_MODEL
+from sentimental.recognizer import load_recognizer
+from sentimental.session import Session, open_audio, open_log
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.speech import Endpointer, check_speech
+from sentimental.speech import check_speech
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
 
-# s of sound between two updates of the bars while somebody speaks.
-UPDATE_SECONDS = 0.15
-# s of silence after which an update comes early: what was said is complete.
-BREATH_SECONDS = 0.03
 # s of silence that end a session, unless --end-after says otherwise.
 END_SECONDS = 60.0
-
-
-# What is heard, and what is recognized ----------------------------------------------------------
-
-
-class Session:
-    """What is heard of a stream, and what is recognized of it, on a thread of its own.
-
-    Parameters
-    ----------
-    recognizer : sentimental.Recognizer
-
-    Attributes
-    ----------
-    end : str, why the session ends; empty while it goes on
-    endpointer : sentimental.speech.Endpointer
-    probabilities : np.ndarray [shape=(8,)], of the utterance in progress; None in silence
-    utterances : list of Utterance, the finished ones
-    n_updates : int, of the bars
-    peak : float, of all that was heard; full scale is 1.0
-    """
-
-    def __init__(self, recognizer):
-        self.end = ""
-        self.endpointer = Endpointer()
-        self.probabilities = None
-        self.utterances = []
-        self.n_updates = 0
-        self.peak = 0.0
-        self._recognizer = recognizer
-        self._updated = 0.0  # s of the stream up to which the last update went
-        self._asked = collections.deque()  # (kind, start, end, future), oldest first
-        self._worker = ThreadPoolExecutor(1)
-
-    def warm_up(self):
-        """Have the libraries of the chain imported, which takes a second, by a first recording."""
-        noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
-        self._worker.submit(self._recognize, noise)
-
-    def hear(self, samples):
-        """Take more of the stream, and have recognized what is new of it.
-
-        Parameters
-        ----------
-        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-        """
-        self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
-        for utterance in self.endpointer.feed(samples):
-            self._ask("utterance", *utterance)
-        if not self._asked and self._update_is_due():
-            self._ask("update", *self.endpointer.utterance()[0])
-            self._updated = self.endpointer.seconds
-
-    def _update_is_due(self):
-        """Is there something new in the utterance in progress, and was the last update long ago?"""
-        endpointer = self.endpointer
-        return (
-            endpointer.last_speech > self._updated
-            and (
-                endpointer.seconds >= self._updated + UPDATE_SECONDS
-                or endpointer.seconds >= endpointer.last_speech + BREATH_SECONDS
-            )
-            and bool(endpointer.utterance())
-        )
-
-    def _ask(self, kind, start, samples):
-        end = start + len(samples) / SAMPLE_RATE
-        future = self._worker.submit(self._recognize, samples)
-        self._asked.append((kind, start, end, future))
-
-    def _recognize(self, samples):
-        try:
-            return self._recognizer.predict_samples(samples)
-        except SentimentalError:
-            return None  # a voice among noise as loud as it: too little is left when it is trimmed
-
-    def answers(self):
-        """Take what was recognized since the last call.
-
-        Returns
-        -------
-        results : list of (kind, Utterance), kind being "update" or "utterance"
-        """
-        results = []
-        while self._asked and self._asked[0][-1].done():
-            kind, start, end, future = self._asked.popleft()
-            probabilities = future.result()
-            is_over = kind == "utterance" and not self.endpointer.speaking
-            self.probabilities = None if is_over else probabilities
-            if probabilities is not None:
-                results.append((kind, Utterance(start, end, probabilities)))
-        self.n_updates += sum(kind == "update" for kind, _ in results)
-        self.utterances += [utterance for kind, utterance in results if kind == "utterance"]
-        return results
-
-    def finish(self):
-        """No more sound will come: recognize what is being said, and wait for all answers."""
-        for utterance in self.endpointer.utterance():
-            self._ask("utterance", *utterance)
-        self._worker.shutdown()
-
-
-# Files that a session leaves --------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_log(path):
-    """Gives ``write_row(kind, source, utterance)``; without a path, it is idle."""
-    if path is None:
-        yield lambda *row: None
-        return
-    with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["kind", "source", "clock", "start_s", "end_s", "emotion", *EMOTIONS])
-
-        def write_row(kind, source, utterance):
-            start, end, probabilities = utterance
-            times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
-            shares = [f"{p:.4f}" for p in probabilities]
-            rows.writerow([kind, source, *times, strongest(probabilities)[0], *shares])
-
-        yield write_row
-
-
-@contextlib.contextmanager
-def open_audio(path, sample_rate):
-    """Gives ``write(samples)``; without a path, it is idle."""
-    if path is None:
-        yield lambda samples: None
-        return
-    import soundfile
-
-    with (
-        atomic_write(path) as partial,
-        soundfile.SoundFile(partial, "w", sample_rate, channels=1, subtype="PCM_16") as file,
-    ):
-        yield file.write
-
-
-# The ways to run --------------------------------------------------------------------------------
+# Signals that end a session, where the system has them, and how the user is told.
+END_SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the terminal was closed"}
 
 
 def list_devices(args):
@@ -226,40 +82,69 @@ def list_devices(args):
         print(f"({device.host_api}, {device.sample_rate} Hz)")
 
 
+def try_to_plot(path, utterances, seconds):
+    """Save the summary chart, if it is wanted and there is something in it; returns a status."""
+    try:
+        if path and utterances:
+            save_plot(path, utterances, seconds)
+    except SentimentalError as error:
+        note(f"error: {error}")
+        return 1
+    return 0
+
+
 def recognize_files(args, paths):
-    """One line a file."""
+    """One line a file; returns a status."""
     recognizer = load_recognizer(args.model)
     utterances, seconds = [], 0.0
     width = max(len(str(path)) for path in paths)
-    with open_log(args.log) as write_row:
-        for path in paths:
-            try:
-                samples = load_audio(path)
-                check_speech(samples, path)
-                probabilities = recognizer.predict_samples(samples, path)
-            except SentimentalError as error:
-                note(f"error: {error}")
-                continue
-            end = seconds + len(samples) / SAMPLE_RATE
-            utterances.append(Utterance(seconds, end, probabilities))
-            write_row("file", path, utterances[-1])
-            print(result_line(f"{str(path):{width}s}", utterances[-1]), flush=True)
-            seconds = end
-    if utterances and args.save_plot:
-        save_plot(args.save_plot, utterances, seconds)
+    try:
+        with open_log(args.log) as write_row:
+            for path in paths:
+                try:
+                    samples = load_audio(path)
+                    check_speech(samples, path)
+                    probabilities = recognizer.predict_samples(samples, path)
+                except SentimentalError as error:
+                    note(f"error: {error}")
+                    continue
+                except Exception as error:  # costs one file only
+                    note(f"error: {path}: {type(error).__name__}: {error}")
+                    continue
+                end = seconds + len(samples) / SAMPLE_RATE
+                utterances.append(Utterance(seconds, end, probabilities))
+                write_row("file", path, utterances[-1])
+                print(result_line(f"{str(path):{width}s}", utterances[-1]), flush=True)
+                seconds = end
+    finally:  # Ctrl-C leaves a chart of what was recognized before
+        status = try_to_plot(args.save_plot, utterances, seconds)
     n_bad = len(paths) - len(utterances)
     if n_bad:
         raise SentimentalError(f"{n_bad} of {len(paths)} files could not be recognized")
+    return status
+
+
+def end_by_signals(session, files):
+    """Let ``END_SIGNALS`` end a session; what `nohup` has the system ignore stays ignored.
+
+    When `files` (contextlib.ExitStack) are closed, all but Ctrl-C mean again what they meant.
+    """
+    for name, words in END_SIGNALS.items():
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:
+            before = signal.signal(number, lambda *_, words=words: setattr(session, "end", words))
+            if name != "SIGINT":
+                files.callback(signal.signal, number, before)
 
 
 def recognize_live(args):
-    """A session with a microphone until Ctrl-C, a closed window or silence; returns a status."""
+    """A session with a microphone until a signal, a closed window or silence; returns a status."""
     list_inputs, _ = BACKENDS[args.backend]
     device = choose_input(list_inputs(), args.device)
     session = Session(load_recognizer(args.model))
-    signal.signal(signal.SIGINT, lambda *_: setattr(session, "end", "Ctrl-C"))
     failure = None
     with contextlib.ExitStack() as files:
+        end_by_signals(session, files)
         write_row = files.enter_context(open_log(args.log))
         write_audio = files.enter_context(open_audio(args.save_audio, device.sample_rate))
         with open_microphone(device, args.backend) as microphone:
@@ -275,9 +160,11 @@ def recognize_live(args):
                     for kind, u in results
                     if kind == "utterance"
                 ]
-                display.show(session, lines)
-                for kind, utterance in results:
-                    write_row(kind, device.name, utterance)
+                try:
+                    display.show(session, lines)
+                finally:
+                    for kind, utterance in results:
+                        write_row(kind, device.name, utterance)
 
             drawn = 0.0
             while not session.end:
@@ -288,7 +175,7 @@ def recognize_live(args):
                     break
                 write_audio(original)
                 session.hear(samples)
-                results = session.answers()
+                results = session.collect()
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:
                     report(results)
                     drawn = time.monotonic()
@@ -300,19 +187,20 @@ def recognize_live(args):
         write_audio(original)
         session.hear(samples)
         session.finish()
-        report(session.answers())
+        with contextlib.suppress(OSError):  # the terminal may have been closed
+            report(session.collect())
     note(f"error: {failure}" if failure else f"Ended: {session.end}.")
     note(
         f"{session.endpointer.seconds:.1f} s of audio, {session.n_updates} updates of the bars, "
         f"{microphone.n_overflows} overflows of the sound card"
     )
+    status = 1 if failure else 0
     if session.utterances:
-        if args.save_plot:
-            save_plot(args.save_plot, session.utterances, session.endpointer.seconds)
+        status |= try_to_plot(args.save_plot, session.utterances, session.endpointer.seconds)
         display.show_summary(session.utterances, session.endpointer.seconds)
     elif not failure:
         raise nothing_heard(session)
-    return 1 if failure else 0
+    return status
 
 
 def nothing_heard(session):
@@ -321,6 +209,11 @@ def nothing_heard(session):
         return SentimentalError(
             "only zeros came from the microphone; is it muted, or this program not allowed to use "
             "it? --list-devices shows the others"
+        )
+    if session.n_refused:
+        return SentimentalError(
+            "speech was heard, but too little of it stood out of the noise; speak closer to the "
+            "microphone, or try another --device"
         )
     return SentimentalError("no speech was heard; speak louder, or try another --device")
 
@@ -347,7 +240,9 @@ def parse_args(argv):
         default=END_SECONDS,
         help="end after so much silence; 0: never (default: %(default)g)",
     )
-    parser.add_argument("--log", metavar="FILE.csv", help="probabilities of each update")
+    parser.add_argument(
+        "--log", metavar="FILE.csv", help="one row for each update, utterance or file"
+    )
     parser.add_argument("--save-audio", metavar="FILE.flac", help="what the microphone heard")
     parser.add_argument("--save-plot", metavar="FILE.png", help="the summary chart")
     parser.add_argument(
@@ -364,6 +259,8 @@ def parse_args(argv):
     ]:
         if path and not path.lower().endswith(endings):
             parser.error(f"{option} {path}: the name must end with {' or '.join(endings)}")
+    if not args.end_after >= 0:
+        parser.error(f"--end-after {args.end_after:g}: give 0 or more seconds")
     if args.save_audio and (args.input or args.demo):
         parser.error("--save-audio keeps what the microphone hears; these are recordings already")
     return args
@@ -372,19 +269,21 @@ def parse_args(argv):
 def main(argv=None):
     args = parse_args(argv)
     if args.list_devices:
-        list_devices(args)
-    elif args.demo:
-        paths = sorted(os.path.relpath(path) for path in SAMPLES.glob("*.flac"))
+        return list_devices(args)
+    if args.demo:
+        here = Path.cwd()
+        paths = [
+            path.relative_to(here) if path.is_relative_to(here) else path
+            for path in sorted(SAMPLES.glob("*.flac"))
+        ]
         if not paths:
             raise SentimentalError(f"{SAMPLES}: holds no clips; is the copy complete?")
         note("Clips of a speech synthesizer: they show that the installation works, not how good")
         note("the model is.")
-        recognize_files(args, paths)
-    elif args.input:
-        recognize_files(args, args.input)
-    else:
-        return recognize_live(args)
-    return 0
+        return recognize_files(args, paths)
+    if args.input:
+        return recognize_files(args, args.input)
+    return recognize_live(args)
 
 
 if __name__ == "__main__":

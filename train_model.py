@@ -19,7 +19,7 @@ Protocol random writes model8723.json (architecture) and model8723_weights.h5 (w
 results/ metrics.json, loss.png, accuracy.png and confusion_matrix.png. The others, and random with
 --seeds, train one network for each fold and seed, side by side on all cores, and write
 results/PROTOCOL.json, PROTOCOL.png (confusion matrix) and PROTOCOL_calibration.png. A training
-that was stopped goes on where it was when the same command is given again.
+that was stopped goes on after its last finished epoch when the same command is given again.
 
 How much noise costs is measured with features that preprocess.py --condition made of the same
 recordings:
@@ -35,6 +35,7 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError, run_script, write_json
+from sentimental.base import EMOTIONS, WORKER_MEMORY, SentimentalError, run_script, write_json
 from sentimental.evaluate import (
     calibration,
     compute_group_metrics,
@@ -71,12 +72,33 @@ def load_recordings(path):
         When there are too few, or they are under a condition, which is for tests.
     """
     recordings = load_features(path)
-    recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
+    recordings.sort(key=lambda r: (r["corpus"], Path(r["file"]).name, r["hash"]))
     if any(recording["condition"] for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")
     if len(recordings) < 4 * len(EMOTIONS):
         raise SentimentalError(f"{path}: {len(recordings)} recordings are too few to train on")
     return recordings
+
+
+def load_conditions(paths):
+    """Recordings under conditions, by the name of the condition.
+
+    Raises
+    ------
+    SentimentalError
+        When a file is not of one condition, or two are of the same.
+    """
+    conditions = {}
+    for path in paths:
+        recordings = load_features(path)
+        names = {recording["condition"] for recording in recordings}
+        if len(names) != 1 or "" in names:
+            raise SentimentalError(f"{path}: not made with preprocess.py --condition")
+        (name,) = names
+        if name in conditions:
+            raise SentimentalError(f"{path}: there is another file of condition {name}")
+        conditions[name] = recordings
+    return conditions
 
 
 def split(protocol, recordings, training, split_seed):
@@ -232,7 +254,7 @@ def run_fold(protocol, seed, number, fold, parts, folder, settings):
     )
     result = {"fingerprint": mark} | {key: history[key] for key in ("temperature", "seconds")}
     result["probabilities"] = {
-        name: predict_recordings(network, part).tolist() for name, part in parts.items()
+        part: predict_recordings(network, tested).tolist() for part, tested in parts.items()
     }
     write_json(path, result)
     shutil.rmtree(checkpoint)
@@ -261,6 +283,7 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
         for number, fold in enumerate(folds, 1):
             tested = fold[1] + fold[2] if protocol == "random" else fold[2]
             jobs.append((seed, number, fold, match_conditions(tested, conditions)))
+    os.environ.update(WORKER_MEMORY)
     results = Parallel(n_jobs=-1)(
         delayed(run_fold)(protocol, *job, waiting, settings) for job in jobs
     )
@@ -282,8 +305,8 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     spread = {}
     for name in ("accuracy", "uar"):
         values = [metrics[name] for metrics in seeds.values()]
-        deviation = np.std(values, ddof=1) if n_seeds > 1 else 0.0
-        spread[name] = [float(np.mean(values)), float(deviation)]
+        deviation = float(np.std(values, ddof=1)) if n_seeds > 1 else None
+        spread[name] = [float(np.mean(values)), deviation]
     pooled = {part: compute_metrics(*pool(runs, part)) for part in ("clean", *conditions)}
     groups = compute_group_metrics(*pool(runs))
     bins, error = calibration(*pool(runs))
@@ -301,7 +324,7 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
         "groups": groups,
         "calibration": bins,
         "temperature": float(np.exp(np.mean(np.log(temperatures)))),
-        "training_seconds": float(np.mean([result["seconds"] for result in results])),
+        "mean_training_seconds": float(np.mean([result["seconds"] for result in results])),
         "each_seed": seeds,
     }
     write_json(folder / f"{protocol}.json", record)
@@ -310,10 +333,13 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     plot_calibration(bins, error, f"Protocol {protocol}", folder / f"{protocol}_calibration.png")
     print_metrics(seeds | pooled | groups)
     for name, (mean, deviation) in spread.items():
-        print(f"{protocol}: {name} {mean:.4f} ± {deviation:.4f} over {n_seeds} seeds")
+        told = f"± {deviation:.4f} over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
+        print(f"{protocol}: {name} {mean:.4f} {told}")
     print(f"temperature {record['temperature']:.2f}; written: {folder}/{protocol}.json and plots")
-    for path in waiting.glob(f"{protocol}_*"):
-        path.unlink()
+    for seed, number, *_ in jobs:
+        name = f"{protocol}_seed{seed}_fold{number}"
+        (waiting / f"{name}.json").unlink()
+        shutil.rmtree(waiting / name, ignore_errors=True)  # of a run killed before it was cleared
 
 
 # The command line -------------------------------------------------------------------------------
@@ -326,7 +352,9 @@ def parse_arguments(argv):
     )
     parser.add_argument("features", type=Path, help="what preprocess.py wrote")
     parser.add_argument(
-        "--evaluate", action="store_true", help="do not train: measure the saved model"
+        "--evaluate",
+        action="store_true",
+        help="do not train: measure the saved model, with the features and --set of its training",
     )
     parser.add_argument(
         "--protocol",
@@ -377,15 +405,15 @@ def parse_arguments(argv):
     arguments.saves_model = arguments.protocol == "random" and arguments.seeds is None
     if arguments.seeds is not None and arguments.seeds < 1:
         parser.error("--seeds must be at least 1")
-    if arguments.seed is not None and not arguments.saves_model:
-        parser.error("--seed is of the saved model; --seeds N trains with the seeds 1 to N")
+    if arguments.seed is not None and (arguments.evaluate or not arguments.saves_model):
+        parser.error("--seed is of the training of the saved model; --seeds N has the seeds 1 to N")
+    if arguments.seed is not None and not 0 <= arguments.seed < 2**16:
+        parser.error("--seed must lie between 0 and 65535")
     arguments.seed = 1 if arguments.seed is None else arguments.seed
     if arguments.evaluate and not arguments.saves_model:
         parser.error("--evaluate is of the saved model, which is of protocol random")
     if arguments.conditions and arguments.saves_model:
         parser.error("--conditions is for the other protocols, or for random with --seeds")
-    if any(path.stem == "clean" for path in arguments.conditions):
-        parser.error("--conditions: a condition cannot be called clean; rename the file")
     return arguments
 
 
@@ -403,7 +431,7 @@ def main(argv=None):
         run_protocol(
             arguments.protocol,
             recordings,
-            {path.stem: load_features(path) for path in arguments.conditions},
+            load_conditions(arguments.conditions),
             arguments.seeds or 1,
             arguments.results,
             settings,

@@ -178,7 +178,8 @@ def end_script(script, lines):
     """Ctrl-C, and again to leave its summary; returns how often sound was lost at the card."""
     script.send_signal(signal.SIGINT)
     _, text = wait_for("overflows of", lines)
-    time.sleep(0.5)
+    wait_for("Close the window", lines)
+    time.sleep(0.5)  # it draws the summary before it listens to Ctrl-C again
     script.send_signal(signal.SIGINT)
     script.wait(timeout=30)
     return int(re.search(r"(\d+) overflows", text)[1])
@@ -203,9 +204,10 @@ def speech_session(files, environment, folder, seconds):
     sound = folder / "speech.wav"
     with soundfile.SoundFile(sound, "w", air.SAMPLE_RATE, 1, "PCM_16") as stream:
         clips = write_speech(stream, order, seconds, rng)
+    # Other files than those of the session, which would else be found there.
     first_words = folder / "first_words.wav"
     soundfile.write(
-        first_words, np.concatenate([cut(load(p)) for p, _ in order[:4]]), air.SAMPLE_RATE
+        first_words, np.concatenate([cut(load(p)) for p, _ in order[-4:]]), air.SAMPLE_RATE
     )
     with live_script(environment, folder) as (script, lines):
         begin = lines[0][0]

@@ -19,9 +19,14 @@ import soundfile
 from scipy.signal import correlate
 from tqdm import tqdm
 
-SAMPLE_RATE = 44_100  # Hz, what programs ask of ALSA by default: nothing resamples on the way
-CHUNK_SECONDS = 0.01  # s of sound handed over at once
-LIKENESS = 0.9  # 1.0 when it was heard as it was played; less, and it was not whole
+from sentimental.base import SentimentalError
+
+# Hz, what programs ask of ALSA by default: nothing resamples on the way.
+SAMPLE_RATE = 44_100
+# s of sound handed over at once.
+CHUNK_SECONDS = 0.01
+# Correlation of what was heard with what was played; with less it was not heard whole.
+LIKENESS = 0.9
 
 
 def missing():
@@ -45,7 +50,7 @@ def virtual_microphone():
 
     Raises
     ------
-    RuntimeError
+    SentimentalError
         When PulseAudio does not start.
     """
     with tempfile.TemporaryDirectory(prefix="mic") as home:  # a socket's path must be short
@@ -99,7 +104,7 @@ def _wait_for_sink(server, environment):
         if server.poll() is not None:
             break
         time.sleep(0.1)
-    raise RuntimeError("PulseAudio does not start")
+    raise SentimentalError("PulseAudio does not start; does `pulseaudio --version` work?")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@
 Every archive is checked by its MD5, and a corpus appears in its folder whole or not at all. Run
 the same command again after an interruption: the download goes on where it stopped (where the
 server sends parts of files; else it starts again), and a corpus that is there already is left
-alone. Both licences are non-commercial; see data/README.md.
+alone. Both licenses are non-commercial; see data/README.md.
 """
 
 import argparse
@@ -177,6 +177,13 @@ def relative(path):
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def next_command(corpora, folder):
+    """The command that makes features of corpora (list of Path), as any shell understands it."""
+    command = ["python", relative(ROOT / "preprocess.py").as_posix()]
+    command += [path.as_posix() for path in corpora]
+    return shlex.join([*command, "--output", (folder / "features.json").as_posix()])
+
+
 def main(argv=None):
     """Read the command line and provide one corpus after the other."""
     parser = argparse.ArgumentParser(
@@ -227,9 +234,8 @@ def main(argv=None):
         ) from None
     if failed:
         return 1
-    present = [str(folder / name) for name in ARCHIVES if (folder / name).is_dir()]
-    command = ["python", str(relative(ROOT / "preprocess.py")), *present, "--output"]
-    print(f"Next: {shlex.join([*command, str(folder / 'features.json')])}")
+    present = [folder / name for name in ARCHIVES if (folder / name).is_dir()]
+    print(f"Next: {next_command(present, folder)}")
     return 0
 
 

@@ -17,14 +17,18 @@ The modules, each importing only what stands above it:
     protocols   what trains, validates and tests
     conditions  noise, babble, telephone, gain: what tests do to a recording
     augment     what training does to a recording
-    model       build, save, load, predict
+    model       the network: build, save, load
+    recognizer  the network in NumPy: speech in, probabilities out
     evaluate    metrics, calibration, tables, plots, the record of a run
-    training    batches, mutual learning, callbacks
+    batches     recordings drawn and augmented, as training reads them
+    checkpoint  what a stopped training is resumed from
+    training    networks that learn from each other
     microphone  sound card to samples
     display     plain lines, terminal bars, window, summary chart
+    session     what is heard of a stream, and what is recognized of it
 """
 
 from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.model import Recognizer, load_recognizer
+from sentimental.recognizer import Recognizer, load_recognizer
 
 __all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "load_recognizer"]

@@ -1,4 +1,4 @@
-"""The signal chain: any recording in, levelled, trimmed and denoised speech out.
+"""The signal chain: any recording in, leveled, trimmed and denoised speech out.
 
     load_audio   any file                          -> mono float32 samples at SAMPLE_RATE
     to_mono      samples of any rate and channels  -> the same
@@ -45,9 +45,9 @@ MAX_SECONDS = 5.0
 
 # Noise reduction by spectral gating; see `clean_audio`.
 
-# Samples (32 ms).
+# Samples (32 ms); FFT length of the gate.
 GATE_N_FFT = 512
-# Samples (16 ms).
+# Samples (16 ms); hop length of the gate.
 GATE_HOP_LENGTH = 256
 # Share of the noise that is taken away. 1.0 eats into quiet speech.
 GATE_PROP_DECREASE = 0.5
@@ -82,11 +82,13 @@ def load_audio(path):
     try:
         samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        samples, sample_rate = _load_with_ffmpeg(path, error)
+        samples, sample_rate = _load_with_ffmpeg(path, error.error_string)
+    except TypeError:  # the name ends in .raw, and nothing tells the rate of the samples
+        samples, sample_rate = _load_with_ffmpeg(path, "raw samples")
     return to_mono(samples, sample_rate, name=path)
 
 
-def _load_with_ffmpeg(path, sndfile_error):
+def _load_with_ffmpeg(path, sndfile_reason):
     """Decode with pydub what libsndfile refused; returns samples (n, channels) and their rate."""
     with warnings.catch_warnings():  # pydub warns of a missing ffmpeg; the error below says more
         warnings.simplefilter("ignore")
@@ -97,14 +99,14 @@ def _load_with_ffmpeg(path, sndfile_error):
             sound = AudioSegment.from_file(path)
         except FileNotFoundError:
             raise SentimentalError(
-                f"{path}: not a format that libsndfile reads ({sndfile_error.error_string}), and "
+                f"{path}: not a format that libsndfile reads ({sndfile_reason}), and "
                 "ffmpeg is not installed; install ffmpeg, or convert the file to WAV or FLAC"
             ) from None
         except (CouldntDecodeError, IndexError, KeyError, OSError, ValueError):
             # pydub raises any of these, depending on what ffprobe could make of the file
             raise SentimentalError(
                 f"{path}: not a recording that can be decoded "
-                f"({sndfile_error.error_string}); is it damaged, or no sound file?"
+                f"({sndfile_reason}); is it damaged, or no sound file?"
             ) from None
     full_scale = 1 << (8 * sound.sample_width - 1)
     samples = np.array(sound.get_array_of_samples(), np.float32).reshape(-1, sound.channels)
@@ -134,11 +136,12 @@ def to_mono(samples, sample_rate, name="recording"):
     samples = np.asarray(samples, np.float32)
     if samples.ndim == 2:
         samples = samples.mean(axis=1)
-    if samples.size == 0:
-        raise SentimentalError(f"{name}: holds no samples; record or download it again")
     if not np.isfinite(samples).all():
         raise SentimentalError(f"{name}: holds samples that are not numbers; export it again")
-    return soxr.resample(samples, sample_rate, SAMPLE_RATE)
+    samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)
+    if samples.size == 0:
+        raise SentimentalError(f"{name}: holds no samples; record or download it again")
+    return samples
 
 
 def clean_audio(samples, name="recording"):

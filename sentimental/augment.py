@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sentimental.base import SentimentalError
 from sentimental.features import compute_inputs
 from sentimental.settings import check
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
 # Hz. The octaves that a microphone colors.
 OCTAVES = 62.5 * 2.0 ** np.arange(8)
-# Voices, from lowest to highest, that are prepared to be drawn from.
-N_VOICES = 33
+# Factors of vocal tract length perturbation to draw from.
+N_FACTORS = 33
 # What a gap is filled with: zeros would be masked as padding.
 ALMOST_ZERO = 1e-3
 
@@ -49,17 +50,17 @@ class Augmentation:
     # Chance of a telephone.
     telephone_prob: float = 0.15
     # Hz between which a telephone's band begins.
-    telephone_low: tuple = (150, 400)
+    telephone_low: tuple = (150.0, 400.0)
     # Hz between which a telephone's band ends.
-    telephone_high: tuple = (3000, 4500)
+    telephone_high: tuple = (3000.0, 4500.0)
     # dB an octave by which a telephone lowers what lies outside of its band.
     telephone_slope_db: float = 24.0
-    # Chance of a room's echo.
-    room_prob: float = 0.3
-    # s until the echo has lost 60 dB.
+    # Chance of reverberation.
+    reverb_prob: float = 0.3
+    # s until the reverberation has lost 60 dB.
     rt60: tuple = (0.1, 0.6)
-    # dB of all of the echo against the direct sound.
-    echo_db: tuple = (-12.0, 0.0)
+    # dB of all of the reverberation against the direct sound.
+    reverb_db: tuple = (-12.0, 0.0)
     # Chance of steady noise.
     noise_prob: float = 0.3
     # dB an octave by which noise leans: brown to white.
@@ -70,10 +71,10 @@ class Augmentation:
     babble_voices: tuple = (2, 6)
     # dB of speech against noise or other voices.
     snr_db: tuple = (3.0, 25.0)
-    # dB. Standard deviation of the level: how high its peak is, is chance.
+    # dB. Standard deviation of a random gain on the whole clip.
     gain_db: float = 2.0
 
-    # Standard deviations of noise on each input, on average over the clips.
+    # Mean standard deviation of the noise that is added to each standardized input.
     jitter: float = 0.1
     # Gaps in time.
     n_time_masks: int = 2
@@ -81,10 +82,14 @@ class Augmentation:
     time_mask_frames: int = 10
 
     def __post_init__(self):
-        check(self, at_least_1=("crop_frames",))
+        least = {"crop_frames": 2, "rt60": 0.01, "babble_voices": 1}
+        least |= dict.fromkeys(("telephone_low", "telephone_high"), 1)
+        check(self, least | dict.fromkeys(("reverb_db", "noise_tilt_db", "snr_db"), -100))
+        if self.noise_prob + self.babble_prob > 1:
+            raise SentimentalError("noise_prob and babble_prob: both together must be 1 at most")
 
 
-def augment(clips, lengths, mean, std, voices, settings, rng):
+def augment(clips, lengths, mean, std, matrices, settings, rng):
     """Inputs of a batch of clips as other speakers and recordings would give them.
 
     Parameters
@@ -92,7 +97,7 @@ def augment(clips, lengths, mean, std, voices, settings, rng):
     clips : np.ndarray [shape=(n, n_frames, N_MELS + 2), float32], mel spectrum, RMS and ZCR
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
     mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of training
-    voices : np.ndarray, as `vtlp_matrices` returns them
+    matrices : np.ndarray, as `vtlp_matrices` returns them
     settings : Augmentation
     rng : np.random.Generator
 
@@ -104,7 +109,7 @@ def augment(clips, lengths, mean, std, voices, settings, rng):
     """
     clips, lengths = warp_time(clips, lengths, settings, rng)
     mel, rms_zcr = np.ascontiguousarray(clips[..., :N_MELS]), clips[..., N_MELS:]
-    mel, rms_zcr = change_recording(mel, rms_zcr, lengths, voices, settings, rng)
+    mel, rms_zcr = change_recording(mel, rms_zcr, lengths, matrices, settings, rng)
     inputs = standardize(compute_inputs(mel, rms_zcr, lengths), mean, std)
     strength = 2 * settings.jitter * rng.random((len(clips), 1, 1), np.float32)
     noise = strength * rng.standard_normal(inputs.shape, np.float32)
@@ -130,7 +135,7 @@ def warp_time(clips, lengths, settings, rng):
 
     Returns
     -------
-    warped : np.ndarray [shape=(n, crop_frames, d)]; after its end, a clip's last frame goes on
+    warped : np.ndarray [shape=(n, crop_frames, d)]; after its end, a clip's last frame is repeated
     lengths : np.ndarray of int [shape=(n,)]
     """
     n, crop_frames = len(clips), settings.crop_frames
@@ -141,14 +146,14 @@ def warp_time(clips, lengths, settings, rng):
     new_lengths = np.clip(stretched, 2, crop_frames).astype(int)
     share = np.minimum(1, crop_frames / stretched)  # of a long clip, what is used of it
     start = rng.random(n) * (1 - share)  # and where that begins
-    place = np.minimum(np.arange(crop_frames) / (new_lengths - 1)[:, None], 1)
+    position = np.minimum(np.arange(crop_frames) / (new_lengths - 1)[:, None], 1)
     for waves in (1, 2):
         bend = rng.uniform(-settings.warp, settings.warp, (n, 1)) / 2
-        place = place + bend * np.sin(waves * np.pi * place)
-    place = np.clip(place, 0, 1) * share[:, None] + start[:, None]
-    place = first[:, None] + place * (last - first)[:, None]
-    before = np.minimum(place.astype(int), (lengths - 2)[:, None])
-    weight = (place - before)[..., None].astype(np.float32)
+        position = position + bend * np.sin(waves * np.pi * position)
+    position = np.clip(position, 0, 1) * share[:, None] + start[:, None]
+    position = first[:, None] + position * (last - first)[:, None]
+    before = np.minimum(position.astype(int), (lengths - 2)[:, None])
+    weight = (position - before)[..., None].astype(np.float32)
     rows = np.arange(n)[:, None]
     return clips[rows, before] * (1 - weight) + clips[rows, before + 1] * weight, new_lengths
 
@@ -162,7 +167,7 @@ def vtlp_matrices(vtlp):
 
     Returns
     -------
-    voices : np.ndarray [shape=(N_VOICES, N_MELS, N_MELS), float32]; mel @ matrix
+    matrices : np.ndarray [shape=(N_FACTORS, N_MELS, N_MELS), float32]; mel @ matrix
 
     References
     ----------
@@ -171,13 +176,13 @@ def vtlp_matrices(vtlp):
     """
     centers, _ = mel_bands()
     bands = np.arange(N_MELS)
-    voices = np.zeros((N_VOICES, N_MELS, N_MELS), np.float32)
-    for matrix, factor in zip(voices, np.exp(np.linspace(-vtlp, vtlp, N_VOICES)), strict=True):
+    matrices = np.zeros((N_FACTORS, N_MELS, N_MELS), np.float32)
+    for matrix, factor in zip(matrices, np.exp(np.linspace(-vtlp, vtlp, N_FACTORS)), strict=True):
         source = np.interp(centers * factor, centers, bands)
         before = np.minimum(source.astype(int), N_MELS - 2)
         matrix[before, bands] = 1 - (source - before)
         matrix[before + 1, bands] = source - before
-    return voices
+    return matrices
 
 
 def draw_colors(n, octave_db, tilt_db, rng):
@@ -186,8 +191,8 @@ def draw_colors(n, octave_db, tilt_db, rng):
     octave = np.arange(len(OCTAVES))
     gains = rng.normal(0, octave_db, (n, len(OCTAVES)))
     gains += rng.uniform(*tilt_db, (n, 1)) * (octave - len(octave) / 2)
-    place = np.interp(np.log(centers), np.log(OCTAVES), octave)
-    gains_to_mel = np.maximum(0, 1 - np.abs(place - octave[:, None]))  # linear between octaves
+    position = np.interp(np.log(centers), np.log(OCTAVES), octave)
+    gains_to_mel = np.maximum(0, 1 - np.abs(position - octave[:, None]))  # linear between octaves
     return (gains @ gains_to_mel)[:, None].astype(np.float32)
 
 
@@ -200,23 +205,23 @@ def apply_telephone(mel, settings, rng):
     return mel - (settings.telephone_slope_db * octaves)[:, None].astype(np.float32)
 
 
-def add_echo(power, settings, rng):
+def add_reverb(power, settings, rng):
     """Let the power of each frame die away as a room does, instead of ending."""
     n = len(power)
     decay = 10 ** (-6 * (HOP_LENGTH / SAMPLE_RATE) / rng.uniform(*settings.rt60, (n, 1)))
-    strength = 10 ** (rng.uniform(*settings.echo_db, (n, 1)) / 10) * (1 - decay)
-    echoed, echo = power.copy(), np.zeros_like(power[:, 0])
+    strength = 10 ** (rng.uniform(*settings.reverb_db, (n, 1)) / 10) * (1 - decay)
+    reverberated, tail = power.copy(), np.zeros_like(power[:, 0])
     for frame in range(1, power.shape[1]):
-        echo = decay * echo + strength * power[:, frame - 1]
-        echoed[:, frame] += echo
-    return echoed
+        tail = decay * tail + strength * power[:, frame - 1]
+        reverberated[:, frame] += tail
+    return reverberated
 
 
 def draw_noise(n, n_frames, settings, rng):
     """Steady noise of random colors; np.ndarray [shape=(n, n_frames, N_MELS)], power."""
     color = 10 ** (draw_colors(n, settings.octave_db, settings.noise_tilt_db, rng) / 10)
-    chance = rng.standard_gamma(4, (n, n_frames, N_MELS), np.float32) / 4  # in each band and frame
-    return color * chance
+    fluctuation = rng.standard_gamma(4, (n, n_frames, N_MELS), np.float32) / 4
+    return color * fluctuation
 
 
 def draw_babble(n, power, lengths, settings, rng):
@@ -233,7 +238,7 @@ def draw_babble(n, power, lengths, settings, rng):
     return babble
 
 
-def change_recording(mel, rms_zcr, lengths, voices, settings, rng):
+def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
     """Clips as other speakers, microphones and rooms would have made them, in noise or babble.
 
     Parameters
@@ -241,7 +246,7 @@ def change_recording(mel, rms_zcr, lengths, voices, settings, rng):
     mel : np.ndarray [shape=(n, n_frames, N_MELS), float32], dB
     rms_zcr : np.ndarray [shape=(n, n_frames, 2), float32], RMS and zero-crossing rate
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    voices : np.ndarray, as `vtlp_matrices` returns them
+    matrices : np.ndarray, as `vtlp_matrices` returns them
     settings : Augmentation
     rng : np.random.Generator
 
@@ -261,7 +266,7 @@ def change_recording(mel, rms_zcr, lengths, voices, settings, rng):
     before = 10 ** (mel / 10) * is_speech
     level_before = np.maximum(before @ widths, 1e-10)
 
-    mel = mel @ voices[rng.integers(0, len(voices), n)]
+    mel = mel @ matrices[rng.integers(0, len(matrices), n)]
     mel = mel + draw_colors(n, settings.octave_db, (-settings.tilt_db, settings.tilt_db), rng)
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast, (n, 1, 1)))
@@ -269,8 +274,8 @@ def change_recording(mel, rms_zcr, lengths, voices, settings, rng):
     called = rng.random(n) < settings.telephone_prob
     mel[called] = apply_telephone(mel[called], settings, rng)
     speech = 10 ** (mel / 10) * is_speech
-    echoes = rng.random(n) < settings.room_prob
-    speech[echoes] = add_echo(speech[echoes], settings, rng) * is_speech[echoes]
+    in_room = rng.random(n) < settings.reverb_prob
+    speech[in_room] = add_reverb(speech[in_room], settings, rng) * is_speech[in_room]
 
     kind = rng.random(n)
     noisy, among_others = kind < settings.noise_prob, kind > 1 - settings.babble_prob

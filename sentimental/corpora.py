@@ -123,7 +123,7 @@ CORPORA = {
         ),
         Corpus(
             name="CREMA-D",
-            pattern=r"(?P<speaker>1\d{3})_[A-Z]{3}_(?P<emotion>[A-Z]{3})_[A-Z]{2}",
+            pattern=r"(?P<speaker>1\d{3})_[A-Z]{3}_(?P<emotion>[A-Z]{3})_[A-Z]{1,2}",
             emotion_codes={
                 "neu": "neutral",
                 "hap": "happy",
@@ -136,7 +136,7 @@ CORPORA = {
         ),
         Corpus(
             name="SAVEE",
-            pattern=r"(?P<speaker>DC|JE|JK|KL)_(?P<emotion>[a-z]+)\d\d",
+            pattern=r"(?P<speaker>DC|JE|JK|KL)[_/](?P<emotion>[a-z]+)\d\d",
             emotion_codes={
                 "n": "neutral",
                 "h": "happy",

@@ -3,6 +3,7 @@
 All have the methods ``show`` and, for the end, ``show_summary``; `open_display` chooses one.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,11 +15,11 @@ import numpy as np
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write
 from sentimental.speech import LOWEST_DBFS
 
-# s between two drawings, unless something was recognized before.
-DRAW_SECONDS = 0.1
-# s of a column of the strip.
+# s between two drawings, unless something new was recognized; more than between two updates.
+DRAW_SECONDS = 0.16
+# s of sound in a column of the strip.
 COLUMN_SECONDS = 0.16
-# s of probabilities in the strip.
+# s of sound in the strip.
 STRIP_SECONDS = 30.0
 # Pixels of the strip's image, from 0 to 100 %.
 STRIP_ROWS = 60
@@ -35,7 +36,7 @@ COLORS = {
     "disgust": "#009e73",
     "surprise": "#e69f00",
 }
-# Light grey, where nobody speaks.
+# Light gray, where nobody speaks.
 SILENCE_COLOR = "#f0f0f0"
 
 # Start and end in s of the session; probabilities as np.ndarray [shape=(8,)].
@@ -44,7 +45,8 @@ Utterance = namedtuple("Utterance", "start end probabilities")
 
 def note(text):
     """Tell the user something that is not a result."""
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal may have been closed
+        print(text, file=sys.stderr, flush=True)
 
 
 # Words ------------------------------------------------------------------------------------------
@@ -96,8 +98,8 @@ def open_display(with_window):
     if has_screen and with_window:
         try:
             return Window()
-        except SentimentalError as error:
-            note(f"{error}; the bars come in the terminal")
+        except Exception as error:  # each toolkit has errors of its own
+            note(f"no window ({' '.join(str(error).split())}); the bars come in the terminal")
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         return TerminalBars()
     return PlainLines()
@@ -173,29 +175,25 @@ def to_rgb(color):
 class Window(PlainLines):
     """Live bars, a level meter, and the last seconds as a strip; at the end the summary chart.
 
-    Only what moves is drawn again, on top of a copy of what does not (blitting). Raises
-    SentimentalError when matplotlib finds no window system.
+    Only what moves is drawn again, on top of a copy of what does not (blitting). Where there can
+    be no window, it raises what matplotlib or the toolkit does, or SentimentalError.
     """
 
     def __init__(self):
         import matplotlib.pyplot as plt
 
         plt.rcParams["toolbar"] = "None"
-        try:
-            self._figure = plt.figure("Emotions in speech", WINDOW_SIZE, facecolor="white")
-        except ImportError as error:  # a window system was named in MPLBACKEND and is not there
-            raise SentimentalError(f"no window ({error})") from None
-        if plt.get_backend().lower() == "agg":
-            raise SentimentalError("no window: no screen, or no toolkit (apt install python3-tk)")
+        self._figure = plt.figure("Emotions in speech", WINDOW_SIZE, facecolor="white")
+        if self._figure.canvas.required_interactive_framework is None:  # it draws into files only
+            raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
         self._plt, self._canvas = plt, self._figure.canvas
-        bars, self._meter_axes, strip = _lay_out(self._figure)
-        self._add_what_moves(bars, strip)
+        self._add_animated(*_lay_out(self._figure))
         self._background = None
         self._on_draw_id = self._canvas.mpl_connect("draw_event", self._on_draw)
         self._column = 0  # the last one of the strip, counted from the start of the session
         plt.show(block=False)
 
-    def _add_what_moves(self, bars, strip):
+    def _add_animated(self, bars, meter, strip):
         style = {"color": COLORS.values(), "edgecolor": "black", "animated": True}
         self._bars = bars.bar(range(8), np.zeros(8), **style)
         style = {"ha": "center", "va": "bottom", "fontsize": 20, "animated": True}
@@ -204,7 +202,7 @@ class Window(PlainLines):
         self._title = text(0.03, 0.905, "", fontsize=38, weight="bold", animated=True)
         self._last = text(0.97, 0.915, "", fontsize=24, ha="right", color="#444444", animated=True)
         style = {"width": 0.9, "color": "#444444", "animated": True}
-        (self._level,) = self._meter_axes.bar(0, 0, bottom=LOWEST_DBFS, **style)
+        (self._level,) = meter.bar(0, 0, bottom=LOWEST_DBFS, **style)
         n_columns = round(STRIP_SECONDS / COLUMN_SECONDS)
         self._history = np.full((STRIP_ROWS, n_columns, 3), to_rgb(SILENCE_COLOR), np.uint8)
         self._strip = strip.imshow(
@@ -215,8 +213,8 @@ class Window(PlainLines):
             origin="lower",
             animated=True,
         )
-        self._what_moves = [*self._bars, *self._percents, self._title, self._last]
-        self._what_moves += [self._level, self._strip]
+        self._animated = [*self._bars, *self._percents, self._title, self._last]
+        self._animated += [self._level, self._strip]
 
     @property
     def closed(self):
@@ -231,17 +229,17 @@ class Window(PlainLines):
             self._canvas.draw()
         self._set_results(session)
         self._canvas.restore_region(self._background)
-        self._draw_what_moves()
+        self._draw_animated()
         self._canvas.blit(self._figure.bbox)
         self._canvas.flush_events()
 
     def _on_draw(self, event):
         """Copy what does not move: the first time, and whenever the window got another size."""
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
-        self._draw_what_moves()
+        self._draw_animated()
 
-    def _draw_what_moves(self):
-        for artist in self._what_moves:
+    def _draw_animated(self):
+        for artist in self._animated:
             self._figure.draw_artist(artist)
 
     def _set_results(self, session):
@@ -299,7 +297,9 @@ def _lay_out(figure):
     meter.set_xlabel("level", fontsize=18)
     strip = figure.add_axes((0.065, 0.08, 0.905, 0.19))
     strip.set(xlim=(-STRIP_SECONDS, 0), ylim=(0, 1), yticks=[])
-    strip.set_xticks([-30, -20, -10, 0], ["30 s ago", "20", "10", "now"], fontsize=18)
+    ticks = np.linspace(STRIP_SECONDS, 0, 4)
+    names = [f"{ticks[0]:.0f} s ago", f"{ticks[1]:.0f}", f"{ticks[2]:.0f}", "now"]
+    strip.set_xticks(-ticks, names, fontsize=18)
     for axes in (bars, strip):
         axes.spines[["top", "right", "left"]].set_visible(False)
     return bars, meter, strip

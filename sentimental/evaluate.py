@@ -1,5 +1,6 @@
 """How good a model is: metrics, calibration, tables, plots, and the record of a run."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import platform
@@ -16,7 +17,7 @@ from sentimental.features import CHAIN
 # Equal parts of the probabilities from 0 to 1 over which calibration is measured.
 N_BINS = 15
 # Packages whose versions a record names.
-PACKAGES = ("numpy", "librosa", "scikit-learn", "tensorflow", "keras")
+PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow", "keras")
 
 
 # Metrics ----------------------------------------------------------------------------------------
@@ -103,17 +104,17 @@ def calibration(recordings, probabilities):
     return bins, error
 
 
-def fit_temperature(probabilities, recordings):
+def fit_temperature(recordings, probabilities):
     """The temperature of the softmax that makes the true emotions of `recordings` most probable.
 
     Parameters
     ----------
-    probabilities : np.ndarray [shape=(n, 8)], at temperature 1
     recordings : list of dict
+    probabilities : np.ndarray [shape=(n, 8)], at temperature 1
 
     Returns
     -------
-    temperature : float; above 1 the network was too sure of itself
+    temperature : float, from 0.22 to 4.5; above 1 the network was too sure of itself
 
     References
     ----------
@@ -165,7 +166,11 @@ def run_record(protocol, recordings, sizes, seeds, settings):
     for corpus in sorted({recording["corpus"] for recording in recordings}):
         emotions = Counter(r["emotion"] for r in recordings if r["corpus"] == corpus)
         corpora[corpus] = {emotion: emotions[emotion] for emotion in EMOTIONS}
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {}
+    for name in PACKAGES:
+        # TensorFlow is also published under other names, such as tensorflow-cpu.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return {
         "protocol": protocol,
         "command": shlex.join(["python", *sys.argv]),
@@ -196,7 +201,7 @@ def plot_history(history, name, path):
     axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
     saved = history["epoch_saved"]
     axes.axvline(saved, color="gray", linestyle=":", label=f"saved: epoch {saved}")
-    axes.set(xlabel="epoch", ylabel=name, title=f"{name.capitalize()}, protocol random")
+    axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
     axes.grid(alpha=0.3)
     axes.legend()
     _save_figure(figure, path)
@@ -256,7 +261,7 @@ def plot_calibration(bins, error, title, path):
     """
     n, confidence, accuracy = np.array(bins).T
     figure, axes = _new_figure(figsize=(5.5, 5))
-    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="as sure as right")
+    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
     axes.bar(
         np.floor(confidence * N_BINS) / N_BINS,
         n / n.sum(),
@@ -265,11 +270,11 @@ def plot_calibration(bins, error, title, path):
         color="lightsteelblue",
         label="share of all clips",
     )
-    axes.plot(confidence, accuracy, "o-", label="share that is right")
+    axes.plot(confidence, accuracy, "o-", label="accuracy")
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1),
-        xlabel="probability of the strongest emotion",
+        xlabel="confidence: probability of the strongest emotion",
         title=f"{title}: calibration error {error:.3f}",
     )
     axes.legend()

@@ -34,13 +34,13 @@ N_MFCC = 14
 LOW_PASS = (300, 500, 1000)
 # Hz. Hum below it does not count in those rates.
 HIGH_PASS = 60
-# The first MFCC that loses its mean over the recording; those after it do, too. MFCC 0 is level.
-FIRST_CENTRED_MFCC = 1
+# First MFCC under cepstral mean normalization; MFCC 0, which is the level, keeps its mean.
+FIRST_CMN_MFCC = 1
 # Frames over which a slope is fitted.
 DELTA_WIDTH = 9
 
-# What the features depend on: every constant of the chain so far. It is stored with the features
-# and with the model, and compared when they are loaded.
+# What the features depend on: every constant of `spectrum`, of `audio`, and of this module above
+# this line. It is stored with the features and with the model, and compared when they are loaded.
 CHAIN = {
     name.lower(): [*value] if isinstance(value, tuple) else value
     for name, value in (vars(spectrum) | vars(audio) | globals()).items()
@@ -158,7 +158,7 @@ def compute_inputs(mel, rms_zcr, lengths):
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     mfcc = np.maximum(mel, loudest - SPECTRUM_TOP_DB) @ dct_matrix()[:, :N_MFCC]
     mean = (mfcc * is_speech).sum(axis=1, keepdims=True) / lengths[:, None, None]
-    mean[..., :FIRST_CENTRED_MFCC] = 0
+    mean[..., :FIRST_CMN_MFCC] = 0
     frames = np.concatenate([mfcc - mean, rms_zcr, band_zcr(mel)], axis=-1)
     # The last frame goes on, as if there were no padding to fit a slope to.
     frames = np.where(is_speech, frames, frames[np.arange(len(mel)), lengths - 1][:, None])

@@ -41,6 +41,8 @@ def sounddevice_inputs():
             "no PortAudio library, so no microphone: install it (Debian and Ubuntu: "
             "apt install libportaudio2); --input and --demo work without it"
         ) from None
+    except Exception as error:  # a PortAudioError, of the module that cannot be imported
+        raise _cannot_start(error) from None
     apis = [api["name"] for api in sounddevice.query_hostapis()]
     keys = ("name", "hostapi", "max_input_channels", "default_samplerate")
     return _inputs(sounddevice.query_devices(), keys, apis, sounddevice.default.device[0])
@@ -79,7 +81,10 @@ def _pyaudio():
             "PyAudio is not installed: pip install pyaudio (it is built from source, which needs "
             "PortAudio's headers; Debian and Ubuntu: apt install portaudio19-dev)"
         ) from None
-    portaudio = pyaudio.PyAudio()
+    try:
+        portaudio = pyaudio.PyAudio()
+    except OSError as error:
+        raise _cannot_start(error) from None
     try:
         yield pyaudio, portaudio
     finally:
@@ -87,10 +92,11 @@ def _pyaudio():
 
 
 def pyaudio_inputs():
-    with _pyaudio() as (_, pa):
-        apis = [pa.get_host_api_info_by_index(i)["name"] for i in range(pa.get_host_api_count())]
-        devices = [pa.get_device_info_by_index(i) for i in range(pa.get_device_count())]
-        default = pa.get_default_host_api_info()["defaultInputDevice"]
+    with _pyaudio() as (_, portaudio):
+        n_apis, n_devices = portaudio.get_host_api_count(), portaudio.get_device_count()
+        apis = [portaudio.get_host_api_info_by_index(i)["name"] for i in range(n_apis)]
+        devices = [portaudio.get_device_info_by_index(i) for i in range(n_devices)]
+        default = portaudio.get_default_host_api_info()["defaultInputDevice"]
     keys = ("name", "hostApi", "maxInputChannels", "defaultSampleRate")
     return _inputs(devices, keys, apis, default)
 
@@ -127,6 +133,13 @@ def _inputs(devices, keys, apis, default):
         for number, (name, api, channels, rate) in enumerate(values)
         if channels > 0
     ]
+
+
+def _cannot_start(error):
+    return SentimentalError(
+        f"PortAudio does not start ({error}); does the system's sound work? --input and --demo "
+        "work without it"
+    )
 
 
 def _cannot_open(device, error):
@@ -211,7 +224,7 @@ class Microphone:
         self.n_overflows = 0
         self._device, self._blocks, self._is_active = device, blocks, is_active
         self._resampler = soxr.ResampleStream(device.sample_rate, SAMPLE_RATE, 1, quality="HQ")
-        self._came = time.monotonic()  # when the last sound came
+        self._last_sound = time.monotonic()  # when it came
 
     def read(self, timeout):
         """Take all the sound that has come, mixed to one channel.
@@ -232,8 +245,8 @@ class Microphone:
         """
         original = self._take(timeout)
         if original.size:
-            self._came = time.monotonic()
-        elif not self._is_active() or time.monotonic() - self._came > GONE_SECONDS:
+            self._last_sound = time.monotonic()
+        elif not self._is_there() or time.monotonic() - self._last_sound > GONE_SECONDS:
             raise SentimentalError(f"{self._device.name} is gone; was it unplugged?")
         return original, self._resampler.resample_chunk(original)
 
@@ -241,6 +254,12 @@ class Microphone:
         """The same of what came before the input was closed; to be called once."""
         original = self._take(timeout=0)
         return original, self._resampler.resample_chunk(original, last=True)
+
+    def _is_there(self):
+        try:
+            return self._is_active()
+        except Exception:  # each backend has errors of its own for a device that vanished
+            return False
 
     def _take(self, timeout):
         taken = [np.empty(0, np.float32)]

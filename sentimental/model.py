@@ -1,8 +1,6 @@
-"""The network: built, saved and loaded with Keras, and run without it.
+"""The network: built, saved and loaded with Keras.
 
-Training needs Keras. Recognition does not: loading TensorFlow takes seconds and a gigabyte, for a
-network whose forward pass is a page of NumPy, so `Recognizer` reads the same two files and gives
-the same answers. Both files load in plain Keras as well:
+The two files of a model load in plain Keras as well:
 
     model = keras.models.model_from_json(open("model8723.json").read())
     model.load_weights("model8723_weights.h5")
@@ -16,17 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.audio import clean_audio, load_audio, to_mono
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
 from sentimental.features import (
     CHAIN,
     N_INPUTS,
     check_chain,
-    extract_frames,
-    frames_to_inputs,
 )
-from sentimental.spectrum import SAMPLE_RATE
-from sentimental.speech import check_speech
 
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
@@ -38,12 +31,12 @@ def weights_path_of(json_path):
     return json_path.with_name(f"{json_path.stem}_weights.h5")
 
 
-# With Keras -------------------------------------------------------------------------------------
-
-
 def import_keras():
     """Import Keras and TensorFlow without the notes that their C++ part writes on start-up."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after the import
+    # The network's matrices are so small that threads which share them wait more than they work;
+    # in training, the second core makes the next batch.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "wb") as null:
@@ -108,7 +101,7 @@ def fold_standardization(weights, mean, std):
 
 
 def fold_temperature(weights, temperature):
-    """Weights whose softmax is cooled by `temperature`: the last layer's, divided by it."""
+    """Weights of a network whose logits are divided by `temperature`."""
     *others, kernel, bias = weights
     return [*others, kernel / temperature, bias / temperature]
 
@@ -126,9 +119,10 @@ def save_model(network, json_path):
 
     Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
     which it reads but writes for whole models only. The weights are written in that older layout,
-    so that ``model_from_json(...)`` and ``model.load_weights("model8723_weights.h5")`` work as
-    they always have. Beside what Keras reads, the JSON holds the emotions in the order of the
-    outputs, the constants of the chain, and a checksum that ties the weights to it.
+    so that plain Keras loads both: ``model_from_json(...)``, then
+    ``model.load_weights("model8723_weights.h5")``. Beside what Keras reads, the
+    JSON holds the emotions in the order of the outputs, the constants of the chain, and a checksum
+    that ties the weights to it.
 
     Parameters
     ----------
@@ -181,7 +175,7 @@ def load_network(json_path):
         When a file is missing, the two do not belong together, or they were made with other
         constants or other layers.
     """
-    text, content = _read_architecture(json_path)
+    text, content = read_architecture(json_path)
     weights_path = weights_path_of(json_path)
     keras = import_keras()  # takes seconds, so only when the files are worth it
     try:
@@ -192,183 +186,54 @@ def load_network(json_path):
         raise SentimentalError(
             f"{json_path} and {weights_path}: Keras {keras.__version__} cannot load them ({reason})"
         ) from None
-    _check_weights(json_path, content, network.get_weights())
+    check_weights(json_path, content, network.get_weights())
     return network
 
 
-def _read_architecture(json_path):
-    """Text and content of a model's JSON file, whose weights exist and whose constants are ours."""
+def read_architecture(json_path):
+    """Read the JSON file of a model whose weights exist and whose constants are ours.
+
+    Parameters
+    ----------
+    json_path : str or Path
+
+    Returns
+    -------
+    text : str
+    content : dict
+
+    Raises
+    ------
+    SentimentalError
+        When it is not so.
+    """
     for path in (Path(json_path), weights_path_of(json_path)):
         if not path.is_file():
             raise SentimentalError(f"{path}: no such file; train a model with train_model.py")
     try:
         text = Path(json_path).read_text(encoding="utf-8")
         content = json.loads(text)
-        layers = [layer["class_name"] for layer in content["config"]["layers"]]
-        emotions, _ = content["emotions"], content["weights_checksum"]
+        layers = {layer["class_name"] for layer in content["config"]["layers"]}
+        emotions, _ = [*content["emotions"]], content["weights_checksum"]
         check_chain(json_path, content["chain"], "train a model with these scripts")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
-    if [*emotions] != [*EMOTIONS] or not {*layers} <= {"InputLayer", "Masking", "LSTM", "Dense"}:
+    if emotions != [*EMOTIONS] or not layers <= {"InputLayer", "Masking", "LSTM", "Dense"}:
         raise SentimentalError(f"{json_path}: has other emotions or layers than these scripts use")
     return text, content
 
 
-def _check_weights(json_path, content, weights):
+def check_weights(json_path, content, weights):
+    """Refuse weights of another training than the JSON file's content.
+
+    Raises
+    ------
+    SentimentalError
+    """
     if weights_checksum(weights) != content["weights_checksum"]:
         raise SentimentalError(
             f"{weights_path_of(json_path)}: not the weights that {json_path} was saved with; "
             "take both files from the same training"
         )
-
-
-# Without Keras ----------------------------------------------------------------------------------
-
-
-def load_recognizer(json_path=SHIPPED_MODEL):
-    """Read a model that `save_model` wrote; TensorFlow is not needed.
-
-    Parameters
-    ----------
-    json_path : str or Path; the weights lie beside it (default: the shipped model)
-
-    Returns
-    -------
-    recognizer : Recognizer
-
-    Raises
-    ------
-    SentimentalError
-        As `load_network` does.
-    """
-    import h5py
-
-    _, content = _read_architecture(json_path)
-    weights_path = weights_path_of(json_path)
-    try:
-        with h5py.File(weights_path, "r") as file:
-            weights = [
-                np.asarray(file[layer][weight], np.float32)
-                for layer in file.attrs["layer_names"]
-                for weight in file[layer].attrs["weight_names"]
-            ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise SentimentalError(
-            f"{weights_path}: cannot be read ({error}); train it again"
-        ) from None
-    _check_weights(json_path, content, weights)
-    return Recognizer(weights)
-
-
-class Recognizer:
-    """A trained network and the signal chain before it: recordings in, probabilities out.
-
-    Parameters
-    ----------
-    weights : list of np.ndarray
-        In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
-        the dense layer.
-    """
-
-    def __init__(self, weights):
-        *recurrent, self.kernel, self.bias = weights
-        self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
-
-    def predict(self, recording, sample_rate=SAMPLE_RATE):
-        """The probabilities of the emotions in one recording.
-
-        Parameters
-        ----------
-        recording : str or Path, or np.ndarray [shape=(n,) or (n, channels), float]
-            A file of any format, or samples; full scale is 1.0.
-        sample_rate : int > 0, Hz, of samples; a file tells its own
-
-        Returns
-        -------
-        probabilities : dict of float, by emotion
-
-        Raises
-        ------
-        SentimentalError
-            When it cannot be decoded, or no speech is in it.
-        """
-        if isinstance(recording, np.ndarray):
-            samples, name = to_mono(recording, sample_rate), "recording"
-        else:
-            samples, name = load_audio(recording), recording
-        check_speech(samples, name)
-        probabilities = self.predict_samples(samples, name)
-        return dict(zip(EMOTIONS, map(float, probabilities), strict=True))
-
-    def predict_samples(self, samples, name="recording"):
-        """The probabilities of samples that are decoded already.
-
-        Parameters
-        ----------
-        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-        name : what error messages call the recording
-
-        Returns
-        -------
-        probabilities : np.ndarray [shape=(8,), float32], in the order of ``EMOTIONS``
-
-        Raises
-        ------
-        SentimentalError
-            As `sentimental.audio.clean_audio` does.
-        """
-        frames = extract_frames(clean_audio(samples, name))
-        return self.predict_inputs(frames_to_inputs([frames], len(frames))[0])
-
-    def predict_inputs(self, inputs):
-        """The network alone.
-
-        Parameters
-        ----------
-        inputs : np.ndarray [shape=(n_frames, N_INPUTS), float32]; frames of zeros are skipped
-
-        Returns
-        -------
-        probabilities : np.ndarray [shape=(8,), float32]
-        """
-        sequence = inputs[inputs.any(axis=1)]
-        for weights in self.lstm_layers:
-            sequence = _run_lstm(sequence, *weights)
-        logits = sequence[-1] @ self.kernel + self.bias
-        exponentials = np.exp(logits - logits.max())
-        return exponentials / exponentials.sum()
-
-
-def _run_lstm(sequence, kernel, recurrent_kernel, bias):
-    """Outputs of an LSTM layer [1]_ after each frame.
-
-    Parameters
-    ----------
-    sequence : np.ndarray [shape=(n_frames, d), float32]
-    kernel : np.ndarray [shape=(d, 4 * units)]; of input, forget, cell and output gate
-    recurrent_kernel : np.ndarray [shape=(units, 4 * units)]
-    bias : np.ndarray [shape=(4 * units,)]
-
-    Returns
-    -------
-    outputs : np.ndarray [shape=(n_frames, units), float32]
-
-    References
-    ----------
-    .. [1] S. Hochreiter, J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997;
-       gates in the order of https://keras.io/api/layers/recurrent_layers/lstm/
-    """
-    from scipy.special import expit
-
-    units = len(recurrent_kernel)
-    output = cell = np.zeros(units, np.float32)
-    outputs = np.empty((len(sequence), units), np.float32)
-    for number, drive in enumerate(sequence @ kernel + bias):
-        gates = drive + output @ recurrent_kernel
-        write, forget, read = (expit(gates[k * units : (k + 1) * units]) for k in (0, 1, 3))
-        cell = forget * cell + write * np.tanh(gates[2 * units : 3 * units])
-        output = read * np.tanh(cell)
-        outputs[number] = output
-    return outputs

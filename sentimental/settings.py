@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from sentimental.base import SentimentalError
 
 # Endings of the names of settings that lie between 0 and 1.
-SHARES = ("_share", "_prob", "_dropout", "_weight", "_smoothing", "_decay", "_frame")
+SHARES = ("_share", "_prob", "_dropout", "_weight", "_smoothing", "_decay")
+# What else is so large is a mistake.
+HIGHEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Training:
     split_seed: int = 1
     # Share of all recordings that are held out, in protocol "random".
     held_out_share: float = 0.125
-    # Share of those held out that test; the others validate.
+    # Share of the held-out recordings that test; the rest validate.
     test_share: float = 0.304
     # Share of the training side that validates where a protocol names no validation recordings.
     validation_share: float = 0.1
@@ -30,12 +32,12 @@ class Training:
     # Share of the second layer's outputs that the dense layer does not see.
     output_dropout: float = 0.1
 
-    # Epochs by protocol. More are of use to recognize known voices only.
+    # Epochs, by protocol. Longer training helps only with speakers that were trained on.
     epochs: dict = field(
         default_factory=lambda: {"random": 110, "speaker": 40, "tess-speaker": 25, "corpus": 35}
     )
-    # Share of a corpus that is drawn for an epoch, anew each time; 1 for those not named. TESS is
-    # learnt very soon.
+    # Share of a corpus that is drawn for each epoch; other corpora are drawn whole. TESS is learned
+    # in a few epochs.
     epoch_share: dict = field(default_factory=lambda: {"TESS": 0.25, "RAVDESS": 1.0})
     # Clips of a batch.
     batch_size: int = 32
@@ -45,7 +47,7 @@ class Training:
     warmup_epochs: int = 1
     # Decay of the weights in AdamW.
     weight_decay: float = 1e-2
-    # Longest gradient over all weights; a longer one is shortened to it.
+    # Limit of the global norm of the gradient.
     grad_clip: float = 1.0
     # Share of the soft targets that is spread evenly over all emotions.
     label_smoothing: float = 0.1
@@ -53,29 +55,29 @@ class Training:
     n_peers: int = 2
     # Share of the peers' mean answer in the soft targets; labels are the rest.
     mutual_weight: float = 0.5
-    # Share of the answers before the last frame in the loss; the later, the more.
+    # Share of the loss that falls on frames before the last; later frames weigh more.
     frame_weight: float = 0.3
-    # Share of a clip after which its answers count; before that nobody could tell.
-    first_frame: float = 0.25
-    # Decay, a step, of the exponential moving average over the weights. Of its state after each
-    # epoch, the one with the lowest validation loss is saved.
+    # Position in a clip, as a share of its length, from which its frames count in the loss.
+    first_frame_share: float = 0.25
+    # Decay per step of the exponential moving average of the weights. The average of the epoch with
+    # the lowest validation loss is saved.
     ema_decay: float = 0.995
-    # Temperature that divides the logits where the voices that validate also train, and tell
-    # nothing of unseen speakers: the mean of protocol "speaker", which fits it to its validation
-    # actors.
+    # Softmax temperature of models whose validation speakers are also trained on, where it cannot
+    # be fitted: the mean of those that protocol "speaker" fits to its validation actors.
     temperature: float = 0.73
 
     def __post_init__(self):
-        check(self, at_least_1=("units", "epochs", "batch_size", "n_peers"))
+        least = {"units": 1, "epochs": 1, "batch_size": 1, "n_peers": 1}
+        check(self, least | {"grad_clip": 1e-6, "temperature": 0.01})
 
 
-def check(settings, at_least_1):
+def check(settings, least):
     """Refuse values with which no training is possible.
 
     Parameters
     ----------
     settings : dataclass
-    at_least_1 : tuple of str, settings that count something of which there must be one
+    least : dict, the lowest value of those settings for which it is not 0
 
     Raises
     ------
@@ -83,11 +85,13 @@ def check(settings, at_least_1):
         It names the setting and what it should be.
     """
     for name, value in vars(settings).items():
-        values = value.values() if isinstance(value, dict) else [value]
-        if name in at_least_1 and min(values) < 1:
-            raise SentimentalError(f"{name} {value}: must be at least 1")
-        if name.endswith(SHARES) and not all(0 <= one <= 1 for one in values):
-            raise SentimentalError(f"{name} {value}: must lie between 0 and 1")
+        if isinstance(value, dict):
+            values = [*value.values()]
+        else:
+            values = [*value] if isinstance(value, tuple) else [value]
+        lowest, highest = least.get(name, 0), 1 if name.endswith(SHARES) else HIGHEST
+        if not all(lowest <= one <= highest for one in values):
+            raise SentimentalError(f"{name} {value}: must lie between {lowest} and {highest:g}")
         if isinstance(value, tuple) and value[0] > value[1]:
             raise SentimentalError(f"{name} {value}: the lower limit comes first")
 
@@ -120,12 +124,11 @@ def change_settings(groups, texts):
         old = getattr(groups[group], name)
         try:
             new = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise SentimentalError(f"--set {text}: {value!r} is not a value") from None
         if not _is_like(new, old):
             raise SentimentalError(f"--set {text}: the value must be like {old!r}")
-        if isinstance(old, dict):
-            new = old | new
+        new = _convert(new, old)
         try:
             groups[group] = dataclasses.replace(groups[group], **{name: new})
         except SentimentalError as error:
@@ -145,3 +148,12 @@ def _is_like(new, old):
     if isinstance(old, float):
         return isinstance(new, int | float) and not isinstance(new, bool)
     return type(new) is type(old)
+
+
+def _convert(new, old):
+    """`new` with floats where `old` has floats, and with the keys of `old` that it lacks."""
+    if isinstance(old, dict):
+        return old | {key: _convert(value, old[key]) for key, value in new.items()}
+    if isinstance(old, tuple):
+        return tuple(map(_convert, new, old))
+    return float(new) if isinstance(old, float) else new

@@ -41,9 +41,9 @@ MAX_SPEECH = MAX_SECONDS
 CUT_SECONDS = (1.0, 0.4)
 # Full scale is 1.0. Sound is brought to this peak before the detector hears it, because it hears
 # speech less well the softer it is.
-PEAK = 0.1
-# Times. A recording without speech is heard again so much slower, and lower: a shout can be so high
-# that the detector takes it for no voice.
+DETECTOR_PEAK = 0.1
+# Factor by which a recording without speech is slowed down, and so lowered in pitch, before it is
+# heard again: a shout can be too high for the detector.
 SLOWDOWN = 1.5
 # Full scale is 1.0. A peak below it is that of silence, which nothing makes louder.
 MIN_PEAK = 10 ** (SILENCE_DBFS / 20)
@@ -73,7 +73,6 @@ class Endpointer:
     seconds : float, of all that was heard
     last_speech : float, s; where in the stream the last speech ended
     silence : float, s since then
-    speech_seconds : float, of the utterance in progress
     """
 
     def __init__(self):
@@ -98,10 +97,6 @@ class Endpointer:
     def silence(self):
         return self.seconds - self.last_speech
 
-    @property
-    def speech_seconds(self):
-        return sum(chunk.is_speech for chunk in self._chunks) * CHUNK_SECONDS
-
     def feed(self, samples):
         """Hear more of the stream.
 
@@ -118,7 +113,9 @@ class Endpointer:
         self._rest = samples[n * CHUNK_LENGTH :]
         finished = []
         for chunk in samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH):
-            finished += self._hear(chunk)
+            utterance = self._hear(chunk)
+            if utterance:
+                finished.append(utterance)
         return finished
 
     def utterance(self):
@@ -126,7 +123,7 @@ class Endpointer:
 
         Returns
         -------
-        utterances : list of one (start in s, samples), or of none where there is too little speech
+        utterance : (start in s, samples), or None where there is too little speech
         """
         n_after = self._n_heard - self._n_spoken
         return self._join(self._chunks[: len(self._chunks) - max(0, n_after - N_PAD)])
@@ -137,7 +134,7 @@ class Endpointer:
         if self._chunks[-1].is_speech:
             self.speaking = True
             self._n_spoken = self._n_heard
-        finished = []
+        finished = None
         if self.speaking and self._n_heard - self._n_spoken >= N_SILENCE:
             finished = self.utterance()
             self.speaking = False
@@ -153,7 +150,8 @@ class Endpointer:
         self.level = 10 * np.log10(np.mean(centered**2) + 10 ** (LOWEST_DBFS / 10))
         faded = self._peak * 0.5 ** (CHUNK_SECONDS / PEAK_HALF_LIFE)
         self._peak = max(faded, MIN_PEAK, np.abs(centered).max())
-        probability = self._detector.process_samples((centered * (PEAK / self._peak)).tolist())
+        leveled = centered * (DETECTOR_PEAK / self._peak)
+        probability = self._detector.process_samples(leveled.tolist())
         threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
         return Chunk(samples, self.level, probability >= threshold)
 
@@ -168,9 +166,9 @@ class Endpointer:
     def _join(self, chunks):
         """An utterance of the first chunks of `_chunks`, as `utterance` gives it."""
         if sum(chunk.is_speech for chunk in chunks) < N_SPEECH:
-            return []
+            return None
         start = (self._n_heard - len(self._chunks)) * CHUNK_SECONDS
-        return [(start, np.concatenate([chunk.samples for chunk in chunks]))]
+        return start, np.concatenate([chunk.samples for chunk in chunks])
 
 
 def check_speech(samples, name="recording"):
@@ -187,7 +185,7 @@ def check_speech(samples, name="recording"):
         When less than ``MIN_SPEECH`` of it is speech.
     """
     centered = samples - samples.mean()
-    leveled = centered * (PEAK / max(MIN_PEAK, np.abs(centered).max()))
+    leveled = centered * (DETECTOR_PEAK / max(MIN_PEAK, np.abs(centered).max()))
     seconds = _find_speech(leveled)
     if seconds < MIN_SPEECH:
         seconds = _find_speech(soxr.resample(leveled, 1, SLOWDOWN)) / SLOWDOWN

@@ -101,6 +101,18 @@ def test_without_ffmpeg_the_message_says_so(tmp_path, monkeypatch):
         load_audio(path)
 
 
+def test_raw_samples_cannot_be_decoded(tmp_path):
+    (tmp_path / "x.raw").write_bytes(bytes(1000))
+    with pytest.raises(SentimentalError, match="x.raw: not a "):
+        load_audio(tmp_path / "x.raw")
+
+
+def test_a_file_too_short_to_be_resampled_holds_no_samples(tmp_path):
+    path = write(tmp_path / "one.wav", [0.5], 48_000)
+    with pytest.raises(SentimentalError, match="one.wav: holds no samples"):
+        load_audio(path)
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(SentimentalError, match=r"nowhere\.wav: no such file"):
         load_audio("nowhere.wav")

@@ -11,7 +11,7 @@ from sentimental.features import N_INPUTS, N_STORED, compute_inputs
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
 MEAN, STD = np.zeros(N_INPUTS), np.ones(N_INPUTS)
-VOICES = vtlp_matrices(Augmentation().vtlp)
+MATRICES = vtlp_matrices(Augmentation().vtlp)
 SAME_VOICE = np.eye(N_MELS, dtype=np.float32)[None]
 # Nothing of it is switched on.
 NOTHING = Augmentation(
@@ -22,7 +22,7 @@ NOTHING = Augmentation(
     tilt_db=0.0,
     contrast=0.0,
     telephone_prob=0.0,
-    room_prob=0.0,
+    reverb_prob=0.0,
     noise_prob=0.0,
     babble_prob=0.0,
     gain_db=0.0,
@@ -53,7 +53,7 @@ def batch():
 
 def test_augmented_clips_are_padded_with_zeros_and_nowhere_else(batch):
     settings = Augmentation()
-    inputs, lengths = augment.augment(*batch, MEAN + 0.1, STD, VOICES, settings, rng())
+    inputs, lengths = augment.augment(*batch, MEAN + 0.1, STD, MATRICES, settings, rng())
     assert inputs.dtype == np.float32
     assert inputs.shape == (3, settings.crop_frames, N_INPUTS)
     for used, length, old in zip(inputs.any(axis=-1), lengths, batch[1], strict=True):
@@ -77,7 +77,7 @@ def test_augmentation_never_reads_the_padding(batch):
     for clip, length in zip(dirty, lengths, strict=True):
         clip[length:] = 50
     first, second = (
-        augment.augment(x, lengths, MEAN, STD, VOICES, Augmentation(), rng(5))[0]
+        augment.augment(x, lengths, MEAN, STD, MATRICES, Augmentation(), rng(5))[0]
         for x in (clips, dirty)
     )
     np.testing.assert_array_equal(first, second)
@@ -115,8 +115,8 @@ def test_a_higher_voice_has_its_formants_higher():
     def peak(mel):
         return centers[mel.argmax()]
 
-    assert peak(formant @ VOICES[len(VOICES) // 2]) == pytest.approx(1500, rel=0.03)
-    ends = sorted([peak(formant @ VOICES[0]), peak(formant @ VOICES[-1])])
+    assert peak(formant @ MATRICES[len(MATRICES) // 2]) == pytest.approx(1500, rel=0.03)
+    ends = sorted([peak(formant @ MATRICES[0]), peak(formant @ MATRICES[-1])])
     limit = np.exp(Augmentation().vtlp)
     assert ends == pytest.approx([1500 / limit, 1500 * limit], rel=0.04)
 
@@ -178,7 +178,7 @@ def test_a_higher_voice_crosses_zero_more_often():
     rms_zcr = np.full((1, 10, 2), 0.2, np.float32)
     rates = sorted(
         change_recording(mel, rms_zcr, np.array([10]), matrix[None], NOTHING, rng())[1][0, 0, 1]
-        for matrix in (VOICES[0], VOICES[-1])
+        for matrix in (MATRICES[0], MATRICES[-1])
     )
     limit = np.exp(Augmentation().vtlp)
     assert rates == pytest.approx([0.2 / limit, 0.2 * limit], rel=0.04)
@@ -198,11 +198,11 @@ def test_zero_crossings_of_two_sounds_lie_between_those_of_each(batch):
     assert means[2] == pytest.approx(white, rel=0.05)
 
 
-def test_an_echo_dies_away_in_its_time():
+def test_reverberation_dies_away_in_its_time():
     power = np.zeros((1, 60, N_MELS), np.float32)
     power[:, 5] = 1.0
-    settings = only(rt60=(0.3, 0.3), echo_db=(0.0, 0.0))
-    echoed = augment.add_echo(power, settings, rng())[0, :, 0]
+    settings = only(rt60=(0.3, 0.3), reverb_db=(0.0, 0.0))
+    echoed = augment.add_reverb(power, settings, rng())[0, :, 0]
     assert not echoed[:5].any()
     assert echoed[5] == 1.0
     assert echoed[6:].sum() == pytest.approx(1, rel=1e-3)  # as strong as the direct sound

@@ -94,9 +94,53 @@ def test_a_partial_file_keeps_its_extension(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "file").touch()
+    with pytest.raises(SentimentalError, match="cannot be written") as caught:
+        write_json(path / "file" / "figures.json", {})
+    assert str(caught.value).startswith(f"{path / 'file' / 'figures.json'}: ")
+    assert list(path.iterdir()) == [path / "file"]
+
+
+def test_what_cannot_take_its_place_is_kept_and_named(tmp_path):
     path = tmp_path / "figures.json"
     path.mkdir()
-    with pytest.raises(SentimentalError, match="cannot be written") as caught:
-        write_json(path, {})
-    assert str(caught.value).startswith(f"{path}: ")
+    with pytest.raises(SentimentalError, match="it is kept as") as caught:
+        write_json(path, {"uar": 0.1})
+    (partial,) = {*tmp_path.iterdir()} - {path}
+    assert str(caught.value).endswith(str(partial))
+    assert json.loads(partial.read_text()) == {"uar": 0.1}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, BrokenPipeError])
+def test_what_was_written_before_an_error_is_kept_where_that_is_wanted(tmp_path, error):
+    path = tmp_path / "log.csv"
+
+    def write():
+        with atomic_write(path, keep=True) as partial:
+            partial.write_text("a row")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "a row"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), PermissionError(13, "no right", "another.wav")]
+)
+def test_an_error_of_something_else_is_not_blamed_on_the_file(tmp_path, error):
+    with pytest.raises(type(error)) as caught, atomic_write(tmp_path / "log.csv"):
+        raise error
+    assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_blamed_on_the_file(tmp_path):
+    with (
+        pytest.raises(SentimentalError, match=r"log.csv: cannot be written \(No space left\)"),
+        atomic_write(tmp_path / "log.csv"),
+    ):
+        raise OSError(28, "No space left")

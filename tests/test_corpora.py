@@ -22,6 +22,8 @@ from sentimental.corpora import CORPORA, describe, speaker_sex
         ("03-02-06-02-01-02-24.wav", "RAVDESS song", "24", "fear", "female"),
         ("1001_DFA_ANG_XX.wav", "CREMA-D", "1001", "angry", None),
         ("1091_WSI_HAP_HI.wav", "CREMA-D", "1091", "happy", None),
+        ("1040_ITH_SAD_X.wav", "CREMA-D", "1040", "sad", None),
+        ("DC/a01.wav", "SAVEE", "DC", "angry", "male"),
         ("DC_sa01.wav", "SAVEE", "DC", "sad", "male"),
         ("KL_su15.wav", "SAVEE", "KL", "surprise", "male"),
         ("JE_a07.wav", "SAVEE", "JE", "angry", "male"),

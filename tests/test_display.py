@@ -1,8 +1,9 @@
 """What the user sees: lines, bars in the terminal, the window, the summary chart."""
 
-import os
+import io
 import re
 import signal
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -66,16 +67,40 @@ def test_bars_fit_into_the_terminal(width):
 def test_without_a_screen_the_lines_are_plain(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
     assert type(display.open_display(with_window=True)) is PlainLines
 
 
-def test_screen_that_cannot_be_reached(monkeypatch, capsys):
+@pytest.mark.parametrize("backend", ["agg", "svg", "pdf"])
+def test_without_a_toolkit_the_lines_are_plain(monkeypatch, capsys, backend):
     plt = pytest.importorskip("matplotlib.pyplot")
-    plt.switch_backend("agg")
+    plt.switch_backend(backend)
     monkeypatch.setenv("DISPLAY", ":987")
     assert type(display.open_display(with_window=True)) is PlainLines
     assert "no window" in capsys.readouterr().err
     plt.close("all")
+
+
+def test_a_screen_that_cannot_be_reached_costs_the_window_only(monkeypatch, capsys):
+    plt = pytest.importorskip("matplotlib.pyplot")
+
+    def fail(*arguments, **options):
+        raise Exception("couldn't connect to\ndisplay")  # as Tk's TclError, which is no other
+
+    monkeypatch.setattr(plt, "figure", fail)
+    monkeypatch.setenv("DISPLAY", ":987")
+    assert type(display.open_display(with_window=True)) is PlainLines
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("no window (couldn't connect to display)")
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_program(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    display.note("nobody reads this")
 
 
 # The window -------------------------------------------------------------------------------------
@@ -85,7 +110,8 @@ def test_screen_that_cannot_be_reached(monkeypatch, capsys):
 def window(monkeypatch):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("agg")
-    monkeypatch.setattr(plt, "get_backend", lambda: "a window system")
+    canvas_class = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
+    monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
     yield Window()
     plt.close("all")
@@ -182,7 +208,7 @@ def test_ctrl_c_leaves_the_summary(window, monkeypatch):
     import matplotlib.pyplot as plt
 
     def show(block):
-        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
         while plt.get_fignums():
             threading.Event().wait(0.02)
 

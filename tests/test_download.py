@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from dataclasses import replace
+from pathlib import PureWindowsPath
 
 import pytest
 import scripts
@@ -149,14 +150,20 @@ def test_both_corpora_then_nothing_left_to_do(server, tmp_path, capsys):
     assert captured.out.splitlines() == [
         f"TESS: {N_FILES} files in {folder / 'TESS'}",
         f"RAVDESS: {N_FILES} files in {folder / 'RAVDESS'}",
-        f"Next: python {download.relative(ROOT / 'preprocess.py')} {folder / 'TESS'} "
-        f"{folder / 'RAVDESS'} --output {folder / 'features.json'}",
+        f"Next: {download.next_command([folder / 'TESS', folder / 'RAVDESS'], folder)}",
     ]
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     server.first_bytes.clear()
     assert run(folder) == 0
     assert server.first_bytes == []
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
+
+
+def test_the_next_command_is_one_for_any_shell(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    folder = PureWindowsPath("my data")
+    command = download.next_command([folder / "TESS"], folder)
+    assert command == ("python preprocess.py 'my data/TESS' --output 'my data/features.json'")
 
 
 def test_one_corpus(server, tmp_path):

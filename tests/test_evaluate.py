@@ -56,7 +56,7 @@ def test_the_fitted_temperature_undoes_too_much_confidence():
     for recording, p in zip(recordings, honest, strict=True):
         recording["emotion"] = EMOTIONS[rng.choice(8, p=p)]
     sure = honest**1.6 / (honest**1.6).sum(axis=1, keepdims=True)
-    assert fit_temperature(sure, recordings) == pytest.approx(1.6, rel=0.05)
+    assert fit_temperature(recordings, sure) == pytest.approx(1.6, rel=0.05)
     errors = [calibration(recordings, answers)[1] for answers in (honest, sure)]
     assert errors[0] < 0.04 < 0.06 < errors[1]
 

@@ -76,6 +76,14 @@ def test_no_portaudio(monkeypatch, tmp_path):
         BACKENDS["sounddevice"][0]()
 
 
+def test_portaudio_that_does_not_start(monkeypatch, tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise Exception('Internal error [code -9986]')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(SentimentalError, match="PortAudio does not start .*9986"):
+        BACKENDS["sounddevice"][0]()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backend_that_is_not_installed(backend, monkeypatch):
     monkeypatch.setitem(sys.modules, backend, None)
@@ -126,6 +134,15 @@ def test_microphone_that_vanishes_is_gone_when_all_is_heard():
     put((np.ones((320, 1), np.float32), False))
     assert len(heard.read(0)[0]) == 320
     with pytest.raises(SentimentalError, match="fake is gone; was it unplugged"):
+        heard.read(0)
+
+
+def test_microphone_whose_state_cannot_be_told_is_gone():
+    def fail():
+        raise OSError(-9988, "Stream closed")
+
+    heard, _ = fake_microphone(is_active=fail)
+    with pytest.raises(SentimentalError, match="fake is gone"):
         heard.read(0)
 
 

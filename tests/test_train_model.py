@@ -63,32 +63,43 @@ def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tm
     assert not list((tmp_path / "results" / "folds").iterdir())
 
 
-def test_a_stopped_protocol_goes_on_with_the_fold_it_was_in(tmp_path, monkeypatch):
-    trained = []
+def answer(emotions):
+    return np.eye(len(EMOTIONS))[[EMOTIONS.index(emotion) for emotion in emotions]]
 
-    def fake_train(training, validation, *_, name, temperature):
-        assert temperature is None  # fitted to speakers that were not trained on
-        if len(trained) == stop_at:
-            raise KeyboardInterrupt
-        trained.append(name)
-        _[-1].mkdir(parents=True)  # the checkpoint
-        return None, {"temperature": 2.0, "seconds": 1.0}
 
-    def predict_neutral_or_sad(_, tested):
-        answers = [EMOTIONS.index("sad" if r["condition"] else "neutral") for r in tested]
-        return np.eye(len(EMOTIONS))[answers]
-
+@pytest.fixture
+def in_this_process(monkeypatch):
     monkeypatch.setattr(train_model, "Parallel", lambda n_jobs: list)
     monkeypatch.setattr(train_model, "delayed", lambda function: function)
+
+
+SETTINGS = {"training": train_model.Training(), "augmentation": train_model.Augmentation()}
+
+
+def test_finished_folds_are_not_trained_again(tmp_path, monkeypatch, in_this_process):
+    trained = []
+
+    def fake_train(
+        recordings, validation, training, augmentation, epochs, seed, checkpoint, **more
+    ):
+        assert more["temperature"] is None  # fitted to speakers that were not trained on
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        if len(trained) == stop_at:
+            raise KeyboardInterrupt
+        trained.append(more["name"])
+        return None, {"temperature": 2.0, "seconds": 1.0}
+
+    def predict_neutral_or_sad(network, tested):
+        return answer("sad" if recording["condition"] else "neutral" for recording in tested)
+
     monkeypatch.setattr(sentimental.training, "train", fake_train)
     monkeypatch.setattr(sentimental.training, "predict_recordings", predict_neutral_or_sad)
-    settings = {"training": train_model.Training(), "augmentation": train_model.Augmentation()}
     noisy = {"white": [r | {"condition": "white"} for r in reversed(make_corpora())]}
     stop_at = 7
     with pytest.raises(KeyboardInterrupt):
-        train_model.run_protocol("speaker", make_corpora(), noisy, 2, tmp_path, settings)
+        train_model.run_protocol("speaker", make_corpora(), noisy, 2, tmp_path, SETTINGS)
     stop_at = None
-    train_model.run_protocol("speaker", make_corpora(), noisy, 2, tmp_path, settings)
+    train_model.run_protocol("speaker", make_corpora(), noisy, 2, tmp_path, SETTINGS)
     assert len(trained) == len(set(trained)) == 10
     result = json.loads((tmp_path / "speaker.json").read_text())
     assert result["mean_and_standard_deviation"]["uar"] == pytest.approx([1 / 8, 0])
@@ -102,27 +113,74 @@ def test_a_stopped_protocol_goes_on_with_the_fold_it_was_in(tmp_path, monkeypatc
     assert not list((tmp_path / "folds").iterdir())
 
 
+def test_with_one_seed_there_is_no_deviation_and_other_seeds_keep_their_folds(
+    tmp_path, monkeypatch, in_this_process, capsys
+):
+    other = tmp_path / "folds" / "corpus_seed3_fold1"
+    other.mkdir(parents=True)
+    monkeypatch.setattr(
+        train_model,
+        "run_fold",
+        lambda protocol, seed, number, fold, parts, folder, settings: (
+            (folder / f"{protocol}_seed{seed}_fold{number}.json").write_text("{}")
+            and {
+                "temperature": 1.0,
+                "seconds": 1.0,
+                "probabilities": {"clean": answer(r["emotion"] for r in parts["clean"])},
+            }
+        ),
+    )
+    train_model.run_protocol("corpus", make_corpora(), {}, 1, tmp_path, SETTINGS)
+    result = json.loads((tmp_path / "corpus.json").read_text())
+    assert result["mean_and_standard_deviation"]["uar"] == [1.0, None]
+    assert "uar 1.0000 with one seed" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "folds").iterdir()] == [other.name]
+
+
 def test_a_condition_without_a_tested_recording_is_refused():
     recordings = make_corpora()
     with pytest.raises(SentimentalError, match=r"condition white: .* is not among"):
         train_model.match_conditions(recordings, {"white": recordings[1:]})
 
 
-def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(tmp_path, monkeypatch):
-    seen = []
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [([""], "not made with"), (["white", "babble"], "not made with")],
+)
+def test_a_file_that_is_not_of_one_condition_is_refused(tmp_path, conditions, reason):
+    recordings = make_recordings(len(conditions))
+    changed = [r | {"condition": c} for r, c in zip(recordings, conditions, strict=True)]
+    with pytest.raises(SentimentalError, match=reason):
+        train_model.load_conditions([write_features(tmp_path, changed)])
 
-    def fake_fold(protocol, seed, number, fold, parts, folder, settings):
-        seen.append([recording["file"] for recording in fold[2]])
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_model, "Parallel", lambda n_jobs: list)
-    monkeypatch.setattr(train_model, "delayed", lambda function: function)
-    monkeypatch.setattr(train_model, "run_fold", fake_fold)
-    for split_seed in (1, 2):
+def test_two_files_of_one_condition_are_refused(tmp_path):
+    path = write_features(tmp_path, [r | {"condition": "white"} for r in make_recordings(2)])
+    assert set(train_model.load_conditions([path])) == {"white"}
+    with pytest.raises(SentimentalError, match="another file of condition white"):
+        train_model.load_conditions([path, path])
+
+
+def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(
+    tmp_path, monkeypatch, in_this_process
+):
+    def files_tested(split_seed, n_seeds):
+        seen = []
+
+        def fake_fold(protocol, seed, number, fold, parts, folder, settings):
+            seen.append([recording["file"] for recording in fold[2]])
+            if len(seen) == n_seeds:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(train_model, "run_fold", fake_fold)
         settings = {"training": train_model.Training(split_seed=split_seed)}
         with pytest.raises(KeyboardInterrupt):
-            train_model.run_protocol("random", make_recordings(160), {}, 1, tmp_path, settings)
-    assert seen[0] != seen[1]
+            train_model.run_protocol("random", make_recordings(160), {}, 2, tmp_path, settings)
+        return seen
+
+    first, second = files_tested(1, 2)
+    assert first != second
+    assert files_tested(2, 1) == [second]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +205,9 @@ def test_bad_features_end_with_one_line(tmp_path, content, message):
         ("--evaluate", "--seeds", "2"),
         ("--protocol", "best"),
         ("--conditions", "noise.json"),
-        ("--protocol", "speaker", "--conditions", "clean.json"),
         ("--protocol", "speaker", "--seed", "3"),
+        ("--evaluate", "--seed", "3"),
+        ("--seed", "-1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, capsys):

@@ -1,0 +1,160 @@
+"""Recognition: a recording in, eight probabilities out.
+
+TensorFlow is not needed. Loading it takes seconds and a gigabyte, for a network whose forward pass
+is a page of NumPy.
+"""
+
+import h5py
+import numpy as np
+
+from sentimental.audio import clean_audio, load_audio, to_mono
+from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.features import extract_frames, frames_to_inputs
+from sentimental.model import SHIPPED_MODEL, check_weights, read_architecture, weights_path_of
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.speech import check_speech
+
+
+def load_recognizer(json_path=SHIPPED_MODEL):
+    """Read a model that `save_model` wrote; TensorFlow is not needed.
+
+    Parameters
+    ----------
+    json_path : str or Path; the weights lie beside it (default: the shipped model)
+
+    Returns
+    -------
+    recognizer : Recognizer
+
+    Raises
+    ------
+    SentimentalError
+        As `load_network` does.
+    """
+    _, content = read_architecture(json_path)
+    weights_path = weights_path_of(json_path)
+    try:
+        with h5py.File(weights_path, "r") as file:
+            weights = [
+                np.asarray(file[layer][weight], np.float32)
+                for layer in file.attrs["layer_names"]
+                for weight in file[layer].attrs["weight_names"]
+            ]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise SentimentalError(
+            f"{weights_path}: cannot be read ({error}); train it again"
+        ) from None
+    check_weights(json_path, content, weights)
+    return Recognizer(weights)
+
+
+class Recognizer:
+    """A trained network and the signal chain before it: recordings in, probabilities out.
+
+    Parameters
+    ----------
+    weights : list of np.ndarray
+        In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
+        the dense layer.
+    """
+
+    def __init__(self, weights):
+        *recurrent, self.kernel, self.bias = weights
+        self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
+
+    def predict(self, recording, sample_rate=SAMPLE_RATE):
+        """The probabilities of the emotions in one recording.
+
+        Parameters
+        ----------
+        recording : str or Path, or np.ndarray [shape=(n,) or (n, channels), float]
+            A file of any format, or samples; full scale is 1.0.
+        sample_rate : int > 0, Hz, of samples; a file tells its own
+
+        Returns
+        -------
+        probabilities : dict of float, by emotion
+
+        Raises
+        ------
+        SentimentalError
+            When it cannot be decoded, or no speech is in it.
+        """
+        if isinstance(recording, np.ndarray):
+            samples, name = to_mono(recording, sample_rate), "recording"
+        else:
+            samples, name = load_audio(recording), recording
+        check_speech(samples, name)
+        probabilities = self.predict_samples(samples, name)
+        return dict(zip(EMOTIONS, map(float, probabilities), strict=True))
+
+    def predict_samples(self, samples, name="recording"):
+        """The probabilities of samples that are decoded already.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        name : what error messages call the recording
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(8,), float32], in the order of ``EMOTIONS``
+
+        Raises
+        ------
+        SentimentalError
+            As `sentimental.audio.clean_audio` does.
+        """
+        frames = extract_frames(clean_audio(samples, name))
+        return self.predict_inputs(frames_to_inputs([frames], len(frames))[0])
+
+    def predict_inputs(self, inputs):
+        """The network alone.
+
+        Parameters
+        ----------
+        inputs : np.ndarray [shape=(n_frames, N_INPUTS), float32]; frames of zeros are skipped
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(8,), float32]
+        """
+        sequence = inputs[inputs.any(axis=1)]
+        for weights in self.lstm_layers:
+            sequence = _run_lstm(sequence, *weights)
+        logits = sequence[-1] @ self.kernel + self.bias
+        exponentials = np.exp(logits - logits.max())
+        return exponentials / exponentials.sum()
+
+
+def _run_lstm(sequence, kernel, recurrent_kernel, bias):
+    """Outputs of an LSTM layer [1]_ after each frame.
+
+    Parameters
+    ----------
+    sequence : np.ndarray [shape=(n_frames, d), float32]
+    kernel : np.ndarray [shape=(d, 4 * units)]; of input, forget, cell and output gate
+    recurrent_kernel : np.ndarray [shape=(units, 4 * units)]
+    bias : np.ndarray [shape=(4 * units,)]
+
+    Returns
+    -------
+    outputs : np.ndarray [shape=(n_frames, units), float32]
+
+    References
+    ----------
+    .. [1] S. Hochreiter, J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997;
+       gates in the order of https://keras.io/api/layers/recurrent_layers/lstm/
+    """
+    from scipy.special import expit
+
+    units = len(recurrent_kernel)
+    output = cell = np.zeros(units, np.float32)
+    outputs = np.empty((len(sequence), units), np.float32)
+    for number, projected in enumerate(sequence @ kernel + bias):
+        gates = (projected + output @ recurrent_kernel).reshape(4, units)
+        input_gate, forget_gate, output_gate = expit(gates[[0, 1, 3]])
+        cell = forget_gate * cell + input_gate * np.tanh(gates[2])
+        output = output_gate * np.tanh(cell)
+        outputs[number] = output
+    return outputs

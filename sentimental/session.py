@@ -1,0 +1,165 @@
+"""A live session: what is heard of a stream, what is recognized of it, and the files it leaves."""
+
+import collections
+import contextlib
+import csv
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from sentimental.base import EMOTIONS, SentimentalError, atomic_write
+from sentimental.display import Utterance, strongest
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.speech import Endpointer
+
+# s of sound between two updates of the bars while somebody speaks.
+UPDATE_SECONDS = 0.15
+# s of silence after which an update comes early: what was said is complete.
+BREATH_SECONDS = 0.03
+
+
+class Session:
+    """What is heard of a stream, and what is recognized of it, on a thread of its own.
+
+    Parameters
+    ----------
+    recognizer : sentimental.Recognizer
+
+    Attributes
+    ----------
+    end : str, why the session ends; empty while it goes on
+    endpointer : sentimental.speech.Endpointer
+    probabilities : np.ndarray [shape=(8,)], of the utterance in progress; None in silence
+    utterances : list of Utterance, the finished ones
+    n_updates : int, of the bars
+    n_refused : int, utterances of which the chain left too little
+    peak : float, of all that was heard; full scale is 1.0
+    """
+
+    def __init__(self, recognizer):
+        self.end = ""
+        self.endpointer = Endpointer()
+        self.probabilities = None
+        self.utterances = []
+        self.n_updates = 0
+        self.n_refused = 0
+        self.peak = 0.0
+        self._recognizer = recognizer
+        self._updated = 0.0  # s of the stream up to which the last update went
+        self._pending = collections.deque()  # (kind, start, end, future), oldest first
+        self._worker = ThreadPoolExecutor(1)
+
+    def warm_up(self):
+        """Import the chain's libraries, which takes a second, by recognizing a second of noise."""
+        noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
+        self._worker.submit(self._recognize, noise)
+
+    def hear(self, samples):
+        """Take more of the stream, and have recognized what is new of it.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        """
+        self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
+        for utterance in self.endpointer.feed(samples):
+            self._submit("utterance", *utterance)
+        if not self._pending and self._update_is_due():
+            utterance = self.endpointer.utterance()
+            if utterance:
+                self._submit("update", *utterance)
+                self._updated = self.endpointer.seconds
+
+    def _update_is_due(self):
+        """Was something said since the last update, and is that long ago or complete?"""
+        endpointer = self.endpointer
+        return endpointer.last_speech > self._updated and (
+            endpointer.seconds >= self._updated + UPDATE_SECONDS
+            or endpointer.seconds >= endpointer.last_speech + BREATH_SECONDS
+        )
+
+    def _submit(self, kind, start, samples):
+        end = start + len(samples) / SAMPLE_RATE
+        future = self._worker.submit(self._recognize, samples)
+        self._pending.append((kind, start, end, future))
+
+    def _recognize(self, samples):
+        try:
+            return self._recognizer.predict_samples(samples)
+        except SentimentalError:
+            return None  # a voice among noise as loud as it: too little is left when it is trimmed
+
+    def collect(self):
+        """Take what was recognized since the last call.
+
+        Returns
+        -------
+        results : list of (kind, Utterance), kind being "update" or "utterance"
+        """
+        results = []
+        while self._pending and self._pending[0][-1].done():
+            kind, start, end, future = self._pending.popleft()
+            probabilities = future.result()
+            if kind == "update":
+                self.probabilities = probabilities
+            if probabilities is not None:
+                results.append((kind, Utterance(start, end, probabilities)))
+            elif kind == "utterance":
+                self.n_refused += 1
+        if not self._pending and not self.endpointer.speaking:
+            self.probabilities = None
+        self.n_updates += sum(kind == "update" for kind, _ in results)
+        self.utterances += [utterance for kind, utterance in results if kind == "utterance"]
+        return results
+
+    def finish(self):
+        """No more sound will come: recognize what is being said, and wait for all that is."""
+        utterance = self.endpointer.utterance()
+        if utterance:
+            self._submit("utterance", *utterance)
+        self._worker.shutdown()
+
+
+# Files that a session leaves, whatever ends it --------------------------------------------------
+
+
+@contextlib.contextmanager
+def open_log(path):
+    """Gives ``write_row(kind, source, utterance)``; without a path, it is idle."""
+    if path is None:
+        yield lambda *row: None
+        return
+    with (
+        atomic_write(path, keep=True) as partial,
+        open(partial, "w", newline="", encoding="utf-8") as stream,
+    ):
+        rows = csv.writer(stream)
+        rows.writerow(["kind", "source", "clock", "start_s", "end_s", "emotion", *EMOTIONS])
+
+        def write_row(kind, source, utterance):
+            start, end, probabilities = utterance
+            times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
+            values = [f"{p:.4f}" for p in probabilities]
+            rows.writerow([kind, source, *times, strongest(probabilities)[0], *values])
+
+        yield write_row
+
+
+@contextlib.contextmanager
+def open_audio(path, sample_rate):
+    """Gives ``write(samples)``; without a path, it is idle."""
+    if path is None:
+        yield lambda samples: None
+        return
+    import soundfile
+
+    try:
+        with (
+            atomic_write(path, keep=True) as partial,
+            soundfile.SoundFile(partial, "w", sample_rate, channels=1, subtype="PCM_16") as file,
+        ):
+            yield file.write
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
+        raise SentimentalError(f"{path}: cannot be written ({reason})") from None
