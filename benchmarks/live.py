@@ -122,8 +122,10 @@ def write_speech(sound, files, seconds, rng):
         start = sound.tell()
         if start > seconds * air.SAMPLE_RATE:
             return clips
-        sound.write(cut(load(path)))
-        clips.append(Clip(path, emotion, start, sound.tell()))
+        speech = cut(load(path))
+        if len(speech):  # else a shout too high for the detector, whose end it cannot tell
+            sound.write(speech)
+            clips.append(Clip(path, emotion, start, sound.tell()))
 
 
 def write_files(sound, files):

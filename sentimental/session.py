@@ -14,7 +14,7 @@ from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import Endpointer
 
 # s of sound between two updates of the bars while somebody speaks.
-UPDATE_SECONDS = 0.15
+UPDATE_SECONDS = 0.09
 # s of silence after which an update comes early: what was said is complete.
 BREATH_SECONDS = 0.03
 

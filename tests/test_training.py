@@ -156,5 +156,7 @@ def test_the_temperature_is_in_the_weights(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_is_told(tmp_path):
+    recordings = make_recordings(16)
+    recordings[0]["frames"][0, 0] = np.nan
     with pytest.raises(SentimentalError, match="lower training.learning_rate"):
-        train(tmp_path, training=Training(units=8, batch_size=8, learning_rate=1e6), epochs=1)
+        train(tmp_path, recordings, epochs=1)
