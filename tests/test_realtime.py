@@ -94,6 +94,8 @@ class LiveRun:
 def live_run(monkeypatch, capsys, tmp_path):
     numbers = [getattr(signal, name) for name in realtime.END_SIGNALS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:  # tests that run in the background may have been told to ignore them
+        signal.signal(number, signal.SIG_DFL)
     # On a busy machine the thread that talks may wait for long.
     monkeypatch.setattr(microphone, "GONE_SECONDS", 60.0)
     yield LiveRun(monkeypatch, capsys, tmp_path)
