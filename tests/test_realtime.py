@@ -560,4 +560,5 @@ def test_virtual_microphone(tmp_path, recognizer):
             assert " 0 overflows" in notes
             rows = read_log(tmp_path / f"{backend}.csv")
             (row,) = [row for row in rows if row["kind"] == "utterance"]
-            np.testing.assert_allclose(values(row), expected, atol=0.1)
+            # Cut at its pauses, the speech has other edges than in the file.
+            np.testing.assert_allclose(values(row), expected, atol=0.25)
