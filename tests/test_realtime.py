@@ -296,30 +296,29 @@ def test_a_chart_that_cannot_be_written_costs_the_chart_only(live_run, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_other_signals_end_a_session_too(live_run, name):
+def test_other_signals_end_a_session_too(live_run, recognizer, name):
     if not hasattr(signal, name):
         pytest.skip(f"no {name} here")
     number = getattr(signal, name)
     before = signal.getsignal(number)
-    sound = np.concatenate([noise(1), speech(0)[:32_000]])
-    live_run.run(sound, at_end=lambda: signal.raise_signal(number))
-    assert live_run.status == 0
-    assert f"Ended: {realtime.END_SIGNALS[name]}" in live_run.err
-    assert len(live_run.utterances) == 1
+    session = realtime.Session(recognizer)
+    with contextlib.ExitStack() as files:
+        realtime.end_by_signals(session, files)
+        assert session.end == ""
+        signal.raise_signal(number)
+        assert session.end == realtime.END_SIGNALS[name]
     assert signal.getsignal(number) == before
 
 
-def test_what_nohup_ignores_does_not_end_a_session(live_run):
+def test_what_nohup_ignores_does_not_end_a_session(live_run, recognizer):
     if not hasattr(signal, "SIGHUP"):
         pytest.skip("no SIGHUP here")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    def end():
+    session = realtime.Session(recognizer)
+    with contextlib.ExitStack() as files:
+        realtime.end_by_signals(session, files)
         signal.raise_signal(signal.SIGHUP)
-        press_ctrl_c()
-
-    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=end)
-    assert "Ended: Ctrl-C" in live_run.err
+        assert session.end == ""
 
 
 def test_a_terminal_that_is_gone_costs_neither_log_nor_audio(live_run, monkeypatch):
