@@ -101,16 +101,9 @@ def load_conditions(paths):
     return conditions
 
 
-def split(protocol, recordings, training, split_seed):
-    """The folds of a protocol as the settings want them; see `protocol_folds`."""
-    return protocol_folds(
-        protocol,
-        recordings,
-        split_seed=split_seed,
-        held_out_share=training.held_out_share,
-        test_share=training.test_share,
-        validation_share=training.validation_share,
-    )
+def count_parts(fold):
+    """How many recordings train, validate and test, as a dict."""
+    return dict(zip(("train", "validation", "test"), map(len, fold), strict=True))
 
 
 # The model that is saved ------------------------------------------------------------------------
@@ -130,10 +123,9 @@ def train_saved_model(recordings, settings, seed, model, folder):
     from sentimental.training import predict_recordings, train
 
     training, augmentation = settings["training"], settings["augmentation"]
-    ((train_part, *held_out),) = split("random", recordings, training, training.split_seed)
-    sizes = dict(
-        zip(("train", "validation", "test"), map(len, (train_part, *held_out)), strict=True)
-    )
+    (fold,) = protocol_folds("random", recordings, training, training.split_seed)
+    train_part, *held_out = fold
+    sizes = count_parts(fold)
     print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
 
     checkpoint = Path(f"{model}_checkpoint")
@@ -174,7 +166,7 @@ def evaluate_saved_model(recordings, training, model):
     from sentimental.training import predict_recordings
 
     network = load_network(f"{model}.json")
-    ((_, *held_out),) = split("random", recordings, training, training.split_seed)
+    ((_, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
     parts = zip(("validation", "test"), held_out, strict=True)
     print_metrics(
         {name: compute_metrics(part, predict_recordings(network, part)) for name, part in parts}
@@ -230,7 +222,8 @@ def run_fold(protocol, seed, number, fold, parts, folder, settings):
     -------
     result : dict with ``temperature``, ``seconds`` and ``probabilities``, a dict by part
     """
-    from sentimental.training import fingerprint, predict_recordings, train
+    from sentimental.checkpoint import fingerprint
+    from sentimental.training import predict_recordings, train
 
     training, augmentation = settings["training"], settings["augmentation"]
     recordings = [*fold[0], *fold[1], *(r for part in parts.values() for r in part)]
@@ -279,7 +272,7 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     for seed in range(1, n_seeds + 1):
         # Only protocol random is another split with each seed.
         split_seeds.append(training.split_seed + (seed - 1 if protocol == "random" else 0))
-        folds = split(protocol, recordings, training, split_seeds[-1])
+        folds = protocol_folds(protocol, recordings, training, split_seeds[-1])
         for number, fold in enumerate(folds, 1):
             tested = fold[1] + fold[2] if protocol == "random" else fold[2]
             jobs.append((seed, number, fold, match_conditions(tested, conditions)))
@@ -312,11 +305,7 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     bins, error = calibration(*pool(runs))
     temperatures = [result["temperature"] for result in results]
 
-    sizes = [
-        dict(zip(("train", "validation", "test"), map(len, fold), strict=True))
-        for seed, _, fold, _ in jobs
-        if seed == 1
-    ]
+    sizes = [count_parts(fold) for seed, _, fold, _ in jobs if seed == 1]
     seeded = {"split": split_seeds, "training": [*range(1, n_seeds + 1)]}
     record = run_record(protocol, recordings, sizes, seeded, settings) | {
         "mean_and_standard_deviation": spread,

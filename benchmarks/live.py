@@ -64,6 +64,7 @@ import preprocess  # noqa: E402  (lies one folder up)
 from sentimental.base import EMOTIONS, SentimentalError, run_script, write_json  # noqa: E402
 from sentimental.conditions import SPEECH_TOP_DB  # noqa: E402
 from sentimental.protocols import split_random  # noqa: E402
+from sentimental.settings import Training  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 from sentimental.speech import CHUNK_SECONDS, Endpointer  # noqa: E402
 
@@ -96,7 +97,8 @@ def test_files(paths):
     recordings, _, _ = preprocess.describe_files(files)
     if len(recordings) < 100:
         raise SentimentalError("too few recordings there; take both corpora whole")
-    test = split_random(len(recordings))[2]
+    training = Training()
+    test = split_random(len(recordings), training, training.split_seed)[2]
     return [(recordings[i]["file"], recordings[i]["emotion"]) for i in test]
 
 

@@ -15,11 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
-from sentimental.features import (
-    CHAIN,
-    N_INPUTS,
-    check_chain,
-)
+from sentimental.features import CHAIN, N_INPUTS, check_chain
 
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
@@ -120,9 +116,9 @@ def save_model(network, json_path):
     Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
     which it reads but writes for whole models only. The weights are written in that older layout,
     so that plain Keras loads both: ``model_from_json(...)``, then
-    ``model.load_weights("model8723_weights.h5")``. Beside what Keras reads, the
-    JSON holds the emotions in the order of the outputs, the constants of the chain, and a checksum
-    that ties the weights to it.
+    ``model.load_weights("model8723_weights.h5")``. Beside what Keras reads, the JSON holds the
+    emotions in the order of the outputs, the constants of the chain, and a checksum that ties the
+    weights to it.
 
     Parameters
     ----------

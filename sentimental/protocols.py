@@ -1,9 +1,11 @@
 """What trains, validates and tests in each protocol.
 
-random        recordings held out at random; their speakers are trained on
-speaker       RAVDESS in 5 folds of actors: unseen speakers
-tess-speaker  one actress of TESS and RAVDESS train, the other actress tests, both ways
-corpus        RAVDESS trains and TESS tests, and the other way
+There are four, from the most optimistic to the hardest:
+
+    random        recordings held out at random; their speakers are trained on
+    speaker       RAVDESS in 5 folds of actors: unseen speakers
+    tess-speaker  one actress of TESS and RAVDESS train, the other actress tests, both ways
+    corpus        RAVDESS trains and TESS tests, and the other way
 """
 
 import numpy as np
@@ -23,38 +25,32 @@ ACTOR_FOLDS = (
 ACTRESSES = ("OAF", "YAF")
 
 
-def split_random(n_recordings, split_seed=1, held_out_share=0.125, test_share=0.304):
+def split_random(n_recordings, training, split_seed):
     """Indices of the training, validation and test recordings of protocol "random".
 
     Parameters
     ----------
     n_recordings : int, recordings sorted by corpus and file name
+    training : Training, whose ``held_out_share`` and ``test_share`` count
     split_seed : int
-    held_out_share : float, of all recordings
-    test_share : float, of those held out; the others validate
 
     Returns
     -------
     train, validation, test : np.ndarray of int
-        By default 3,710, 368 and 162 of the 4,240 recordings of TESS and RAVDESS.
+        With the default settings 3,710, 368 and 162 of the 4,240 of TESS and RAVDESS.
     """
     from sklearn.model_selection import train_test_split  # recognition does without scikit-learn
 
     train, held_out = train_test_split(
-        np.arange(n_recordings), test_size=held_out_share, random_state=split_seed
+        np.arange(n_recordings), test_size=training.held_out_share, random_state=split_seed
     )
-    validation, test = train_test_split(held_out, test_size=test_share, random_state=split_seed)
+    validation, test = train_test_split(
+        held_out, test_size=training.test_share, random_state=split_seed
+    )
     return train, validation, test
 
 
-def protocol_folds(
-    protocol,
-    recordings,
-    split_seed=1,
-    held_out_share=0.125,
-    test_share=0.304,
-    validation_share=0.1,
-):
+def protocol_folds(protocol, recordings, training, split_seed):
     """What trains, validates and tests in each fold of a protocol.
 
     Parameters
@@ -63,10 +59,10 @@ def protocol_folds(
     recordings : list of dict
         As `sentimental.features.load_features` returns them, sorted by corpus and file name. One
         whose speaker is not known takes part in protocol "random" only.
+    training : Training
+        Its ``held_out_share`` and ``test_share`` count in protocol "random", its
+        ``validation_share``, of what does not test, in "tess-speaker" and "corpus".
     split_seed : int, of what is drawn; in protocol "speaker" nothing is
-    held_out_share, test_share : float, as for `split_random`, of protocol "random"
-    validation_share : float
-        Of the recordings that do not test, in protocols "tess-speaker" and "corpus".
 
     Returns
     -------
@@ -80,7 +76,7 @@ def protocol_folds(
     from sklearn.model_selection import train_test_split
 
     if protocol == "random":
-        parts = split_random(len(recordings), split_seed, held_out_share, test_share)
+        parts = split_random(len(recordings), training, split_seed)
         return [tuple([recordings[index] for index in part] for part in parts)]
 
     # A speaker who is not known may be one of those that test.
@@ -95,7 +91,10 @@ def protocol_folds(
         return _actor_folds(ravdess)
     sides = _actress_sides(tess, ravdess) if protocol == "tess-speaker" else _sides(tess, ravdess)
     return [
-        (*train_test_split(side, test_size=validation_share, random_state=split_seed), test)
+        (
+            *train_test_split(side, test_size=training.validation_share, random_state=split_seed),
+            test,
+        )
         for side, test in sides
     ]
 

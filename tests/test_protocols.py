@@ -8,6 +8,7 @@ from signals import make_corpora
 from sentimental.base import SentimentalError
 from sentimental.corpora import describe
 from sentimental.protocols import protocol_folds, split_random
+from sentimental.settings import Training
 
 
 def make_recordings():
@@ -15,47 +16,51 @@ def make_recordings():
     return [*make_corpora(), describe(Path("RAVDESS/happy/monday.wav"))]
 
 
+def make_folds(protocol, recordings, split_seed=1, **settings):
+    return protocol_folds(protocol, recordings, Training(**settings), split_seed)
+
+
 def values(key, recordings):
     return {recording[key] for recording in recordings}
 
 
 def test_the_random_split_is_the_protocols():
-    train, validation, test = split_random(4240)
+    train, validation, test = split_random(4240, Training(), 1)
     assert (len(train), len(validation), len(test)) == (3710, 368, 162)
     assert sorted([*train, *validation, *test]) == list(range(4240))
     assert (list(train[:3]), list(test[:3])) == ([2707, 3959, 1534], [1742, 3595, 2779])
 
 
 def test_another_seed_is_another_split():
-    first, second = (set(split_random(4240, split_seed)[2]) for split_seed in (1, 2))
+    first, second = (set(split_random(4240, Training(), split_seed)[2]) for split_seed in (1, 2))
     assert len(first & second) < 30
 
 
 def test_the_shares_of_a_split_can_be_set():
     shares = {"held_out_share": 0.4, "test_share": 0.25}
-    assert [len(part) for part in split_random(100, **shares)] == [60, 30, 10]
-    ((train, validation, test),) = protocol_folds("random", make_recordings()[:100], **shares)
+    assert [len(part) for part in split_random(100, Training(**shares), 1)] == [60, 30, 10]
+    ((train, validation, test),) = make_folds("random", make_recordings()[:100], **shares)
     assert (len(train), len(validation), len(test)) == (60, 30, 10)
 
 
 def test_protocol_random_splits_all_recordings_by_their_indices():
     recordings = make_recordings()
     for split_seed in (1, 2):
-        (fold,) = protocol_folds("random", recordings, split_seed=split_seed)
-        indices = split_random(len(recordings), split_seed)
+        (fold,) = make_folds("random", recordings, split_seed=split_seed)
+        indices = split_random(len(recordings), Training(), split_seed)
         assert fold == tuple([recordings[index] for index in part] for part in indices)
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "tess-speaker", "corpus"])
 def test_no_recording_and_no_tested_speaker_is_on_both_sides(protocol):
-    for training, validation, test in protocol_folds(protocol, make_recordings()):
+    for training, validation, test in make_folds(protocol, make_recordings()):
         assert not values("file", training) & values("file", validation)
         assert not values("speaker", test) & values("speaker", training + validation)
         assert "" not in values("speaker", training + validation + test)
 
 
 def test_the_folds_of_actors_test_each_actor_once():
-    folds = protocol_folds("speaker", make_recordings())
+    folds = make_folds("speaker", make_recordings())
     tested = [name for _, _, test in folds for name in values("speaker", test)]
     assert sorted(tested) == [f"{actor:02}" for actor in range(1, 25)]
     for training, validation, test in folds:
@@ -64,13 +69,13 @@ def test_the_folds_of_actors_test_each_actor_once():
 
 
 def test_the_first_fold_of_actors_is_the_published_one():
-    _, validation, test = protocol_folds("speaker", make_recordings())[0]
+    _, validation, test = make_folds("speaker", make_recordings())[0]
     assert values("speaker", test) == {"02", "05", "14", "15", "16"}
     assert values("speaker", validation) == {"03", "06"}
 
 
 def test_each_actress_tests_what_the_other_and_ravdess_trained():
-    folds = protocol_folds("tess-speaker", make_recordings())
+    folds = make_folds("tess-speaker", make_recordings())
     assert [values("speaker", test) for _, _, test in folds] == [{"OAF"}, {"YAF"}]
     for training, validation, test in folds:
         assert values("corpus", training + validation) == {"TESS", "RAVDESS"}
@@ -79,7 +84,7 @@ def test_each_actress_tests_what_the_other_and_ravdess_trained():
 
 
 def test_protocol_corpus_knows_no_calm_and_trains_on_one_corpus():
-    folds = protocol_folds("corpus", make_recordings())
+    folds = make_folds("corpus", make_recordings())
     assert [values("corpus", test) for _, _, test in folds] == [{"TESS"}, {"RAVDESS"}]
     for training, validation, test in folds:
         assert len(values("corpus", training + validation)) == 1
@@ -89,7 +94,7 @@ def test_protocol_corpus_knows_no_calm_and_trains_on_one_corpus():
 @pytest.mark.parametrize("protocol", ["tess-speaker", "corpus"])
 def test_share_and_seed_of_the_validation_part_can_be_set(protocol):
     def validation_files(**settings):
-        folds = protocol_folds(protocol, make_recordings(), **settings)
+        folds = make_folds(protocol, make_recordings(), **settings)
         return [[r["file"] for r in validation] for _, validation, _ in folds]
 
     assert validation_files() == validation_files(split_seed=1, validation_share=0.1)
@@ -105,18 +110,18 @@ def test_a_protocol_without_its_corpora_is_refused():
         for corpus in ("TESS", "RAVDESS")
     )
     with pytest.raises(SentimentalError, match="needs recordings of RAVDESS"):
-        protocol_folds("speaker", tess)
+        make_folds("speaker", tess)
     with pytest.raises(SentimentalError, match="needs recordings of TESS"):
-        protocol_folds("corpus", ravdess)
-    assert len(protocol_folds("speaker", ravdess)) == 5
+        make_folds("corpus", ravdess)
+    assert len(make_folds("speaker", ravdess)) == 5
 
 
 def test_a_protocol_without_some_of_its_speakers_is_refused():
     def without(*speakers):
         return [r for r in make_recordings() if r["speaker"] not in speakers]
 
-    assert len(protocol_folds("speaker", without("03"))) == 5  # the fold has other actors
+    assert len(make_folds("speaker", without("03"))) == 5  # the fold has other actors
     with pytest.raises(SentimentalError, match="all 24 actors"):
-        protocol_folds("speaker", without("03", "06"))
+        make_folds("speaker", without("03", "06"))
     with pytest.raises(SentimentalError, match="both actresses"):
-        protocol_folds("tess-speaker", without("YAF"))
+        make_folds("tess-speaker", without("YAF"))

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from signals import make_recordings
 
-import train_model
 from sentimental.augment import Augmentation
 from sentimental.base import SentimentalError
 from sentimental.evaluate import run_record
+from sentimental.protocols import protocol_folds
 from sentimental.settings import Training, change_settings
 
 # A training that takes a second.
@@ -42,7 +42,7 @@ def effects(settings, tmp_path):
     recordings = make_recordings(64)
     training, augmentation = settings["training"], settings["augmentation"]
     for protocol in ("random", "corpus"):
-        folds = train_model.split(protocol, recordings, training, training.split_seed)
+        folds = protocol_folds(protocol, recordings, training, training.split_seed)
         yield [[r["file"] for r in part] for fold in folds for part in fold]
     batches = AugmentedBatches(recordings, training, augmentation, seed=1)
     yield [len(batches), *(array.tobytes() for array in batches[0])]
