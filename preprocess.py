@@ -5,9 +5,12 @@
     python preprocess.py data/RAVDESS --condition babble --output data/babble.json
 
 Folders are read recursively. Emotion, speaker and corpus are told by the file name for TESS,
-RAVDESS, CREMA-D and SAVEE; for any other recording the emotion is the name of the folder that it
-lies in (my_recordings/happy/monday.wav). A file whose emotion cannot be told is reported, never
-guessed. A recording met twice is used once. A second run computes only what is new or changed.
+RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD and SAVEE (BanglaSER's is told from RAVDESS's
+by a folder BanglaSER above it, AESDD's lie in a folder per emotion); for any other recording the
+emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav). A file whose
+emotion cannot be told is reported, never guessed. Recordings that are known to be faulty are left
+out, with the reason. A recording met twice is used once. A second run computes only what is new or
+changed.
 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
 MFCC, RMS and zero-crossing rate of each frame are stored. Of a recording longer than 5 s after
@@ -37,7 +40,7 @@ from sentimental.conditions import (
     CONDITIONS,
     apply_condition,
 )
-from sentimental.corpora import CORPORA, describe
+from sentimental.corpora import CORPORA, describe, reason_left_out
 from sentimental.features import extract_frames, load_features, save_features
 
 # Extensions of files that lie beside the recordings of corpora.
@@ -91,12 +94,16 @@ def describe_files(files):
     -------
     recordings : list of dict, as `describe` gives them, and ``hash``; sorted by corpus and name
     n_duplicates : int, files that are the same recording as one that is used
+    left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
     refused : list of str, a line for each file that is not used
     """
-    same, refused = defaultdict(list), []
+    same, left_out, refused = defaultdict(list), Counter(), []
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
         try:
             recording = describe(path)
+            if reason := reason_left_out(recording):
+                left_out[recording["corpus"], reason] += 1
+                continue
             recording["hash"] = hashlib.sha256(path.read_bytes()).hexdigest()
         except SentimentalError as error:
             refused.append(str(error))
@@ -120,7 +127,7 @@ def describe_files(files):
         recordings += takes.values()
         n_duplicates += len(copies) - len(takes)
     recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
-    return recordings, n_duplicates, refused
+    return recordings, n_duplicates, left_out, refused
 
 
 def compute_frames(path, content_hash, condition="", voices=()):
@@ -170,8 +177,8 @@ def known_frames(output, condition):
         return {}
 
 
-def print_summary(recordings, n_duplicates, n_passed_over, refused):
-    """Print files per corpus and emotion, and what was refused and why."""
+def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
+    """Print files per corpus and emotion, and what was left out or refused and why."""
     corpora = sorted({recording["corpus"] for recording in recordings})
     count = Counter((recording["corpus"], recording["emotion"]) for recording in recordings)
     width = max(len(corpus) for corpus in [*corpora, "corpus"])
@@ -179,9 +186,13 @@ def print_summary(recordings, n_duplicates, n_passed_over, refused):
     for corpus in corpora:
         row = [count[corpus, emotion] for emotion in EMOTIONS]
         print(f"{corpus:{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
-    counts = f"{n_duplicates} duplicates used once, {len(refused)} refused"
-    print(f"\n{len(recordings)} recordings, {counts}", end="")
-    print(f", {n_passed_over} other files passed over" if n_passed_over else "")
+    counts = [f"{len(recordings)} recordings", f"{n_duplicates} duplicates used once"]
+    counts += [f"{left_out.total()} left out"] if left_out else []
+    counts += [f"{len(refused)} refused"]
+    counts += [f"{n_passed_over} other files passed over"] if n_passed_over else []
+    print(f"\n{', '.join(counts)}")
+    for (corpus, reason), number in left_out.items():
+        print(f"  left out: {number} of {corpus}, {reason}")
     for line in refused:
         print(f"  refused: {line}")
 
@@ -210,7 +221,7 @@ def main():
     start = time.monotonic()
 
     files, n_passed_over, refused = find_files(arguments.paths)
-    recordings, n_duplicates, refused_files = describe_files(files)
+    recordings, n_duplicates, left_out, refused_files = describe_files(files)
     refused += refused_files
 
     known = known_frames(output, condition)
@@ -239,7 +250,7 @@ def main():
             "written; give folders that hold recordings"
         )
     save_features(output, finished)
-    print_summary(finished, n_duplicates, n_passed_over, refused)
+    print_summary(finished, n_duplicates, n_passed_over, left_out, refused)
     size = output.stat().st_size / 1e6
     print(
         f"{len(finished) - n_known} computed, {n_known} taken from the last run, "

@@ -7,6 +7,7 @@ speakers or its archive.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from sentimental.base import EMOTIONS, SentimentalError
 
@@ -49,6 +50,9 @@ class Corpus:
         Takes a speaker, returns "female", "male" or, where it is not known, None.
     speaker_aliases : Mapping of str to str
         Group ``speaker`` in upper case, to the name that other recordings of that speaker have.
+    left_out : Mapping of str to str
+        Regular expression of the names, without extension, of recordings that must not be used, to
+        the reason.
     archive : Archive or None
         None where the user has to get the corpus.
     """
@@ -58,12 +62,18 @@ class Corpus:
     emotion_codes: Mapping[str, str]
     sex_of: Callable[[str], str | None]
     speaker_aliases: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     archive: Archive | None = None
 
 
 def _sex_of_actor(speaker):
-    """RAVDESS gives odd numbers to men and even ones to women."""
+    """RAVDESS and BanglaSER give odd numbers to men and even ones to women."""
     return "male" if int(speaker) % 2 else "female"
+
+
+def _sex_unknown(speaker):
+    """For corpora whose file names do not tell it, though a table beside them may."""
+    return None
 
 
 RAVDESS_CODES = {
@@ -75,6 +85,12 @@ RAVDESS_CODES = {
     "06": "fear",
     "07": "disgust",
     "08": "surprise",
+}
+
+# ASED writes the sex into every name (01 is a woman), 5 times wrongly; these are its 25 women.
+ASED_WOMEN = {
+    *("01", "03", "05", "07", "09", "11", "13", "15", "17", "19", "21", "23", "25"),
+    *("27", "29", "31", "33", "35", "37", "43", "47", "48", "49", "58", "62"),
 }
 
 CORPORA = {
@@ -104,8 +120,27 @@ CORPORA = {
             ),
         ),
         Corpus(
+            name="BanglaSER",
+            # Named like RAVDESS, with codes of its own, so that a folder has to tell it.
+            pattern=r"[^/]*BanglaSER[^/]*/(?:.*/)?"
+            r"0[1-3]-01-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
+            emotion_codes={
+                "01": "happy",
+                "02": "sad",
+                "03": "angry",
+                "04": "surprise",
+                "05": "neutral",
+            },
+            sex_of=_sex_of_actor,
+            left_out={
+                r".{6}05-.*": "neutral speech is of another session than the other emotions, which "
+                "a network would learn instead",
+            },
+        ),
+        Corpus(
             name="RAVDESS",
-            pattern=r"0[1-3]-01-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
+            # Two sentences, two repetitions, 24 actors: BanglaSER has more of each.
+            pattern=r"0[1-3]-01-(?P<emotion>\d\d)-\d\d-0[12]-0[12]-(?P<speaker>[01]\d|2[0-4])",
             emotion_codes=RAVDESS_CODES,
             sex_of=_sex_of_actor,
             archive=Archive(
@@ -132,7 +167,61 @@ CORPORA = {
                 "fea": "fear",
                 "dis": "disgust",
             },
-            sex_of=lambda speaker: None,  # a table beside the recordings tells it, no name does
+            sex_of=_sex_unknown,
+            left_out={
+                r"1006_TIE_(HAP|NEU)_XX|1013_WSI_(DIS|SAD)_XX|1017_IWW_(ANG|FEA)_XX": "one "
+                "recording under the names of two emotions",
+                r"1076_MTI_SAD_XX": "silent",
+            },
+        ),
+        Corpus(
+            name="nEMO",
+            pattern=r"(?P<speaker>[A-Z]{2}0)_(?P<emotion>[a-z]+)_\d+",
+            emotion_codes={
+                "neutral": "neutral",
+                "happiness": "happy",
+                "sadness": "sad",
+                "anger": "angry",
+                "fear": "fear",
+                "surprised": "surprise",
+            },
+            sex_of=_sex_unknown,
+        ),
+        Corpus(
+            name="ASED",
+            pattern=r"(?P<emotion>[a-z]\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
+            emotion_codes={
+                "n1": "neutral",
+                "f2": "fear",
+                "h3": "happy",
+                "s4": "sad",
+                "a5": "angry",
+            },
+            sex_of=lambda speaker: "female" if speaker in ASED_WOMEN else "male",
+        ),
+        Corpus(
+            name="TurEV",
+            pattern=r"(?P<speaker>\d{4})_(?P<emotion>[a-z]{2})_\w+",
+            emotion_codes={"sk": "calm", "mt": "happy", "hl": "sad", "kz": "angry"},
+            sex_of=_sex_unknown,
+            left_out={
+                r"(1358|1984)_.*": "of these two speakers, pauses are digital silence in some "
+                "emotions alone, which a network would learn instead",
+            },
+        ),
+        Corpus(
+            name="AESDD",
+            # The letter would tell it too, but "s01 (2).wav" may be anyone's second download.
+            pattern=r"(?P<emotion>[a-z]+)/[adfhs]\d\d \(0?(?P<speaker>[1-6])\)[ab]?",
+            emotion_codes={
+                "happiness": "happy",
+                "sadness": "sad",
+                "anger": "angry",
+                "fear": "fear",
+                "disgust": "disgust",
+            },
+            sex_of=_sex_unknown,
+            left_out={r"s05 \(3\)": "nothing but the head of a WAV file"},
         ),
         Corpus(
             name="SAVEE",
@@ -210,3 +299,21 @@ def speaker_sex(recording):
     """
     corpus = CORPORA.get(recording["corpus"])
     return corpus.sex_of(recording["speaker"]) if corpus and recording["speaker"] else None
+
+
+def reason_left_out(recording):
+    """Why a recording of a known corpus must not be used.
+
+    Parameters
+    ----------
+    recording : dict with ``file`` and ``corpus``
+
+    Returns
+    -------
+    reason : str, or None when nothing speaks against it
+    """
+    corpus = CORPORA.get(recording["corpus"])
+    for pattern, reason in corpus.left_out.items() if corpus else ():
+        if re.fullmatch(pattern, PurePosixPath(recording["file"]).stem, re.IGNORECASE):
+            return reason
+    return None

@@ -7,7 +7,7 @@ import pytest
 
 from sentimental import corpora
 from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.corpora import CORPORA, describe, speaker_sex
+from sentimental.corpora import CORPORA, describe, reason_left_out, speaker_sex
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,19 @@ from sentimental.corpora import CORPORA, describe, speaker_sex
         ("DC/a01.wav", "SAVEE", "DC", "angry", "male"),
         ("DC_sa01.wav", "SAVEE", "DC", "sad", "male"),
         ("KL_su15.wav", "SAVEE", "KL", "surprise", "male"),
+        ("EB0_anger_1.wav", "nEMO", "EB0", "angry", None),
+        ("WR0_surprised_64.wav", "nEMO", "WR0", "surprise", None),
+        ("n1-01-01-01-05.wav", "ASED", "05", "neutral", "female"),
+        ("01Neutral/f2-03-02-02-65.wav", "ASED", "65", "fear", "male"),
+        ("S4-04-02-01-29.wav", "ASED", "29", "sad", "female"),
+        ("n1-07-02-02-21.wav", "ASED", "21", "neutral", "female"),  # her other names say 01
+        ("BanglaSER/03-01-04-02-03-02-15.wav", "BanglaSER", "15", "surprise", "male"),
+        ("BanglaSER 5/Actor_02/03-01-03-02-01-03-02.wav", "BanglaSER", "02", "angry", "female"),
+        ("TurEV/Sad/7895_hl_zeytin.wav", "TurEV", "7895", "sad", None),
+        ("1234_sk_kemik.wav", "TurEV", "1234", "calm", None),
+        ("anger/a01 (2).wav", "AESDD", "2", "angry", None),
+        ("fear/f10 (01).wav", "AESDD", "1", "fear", None),
+        ("sadness/s05 (5)b.wav", "AESDD", "5", "sad", None),
         ("JE_a07.wav", "SAVEE", "JE", "angry", "male"),
     ],
 )
@@ -66,6 +79,11 @@ def test_the_folder_that_a_user_stands_in_counts(tmp_path, monkeypatch):
         "03-01-09-01-01-02-13.wav",
         "OAF_back_bored.wav",
         "DC_x01.wav",
+        "03-01-04-02-03-02-15.wav",  # BanglaSER's, outside a folder of that name
+        "03-01-04-02-01-02-34.wav",
+        "BanglaSER/03-01-08-01-03-02-13.wav",
+        "a01 (2).wav",  # a second download of anything
+        "AB1_bored_1.wav",
         "my_1001_DFA_ANG_XX.wav",
     ],
 )
@@ -98,3 +116,26 @@ def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
     for folder, corpus, emotion in (("other", "other", "happy"), ("x", "RAVDESS", "neutral")):
         told = describe(Path(folder, "03-01-01-01-01-02-13.wav"))
         assert (told["corpus"], told["emotion"]) == (corpus, emotion)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("CREMA-D/1006_TIE_HAP_XX.wav", "two emotions"),
+        ("CREMA-D/1017_IWW_FEA_XX.mp3", "two emotions"),
+        ("CREMA-D/1017_IWW_SAD_XX.wav", None),
+        ("CREMA-D/1076_mti_sad_xx.flac", "silent"),
+        ("BanglaSER/03-01-05-01-01-01-01.wav", "another session"),
+        ("BanglaSER/03-01-01-01-01-01-05.wav", None),
+        ("RAVDESS/03-01-05-01-01-01-01.wav", None),
+        ("TurEV/Angry/1358_kz_beste.wav", "digital silence"),
+        ("TurEV/Calm/1984_sk_beste.wav", "digital silence"),
+        ("TurEV/Calm/1234_sk_beste.wav", None),
+        ("AESDD/sadness/s05 (3).wav", "WAV file"),
+        ("AESDD/sadness/s05 (4).wav", None),
+        ("mine/happy/1076_MTI_SAD_XX copy.wav", None),
+    ],
+)
+def test_faulty_recordings_are_left_out_for_a_reason(name, reason):
+    found = reason_left_out(describe(Path(name)))
+    assert (reason in found) if reason else found is None

@@ -161,7 +161,7 @@ def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
     # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
     for name in ("03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"):
         soundfile.write(tmp_path / name, voice(), SAMPLE_RATE)
-    recordings, n_duplicates, refused = describe_files(sorted(tmp_path.iterdir()))
+    recordings, n_duplicates, _, refused = describe_files(sorted(tmp_path.iterdir()))
     assert (len(recordings), n_duplicates, refused) == (2, 0, [])
 
 
@@ -169,7 +169,7 @@ def test_a_copy_in_an_own_folder_of_a_corpus_recording_is_used_once(tmp_path):
     for name in ("a/happy/monday.wav", "b/03-01-03-01-02-01-07.wav"):
         (tmp_path / name).parent.mkdir(parents=True)
         soundfile.write(tmp_path / name, voice(), SAMPLE_RATE)
-    recordings, n_duplicates, refused = describe_files(sorted(tmp_path.rglob("*.wav")))
+    recordings, n_duplicates, _, refused = describe_files(sorted(tmp_path.rglob("*.wav")))
     assert [recording["corpus"] for recording in recordings] == ["RAVDESS"]
     assert (n_duplicates, refused) == (1, [])
 
@@ -178,9 +178,27 @@ def test_own_recordings_met_twice_are_used_once_whatever_their_names(tmp_path):
     (tmp_path / "happy").mkdir()
     for name in ("monday.wav", "tuesday.wav"):
         soundfile.write(tmp_path / "happy" / name, voice(), SAMPLE_RATE)
-    recordings, n_duplicates, refused = describe_files(sorted(tmp_path.rglob("*.wav")))
+    recordings, n_duplicates, _, refused = describe_files(sorted(tmp_path.rglob("*.wav")))
     assert [Path(recording["file"]).name for recording in recordings] == ["monday.wav"]
     assert (n_duplicates, refused) == (1, [])
+
+
+def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(tmp_path):
+    names = [
+        "1006_TIE_HAP_XX.wav",
+        "1006_TIE_NEU_XX.wav",
+        "1013_WSI_DIS_XX.wav",
+        "1001_DFA_ANG_XX.wav",
+    ]
+    for name in names:  # two of them are one recording, which is no other error then
+        soundfile.write(tmp_path / name, voice(seed=int(name[:4])), SAMPLE_RATE)
+    soundfile.write(tmp_path / "1076_MTI_SAD_XX.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
+    done = preprocess(tmp_path, "--output", tmp_path / "features.json")
+    assert "\n1 recordings, 0 duplicates used once, 4 left out, 0 refused\n" in done.stdout
+    assert [line for line in done.stdout.splitlines() if line.startswith("  ")] == [
+        "  left out: 3 of CREMA-D, one recording under the names of two emotions",
+        "  left out: 1 of CREMA-D, silent",
+    ]
 
 
 def test_files_are_found_once_at_any_depth_and_what_is_no_sound_is_counted(tmp_path):
