@@ -21,15 +21,37 @@ class Archive:
     Attributes
     ----------
     url : str, of a ZIP archive
-    md5 : str, hexadecimal, of the archive
     n_files : int, WAV files in it at least; a mirror may hold each file twice
+    megabytes : int, of the unpacked recordings
     page : str, address where the corpus is published
+    md5 : str, hexadecimal, of the archive; "" where its bytes may change
+    root : str, how the archive's names of recordings begin; this is left out of their path
+    sha256 : str
+        Hexadecimal, of what the command ``sha256sum`` prints of the recordings, sorted by path; ""
+        where the archive has an MD5.
+    media : str
+        Address of the recordings, without their path, for those that the archive holds only as
+        pointers of Git LFS.
     """
 
     url: str
-    md5: str
     n_files: int
+    megabytes: int
     page: str
+    md5: str = ""
+    root: str = ""
+    sha256: str = ""
+    media: str = ""
+
+
+def _github(repository, commit, folder="", **known):
+    """Archive of one commit on GitHub. GitHub makes it anew when asked, so it has no MD5."""
+    return Archive(
+        url=f"https://github.com/{repository}/archive/{commit}.zip",
+        root=f"{repository.split('/')[1]}-{commit}/{folder}",
+        media=f"https://media.githubusercontent.com/media/{repository}/{commit}/{folder}",
+        **{"page": f"https://github.com/{repository}"} | known,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,6 +88,12 @@ class Corpus:
     archive: Archive | None = None
 
 
+def _codes(text):
+    """Codes and what they stand for, as in "a=angry s=sad fear"; `fear` stands for itself."""
+    pairs = (pair.partition("=") for pair in text.split())
+    return {code: emotion or code for code, _, emotion in pairs}
+
+
 def _sex_of_actor(speaker):
     """RAVDESS and BanglaSER give odd numbers to men and even ones to women."""
     return "male" if int(speaker) % 2 else "female"
@@ -76,16 +104,7 @@ def _sex_unknown(speaker):
     return None
 
 
-RAVDESS_CODES = {
-    "01": "neutral",
-    "02": "calm",
-    "03": "happy",
-    "04": "sad",
-    "05": "angry",
-    "06": "fear",
-    "07": "disgust",
-    "08": "surprise",
-}
+RAVDESS_CODES = _codes("01=neutral 02=calm 03=happy 04=sad 05=angry 06=fear 07=disgust 08=surprise")
 
 # ASED writes the sex into every name (01 is a woman), 5 times wrongly; these are its 25 women.
 ASED_WOMEN = {
@@ -99,15 +118,8 @@ CORPORA = {
         Corpus(
             name="TESS",
             pattern=r"(?P<speaker>OAF?|YAF)_\w+_(?P<emotion>[a-z]+)",
-            emotion_codes={
-                "neutral": "neutral",
-                "happy": "happy",
-                "sad": "sad",
-                "angry": "angry",
-                "fear": "fear",
-                "disgust": "disgust",
-                "ps": "surprise",  # "pleasant surprise"
-            },
+            # "ps" is "pleasant surprise".
+            emotion_codes=_codes("neutral happy sad angry fear disgust ps=surprise"),
             sex_of=lambda speaker: "female",
             # One file, OA_bite_neutral.wav, has a shorter prefix.
             speaker_aliases={"OA": "OAF"},
@@ -116,6 +128,7 @@ CORPORA = {
                 "TESS_Toronto_emotional_speech_set.zip",
                 md5="1465311b24d1de704c4c63e4ccc470c7",
                 n_files=2800,
+                megabytes=563,  # twice what one reads, because every file is in it twice
                 page="https://doi.org/10.5683/SP2/E8H2MF",
             ),
         ),
@@ -124,18 +137,21 @@ CORPORA = {
             # Named like RAVDESS, with codes of its own, so that a folder has to tell it.
             pattern=r"[^/]*BanglaSER[^/]*/(?:.*/)?"
             r"0[1-3]-01-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
-            emotion_codes={
-                "01": "happy",
-                "02": "sad",
-                "03": "angry",
-                "04": "surprise",
-                "05": "neutral",
-            },
+            emotion_codes=_codes("01=happy 02=sad 03=angry 04=surprise 05=neutral"),
             sex_of=_sex_of_actor,
             left_out={
                 r".{6}05-.*": "neutral speech is of another session than the other emotions, which "
                 "a network would learn instead",
             },
+            archive=_github(
+                "pritam-banik-roy/Bengali-Speech-Emotion-Recognition-App",
+                "ae8b06ba5862ea54480ce3dd958e7536f56614f9",
+                "dataset/",
+                n_files=1466,
+                megabytes=814,
+                sha256="1fc3f34c3dc455a2a0ebdd9eb3fa98dc61a078a0829377d6fa3e1afb6c5d20fc",
+                page="https://doi.org/10.17632/t9h6p943xy",
+            ),
         ),
         Corpus(
             name="RAVDESS",
@@ -147,6 +163,7 @@ CORPORA = {
                 url="https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
                 md5="bc696df654c87fed845eb13823edef8a",
                 n_files=1440,
+                megabytes=515,
                 page="https://doi.org/10.5281/zenodo.1188976",
             ),
         ),
@@ -159,82 +176,90 @@ CORPORA = {
         Corpus(
             name="CREMA-D",
             pattern=r"(?P<speaker>1\d{3})_[A-Z]{3}_(?P<emotion>[A-Z]{3})_[A-Z]{1,2}",
-            emotion_codes={
-                "neu": "neutral",
-                "hap": "happy",
-                "sad": "sad",
-                "ang": "angry",
-                "fea": "fear",
-                "dis": "disgust",
-            },
+            emotion_codes=_codes("neu=neutral hap=happy sad=sad ang=angry fea=fear dis=disgust"),
             sex_of=_sex_unknown,
             left_out={
                 r"1006_TIE_(HAP|NEU)_XX|1013_WSI_(DIS|SAD)_XX|1017_IWW_(ANG|FEA)_XX": "one "
                 "recording under the names of two emotions",
                 r"1076_MTI_SAD_XX": "silent",
             },
+            archive=_github(
+                "CheyneyComputerScience/CREMA-D",
+                "1658cd342dff90010aa843eaeebd53610a08b1dc",
+                "AudioWAV/",
+                n_files=7442,
+                megabytes=606,
+                sha256="5a926e03e9801b41a6de63f156e29b5630dad7e71ac5fe83c75f04438b6401ea",
+            ),
         ),
         Corpus(
             name="nEMO",
             pattern=r"(?P<speaker>[A-Z]{2}0)_(?P<emotion>[a-z]+)_\d+",
-            emotion_codes={
-                "neutral": "neutral",
-                "happiness": "happy",
-                "sadness": "sad",
-                "anger": "angry",
-                "fear": "fear",
-                "surprised": "surprise",
-            },
+            emotion_codes=_codes(
+                "neutral happiness=happy sadness=sad anger=angry fear surprised=surprise"
+            ),
             sex_of=_sex_unknown,
+            archive=_github(
+                "amu-cai/nEMO",
+                "66de9999a8f2f605eb5f64841790aa5cb0877782",
+                "samples/",
+                n_files=4481,
+                megabytes=531,
+                sha256="87c7a9609c32db76615eb61925d260bc921a64f903bd1f0644cd122df56844c1",
+            ),
         ),
         Corpus(
             name="ASED",
             pattern=r"(?P<emotion>[a-z]\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
-            emotion_codes={
-                "n1": "neutral",
-                "f2": "fear",
-                "h3": "happy",
-                "s4": "sad",
-                "a5": "angry",
-            },
+            emotion_codes=_codes("n1=neutral f2=fear h3=happy s4=sad a5=angry"),
             sex_of=lambda speaker: "female" if speaker in ASED_WOMEN else "male",
+            archive=_github(
+                "Ethio2021/ASED_V1",
+                "30fee0345cbd37e12dd725fbe69f90522cffb046",
+                n_files=2474,
+                megabytes=243,
+                sha256="824ac27ab08a4cf5da377d38a8d1168430c8f60adebc9880a6ae6f52d898b5fb",
+            ),
         ),
         Corpus(
             name="TurEV",
             pattern=r"(?P<speaker>\d{4})_(?P<emotion>[a-z]{2})_\w+",
-            emotion_codes={"sk": "calm", "mt": "happy", "hl": "sad", "kz": "angry"},
+            emotion_codes=_codes("sk=calm mt=happy hl=sad kz=angry"),
             sex_of=_sex_unknown,
             left_out={
-                r"(1358|1984)_.*": "of these two speakers, pauses are digital silence in some "
-                "emotions alone, which a network would learn instead",
+                r"(1358|1984)_.*": "a noise gate has emptied the pauses of these two speakers "
+                "in some emotions alone, which a network would learn instead",
             },
+            archive=_github(
+                "Xeonen/TurEV-DB",
+                "be9873eccbc40538acbeb5e67c718bda96763cf3",
+                "Sound Source/",
+                n_files=1735,
+                megabytes=147,
+                sha256="7569ab7c9aa9dbcbf6700e02a04c20b23b74309e60de84c3a391f097ef3cf3d0",
+            ),
         ),
         Corpus(
             name="AESDD",
             # The letter would tell it too, but "s01 (2).wav" may be anyone's second download.
             pattern=r"(?P<emotion>[a-z]+)/[adfhs]\d\d \(0?(?P<speaker>[1-6])\)[ab]?",
-            emotion_codes={
-                "happiness": "happy",
-                "sadness": "sad",
-                "anger": "angry",
-                "fear": "fear",
-                "disgust": "disgust",
-            },
+            emotion_codes=_codes("happiness=happy sadness=sad anger=angry fear disgust"),
             sex_of=_sex_unknown,
             left_out={r"s05 \(3\)": "nothing but the head of a WAV file"},
+            archive=_github(
+                "Jimlibo/Speech-Emotion-Classifier",
+                "1dfee3de8c07f5fbc8d62de2dc099d994be03a4c",
+                "data/",
+                n_files=604,
+                megabytes=408,
+                sha256="84414f01bf45d67014e36c214b501aac82c3ec1f3b00d0279e727f185926d8da",
+                page="http://m3c.web.auth.gr/research/aesdd-speech-emotion-recognition/",
+            ),
         ),
         Corpus(
             name="SAVEE",
             pattern=r"(?P<speaker>DC|JE|JK|KL)[_/](?P<emotion>[a-z]+)\d\d",
-            emotion_codes={
-                "n": "neutral",
-                "h": "happy",
-                "sa": "sad",
-                "a": "angry",
-                "f": "fear",
-                "d": "disgust",
-                "su": "surprise",
-            },
+            emotion_codes=_codes("n=neutral h=happy sa=sad a=angry f=fear d=disgust su=surprise"),
             sex_of=lambda speaker: "male",
         ),
     )

@@ -1,5 +1,6 @@
 """What file names tell of recordings."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,8 +129,8 @@ def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
         ("BanglaSER/03-01-05-01-01-01-01.wav", "another session"),
         ("BanglaSER/03-01-01-01-01-01-05.wav", None),
         ("RAVDESS/03-01-05-01-01-01-01.wav", None),
-        ("TurEV/Angry/1358_kz_beste.wav", "digital silence"),
-        ("TurEV/Calm/1984_sk_beste.wav", "digital silence"),
+        ("TurEV/Angry/1358_kz_beste.wav", "noise gate"),
+        ("TurEV/Calm/1984_sk_beste.wav", "noise gate"),
         ("TurEV/Calm/1234_sk_beste.wav", None),
         ("AESDD/sadness/s05 (3).wav", "WAV file"),
         ("AESDD/sadness/s05 (4).wav", None),
@@ -139,3 +140,17 @@ def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
 def test_faulty_recordings_are_left_out_for_a_reason(name, reason):
     found = reason_left_out(describe(Path(name)))
     assert (reason in found) if reason else found is None
+
+
+@pytest.mark.parametrize("corpus", [c for c in CORPORA.values() if c.archive], ids=lambda c: c.name)
+def test_what_is_downloaded_can_be_checked(corpus):
+    archive = corpus.archive
+    assert bool(re.fullmatch("[0-9a-f]{32}", archive.md5)) != bool(
+        re.fullmatch("[0-9a-f]{64}", archive.sha256)
+    )
+    if archive.sha256:  # a fixed commit, in the archive's address as in that of single files
+        commit = re.search("[0-9a-f]{40}", archive.url)[0]
+        assert commit in archive.root
+        assert commit in archive.media
+        assert archive.root.endswith("/")
+        assert archive.media.endswith("/")

@@ -24,49 +24,98 @@ from sentimental.base import run_script
 from sentimental.corpora import Archive
 
 N_FILES = 6
+N_SINGLE_FILES = 20  # more than are fetched at a time
 
 
-def make_zip(names, seed=0):
-    """An archive in memory; its contents do not compress, so its size is known roughly."""
-    rng = random.Random(seed)
+def make_zip(files):
+    """An archive in memory, of a dict of names and contents."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.writestr(name, rng.randbytes(50_000))
+        for name, data in files.items():
+            archive.writestr(name, data)
     return content.getvalue()
 
 
-ARCHIVES = {
-    "TESS": make_zip([f"TESS set/OAF_sad/OAF_{i}_sad.wav" for i in range(N_FILES)], seed=1),
-    "RAVDESS": make_zip([f"Actor_01/03-01-0{i}-01.wav" for i in range(N_FILES)], seed=2),
+def make_recordings(names, seed=0):
+    """Names and contents, which do not compress, so that an archive's size is known roughly."""
+    rng = random.Random(seed)
+    return {name: rng.randbytes(50_000) for name in names}
+
+
+def make_repository(top, recordings):
+    """The archive of a repository: recordings in a folder of it, and what must be left there."""
+    others = make_recordings(["README.md", "old.zip", "augmented/EB0_fear_1.wav", "anger.wav"])
+    others["old.zip"] = make_zip(make_recordings(["EB0_anger_9.wav"]))
+    files = {f"samples/{name}": content for name, content in recordings.items()} | others
+    return make_zip({f"{top}/{name}": content for name, content in files.items()})
+
+
+def make_pointer(content):
+    """What a repository holds in place of a file that it keeps in Git LFS."""
+    return (
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{hashlib.sha256(content).hexdigest()}\nsize {len(content)}\n"
+    ).encode()
+
+
+# What the folder of each corpus must hold.
+RECORDINGS = {
+    "TESS": make_recordings([f"TESS set/OAF_sad/OAF_{i}_sad.wav" for i in range(N_FILES)], 1),
+    "RAVDESS": make_recordings([f"Actor_01/03-01-0{i}-01.wav" for i in range(N_FILES)], 2),
+    "nEMO": make_recordings([f"EB0/EB0_anger_{i}.wav" for i in range(N_FILES)], 3),
+    "CREMA-D": make_recordings([f"{1000 + i}_DFA_ANG_XX.wav" for i in range(N_SINGLE_FILES)], 4),
 }
+ARCHIVES = {
+    "TESS": make_zip(RECORDINGS["TESS"]),
+    "RAVDESS": make_zip(RECORDINGS["RAVDESS"]),
+    "nEMO": make_repository("nEMO-c0ffee", RECORDINGS["nEMO"]),
+    "CREMA-D": make_repository(
+        "CREMA-D-decade",
+        {name: make_pointer(content) for name, content in RECORDINGS["CREMA-D"].items()},
+    ),
+}
+SINGLE_FILES = {f"/media/{name}": content for name, content in RECORDINGS["CREMA-D"].items()}
+
+
+def sha256_of(recordings):
+    """What `sha256sum FILE ... | sha256sum` prints."""
+    lines = [f"{hashlib.sha256(recordings[name]).hexdigest()}  {name}\n" for name in recordings]
+    return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
     """Serves ``files``; can ignore ranges, and can stall or hang up in the middle of a file."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {f"/{name}.zip": content for name, content in ARCHIVES.items()}
+        self.files |= SINGLE_FILES
         self.ranges = True
         self.in_the_middle = None  # what to do there
-        self.first_bytes = []  # where each answer began
+        self.first_bytes = []  # where each answer that sent an archive began
+        self.single_files = []  # the addresses of the others
 
     def url(self, name):
-        return f"http://127.0.0.1:{self.server_address[1]}/{name}.zip"
+        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         content, first = self.server.files.get(self.path), 0
+        if isinstance(content, list):  # one answer after the other
+            content = content.pop(0)
         if content is None:
             self.send_error(404)
             return
-        if self.server.ranges:
+        if self.server.ranges and "Range" in self.headers:
             first = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        self.server.first_bytes.append(first)
+        if self.path in SINGLE_FILES:
+            self.server.single_files.append(self.path)
+        else:
+            self.server.first_bytes.append(first)
         if first >= len(content):
             self.send_error(416)
             return
@@ -90,28 +139,31 @@ def server(monkeypatch):
     server = Server()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    monkeypatch.setattr(
-        download,
-        "ARCHIVES",
-        {
-            name: Archive(
-                url=server.url(name),
-                md5=hashlib.md5(content).hexdigest(),
-                n_files=N_FILES,
-                page="https://example.org",
-            )
-            for name, content in ARCHIVES.items()
-        },
-    )
+    known = {
+        name: Archive(
+            url=server.url(f"{name}.zip"),
+            n_files=len(RECORDINGS[name]),
+            megabytes=1,
+            page="https://example.org",
+        )
+        for name in ARCHIVES
+    }
+    for name in ("TESS", "RAVDESS"):
+        known[name] = replace(known[name], md5=hashlib.md5(ARCHIVES[name]).hexdigest())
+    for name, root in (("nEMO", "nEMO-c0ffee/samples/"), ("CREMA-D", "CREMA-D-decade/samples/")):
+        known[name] = replace(
+            known[name], root=root, sha256=sha256_of(RECORDINGS[name]), media=server.url("media/")
+        )
+    monkeypatch.setattr(download, "ARCHIVES", known)
     yield server
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def change_tess(**changes):
-    """Change what the script knows of TESS; only while ``server`` stands in for the real one."""
-    download.ARCHIVES["TESS"] = replace(download.ARCHIVES["TESS"], **changes)
+def change(name, **changes):
+    """Change what the script knows of a corpus; only while ``server`` stands in for the real."""
+    download.ARCHIVES[name] = replace(download.ARCHIVES[name], **changes)
 
 
 def content_of(folder):
@@ -124,11 +176,9 @@ def content_of(folder):
 
 def expected_content(*names):
     """What the folder must hold when these corpora, and nothing else, were unpacked into it."""
-    expected = {}
-    for name in names:
-        with zipfile.ZipFile(io.BytesIO(ARCHIVES[name])) as archive:
-            expected |= {f"{name}/{member}": archive.read(member) for member in archive.namelist()}
-    return expected
+    return {
+        f"{name}/{path}": content for name in names for path, content in RECORDINGS[name].items()
+    }
 
 
 def run(folder, *arguments):
@@ -141,22 +191,32 @@ def only_line(capsys):
     return line.removeprefix("error: ")
 
 
-def test_both_corpora_then_nothing_left_to_do(server, tmp_path, capsys):
+def test_all_corpora_then_nothing_left_to_do(server, tmp_path, capsys):
     folder = tmp_path / "new" / "data"
     assert run(folder) == 0
-    assert content_of(folder) == expected_content("TESS", "RAVDESS")
+    assert content_of(folder) == expected_content(*ARCHIVES)
     captured = capsys.readouterr()
     assert captured.err == ""
     assert captured.out.splitlines() == [
-        f"TESS: {N_FILES} files in {folder / 'TESS'}",
-        f"RAVDESS: {N_FILES} files in {folder / 'RAVDESS'}",
-        f"Next: {download.next_command([folder / 'TESS', folder / 'RAVDESS'], folder)}",
+        "To fetch: TESS, RAVDESS, nEMO, CREMA-D; 0.0 GB of recordings",
+        *(f"{name}: {len(RECORDINGS[name])} files in {folder / name}" for name in ARCHIVES),
+        f"Next: {download.next_command([folder / name for name in ARCHIVES], folder)}",
     ]
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     server.first_bytes.clear()
+    server.single_files.clear()
     assert run(folder) == 0
-    assert server.first_bytes == []
+    assert server.first_bytes == server.single_files == []
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
+    assert "To fetch" not in capsys.readouterr().out
+
+
+def test_how_much_there_is_to_fetch_is_told_before(server, tmp_path, capsys):
+    change("TESS", megabytes=400)
+    change("nEMO", megabytes=1840)
+    (tmp_path / "RAVDESS").mkdir()
+    run(tmp_path, "TESS", "RAVDESS", "nEMO")
+    assert capsys.readouterr().out.startswith("To fetch: TESS, nEMO; 2.2 GB of recordings\n")
 
 
 def test_the_next_command_is_one_for_any_shell(monkeypatch):
@@ -166,9 +226,10 @@ def test_the_next_command_is_one_for_any_shell(monkeypatch):
     assert command == ("python preprocess.py 'my data/TESS' --output 'my data/features.json'")
 
 
-def test_one_corpus(server, tmp_path):
-    assert run(tmp_path, "ravdess") == 0
-    assert content_of(tmp_path) == expected_content("RAVDESS")
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_one_corpus(server, tmp_path, name):
+    assert run(tmp_path, name.lower()) == 0
+    assert content_of(tmp_path) == expected_content(name)
 
 
 def test_broken_connection_then_the_rest_only(server, tmp_path, capsys):
@@ -199,10 +260,7 @@ def test_more_bytes_here_than_there_is_mended_by_another_run(server, tmp_path):
     assert content_of(tmp_path) == expected_content("TESS")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
-def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd):
-    go_on = threading.Event()
-    server.in_the_middle = lambda: go_on.wait(30) and "hang up"
+def start_in_a_process(folder, name):
     code = (
         # a test run in the background of a shell passes on that Ctrl-C is to be ignored
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -210,11 +268,22 @@ def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd):
         "from sentimental.corpora import Archive; "
         f"download.ARCHIVES = {download.ARCHIVES}; sys.exit(run_script(download.main))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, "TESS", "--folder", tmp_path], cwd=ROOT)
-    archive = tmp_path / ".TESS.partial.zip"
-    while not archive.exists() or not archive.stat().st_size:
+    return subprocess.Popen([sys.executable, "-c", code, name, "--folder", folder], cwd=ROOT)
+
+
+def wait_until(condition, process):
+    while not condition():
         assert process.poll() is None
         time.sleep(0.01)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd):
+    go_on = threading.Event()
+    server.in_the_middle = lambda: go_on.wait(30) and "hang up"
+    process = start_in_a_process(tmp_path, "TESS")
+    archive = tmp_path / ".TESS.partial.zip"
+    wait_until(lambda: archive.exists() and archive.stat().st_size, process)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     go_on.set()
@@ -224,6 +293,25 @@ def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd):
     assert run(tmp_path, "TESS") == 0
     assert content_of(tmp_path) == expected_content("TESS")
     assert server.first_bytes[1] > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_among_single_recordings_then_the_rest_only(server, tmp_path, capfd):
+    go_on = threading.Event()
+    server.in_the_middle = lambda: len(server.single_files) > 8 and go_on.wait(30)
+    process = start_in_a_process(tmp_path, "CREMA-D")
+    wait_until(lambda: len(server.single_files) > 12, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)  # for the signal to arrive; what is on its way then is waited for
+    go_on.set()
+    assert process.wait(30) == 130
+    assert only_line(capfd) == "stopped"
+    n_fetched = len(server.single_files)
+    assert n_fetched < N_SINGLE_FILES
+    assert not (tmp_path / "CREMA-D").exists()
+    assert run(tmp_path, "CREMA-D") == 0
+    assert len(server.single_files) == N_SINGLE_FILES
+    assert content_of(tmp_path) == expected_content("CREMA-D")
 
 
 def test_interrupted_unpacking_leaves_nothing_half(server, tmp_path, capsys, monkeypatch):
@@ -245,7 +333,7 @@ def test_interrupted_unpacking_leaves_nothing_half(server, tmp_path, capsys, mon
 
 
 def test_wrong_checksum(server, tmp_path, capsys):
-    server.files["/TESS.zip"] = make_zip(["other.wav"])
+    server.files["/TESS.zip"] = make_zip(make_recordings(["other.wav"]))
     assert run(tmp_path, "TESS") == 1
     line = only_line(capsys)
     assert line.startswith("TESS: ")
@@ -257,13 +345,14 @@ def test_wrong_checksum(server, tmp_path, capsys):
 def test_no_network_hinders_one_corpus_only(server, tmp_path, capsys):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as closed:
         port = closed.server_address[1]
-    change_tess(url=f"http://127.0.0.1:{port}/TESS.zip")
+    change("TESS", url=f"http://127.0.0.1:{port}/TESS.zip")
     assert run(tmp_path) == 1
     line = only_line(capsys)
     assert download.ARCHIVES["TESS"].url in line
     assert "check the network" in line
     assert not (tmp_path / "TESS").exists()
-    assert len(content_of(tmp_path / "RAVDESS")) == N_FILES
+    (tmp_path / ".TESS.partial.zip").unlink()
+    assert content_of(tmp_path) == expected_content("RAVDESS", "nEMO", "CREMA-D")
 
 
 def test_file_gone_from_the_server(server, tmp_path, capsys):
@@ -272,12 +361,13 @@ def test_file_gone_from_the_server(server, tmp_path, capsys):
     assert "HTTP 404" in only_line(capsys)
 
 
-def test_archive_from_disk_is_told_by_its_checksum(server, tmp_path):
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archive_from_disk_is_told_by_what_it_holds(server, tmp_path, name):
     archive = tmp_path / "some name.zip"
-    archive.write_bytes(ARCHIVES["RAVDESS"])
+    archive.write_bytes(ARCHIVES[name])
     assert run(tmp_path / "data", "--archive", archive) == 0
-    assert content_of(tmp_path / "data") == expected_content("RAVDESS")
-    assert archive.read_bytes() == ARCHIVES["RAVDESS"]
+    assert content_of(tmp_path / "data") == expected_content(name)
+    assert archive.read_bytes() == ARCHIVES[name]
     assert server.first_bytes == []
 
 
@@ -296,7 +386,7 @@ def test_unknown_archive(server, tmp_path, capsys, content):
 def use_archive(path, content):
     """Write an archive and make it the one that TESS is known by."""
     path.write_bytes(content)
-    change_tess(md5=hashlib.md5(content).hexdigest())
+    change("TESS", md5=hashlib.md5(content).hexdigest())
     return path
 
 
@@ -316,7 +406,7 @@ def test_damaged_archive(server, tmp_path, capsys, where):
 @pytest.mark.parametrize("evil", ["../../evil.wav", "TESS/../../evil.wav", "/evil.wav"])
 def test_path_out_of_the_folder_is_refused(server, tmp_path, capsys, evil):
     names = [f"{i}.wav" for i in range(N_FILES)]
-    archive = use_archive(tmp_path / "x.zip", make_zip([*names, evil]))
+    archive = use_archive(tmp_path / "x.zip", make_zip(make_recordings([*names, evil])))
     assert run(tmp_path / "data", "--archive", archive) == 1
     assert evil in only_line(capsys)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["data", "x.zip"]
@@ -325,7 +415,7 @@ def test_path_out_of_the_folder_is_refused(server, tmp_path, capsys, evil):
 def test_only_recordings_are_unpacked(server, tmp_path):
     names = [f"set/{i}.WAV" for i in range(N_FILES)]
     others = ["__MACOSX/set/._0.WAV", "set/.DS_Store", "set/viewer.exe"]
-    archive = use_archive(tmp_path / "x.zip", make_zip([*names, *others]))
+    archive = use_archive(tmp_path / "x.zip", make_zip(make_recordings([*names, *others])))
     assert run(tmp_path / "data", "--archive", archive) == 0
     assert sorted(content_of(tmp_path / "data" / "TESS")) == names
 
@@ -345,9 +435,142 @@ def test_disk_full(server, tmp_path, capsys, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "extract", extract)
-    assert run(tmp_path) == 1
-    assert "the disk is full" in only_line(capsys)
-    assert not (tmp_path / "TESS").exists()
+    change("nEMO", megabytes=531)
+    assert run(tmp_path, "nEMO", "TESS") == 1
+    assert "the disk is full (nEMO's recordings take 531 MB" in only_line(capsys)
+    assert not (tmp_path / "nEMO").exists()
+
+
+# Archives of repositories
+
+
+def test_half_an_archive_that_may_be_made_anew_is_not_continued(server, tmp_path, capsys):
+    server.in_the_middle = lambda: "hang up"
+    assert run(tmp_path, "nEMO") == 1
+    assert "--archive" in only_line(capsys)
+    assert (tmp_path / ".nEMO.partial.zip").stat().st_size > 0
+    server.in_the_middle = None
+    assert run(tmp_path, "nEMO") == 0
+    assert server.first_bytes == [0, 0]
+    assert content_of(tmp_path) == expected_content("nEMO")
+
+
+def test_a_whole_archive_without_md5_is_not_downloaded_again(server, tmp_path):
+    (tmp_path / ".nEMO.partial.zip").write_bytes(ARCHIVES["nEMO"])
+    assert run(tmp_path, "nEMO") == 0
+    assert server.first_bytes == []
+    assert content_of(tmp_path) == expected_content("nEMO")
+
+
+FIRST, *OTHERS = RECORDINGS["nEMO"].items()
+
+
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        dict(OTHERS),
+        dict([(FIRST[0], b"other"), *OTHERS]),
+        dict([("EB0/EB0_fear_0.wav", FIRST[1]), *OTHERS]),
+        dict([FIRST, *OTHERS, ("EB0/EB0_fear_0.wav", b"more")]),
+    ],
+    ids=["one missing", "one changed", "one renamed", "one more"],
+)
+def test_recordings_other_than_the_published(server, tmp_path, capsys, recordings):
+    server.files["/nEMO.zip"] = make_repository("nEMO-c0ffee", recordings)
+    assert run(tmp_path, "nEMO") == 1
+    line = only_line(capsys)
+    archive = tmp_path / ".nEMO.partial.zip"
+    assert line.startswith(f"{archive}: its {len(recordings)} recordings are not those that nEMO")
+    assert "delete it and run this again" in line
+    assert [path.name for path in tmp_path.iterdir()] == [archive.name]
+
+
+def test_the_archive_of_another_commit_is_not_known(server, tmp_path, capsys):
+    archive = tmp_path / "x.zip"
+    archive.write_bytes(make_repository("nEMO-0ddba11", RECORDINGS["nEMO"]))
+    assert run(tmp_path / "data", "--archive", archive) == 1
+    assert "not a known archive" in only_line(capsys)
+
+
+# Recordings in Git LFS
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """Try again at once."""
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+
+
+def test_a_recording_that_cannot_be_had_and_later_no_other_is_fetched(
+    server, tmp_path, capsys, no_pauses
+):
+    address, content = list(SINGLE_FILES.items())[-1]
+    del server.files[address]
+    assert run(tmp_path, "CREMA-D") == 1
+    line = only_line(capsys)
+    assert line.startswith(f"CREMA-D: cannot download {server.url(address[1:])} (HTTP 404")
+    assert line.endswith("run this again, what came so far is kept")
+    assert not (tmp_path / "CREMA-D").exists()
+    assert len(server.single_files) == N_SINGLE_FILES - 1
+    server.files[address] = content
+    server.single_files.clear()
+    assert run(tmp_path, "CREMA-D") == 0
+    assert server.single_files == [address]
+    assert server.first_bytes == [0]  # nor the archive
+    assert content_of(tmp_path) == expected_content("CREMA-D")
+
+
+@pytest.mark.parametrize("wrong", [b"other", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_a_recording_that_is_not_the_published_one(server, tmp_path, capsys, no_pauses, wrong):
+    address, content = list(SINGLE_FILES.items())[3]
+    server.files[address] = wrong
+    assert run(tmp_path, "CREMA-D") == 1
+    line = only_line(capsys)
+    sha256 = hashlib.sha256(content).hexdigest()
+    assert line.startswith(f"CREMA-D: what {server.url(address[1:])} sent has not the SHA-256")
+    assert sha256 in line
+    assert "https://example.org" in line
+    assert not (tmp_path / "CREMA-D").exists()
+    server.files[address] = content
+    assert run(tmp_path, "CREMA-D") == 0
+    assert content_of(tmp_path) == expected_content("CREMA-D")
+
+
+def test_a_stumbling_server_is_asked_again(server, tmp_path, no_pauses):
+    address, content = list(SINGLE_FILES.items())[5]
+    server.files[address] = [None, content[:100], content]
+    assert run(tmp_path, "CREMA-D") == 0
+    assert content_of(tmp_path) == expected_content("CREMA-D")
+
+
+def test_half_a_recording_is_fetched_again(server, tmp_path, capsys, no_pauses):
+    server.in_the_middle = lambda: server.single_files and "hang up"
+    assert run(tmp_path, "CREMA-D") == 1
+    assert "cannot download" in only_line(capsys)
+    assert not (tmp_path / "CREMA-D").exists()
+    server.in_the_middle = None
+    # A killed run may leave any file half, whatever `run` cleans up.
+    name, content = next(iter(RECORDINGS["CREMA-D"].items()))
+    half = tmp_path / ".CREMA-D.fetched" / name
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(content[:100])
+    assert run(tmp_path, "CREMA-D") == 0
+    assert content_of(tmp_path) == expected_content("CREMA-D")
+
+
+def test_pointers_are_checked_before_anything_is_fetched(server, tmp_path, capsys):
+    pointers = {name: make_pointer(name.encode()) for name in RECORDINGS["CREMA-D"]}
+    server.files["/CREMA-D.zip"] = make_repository("CREMA-D-decade", pointers)
+    assert run(tmp_path, "CREMA-D") == 1
+    assert "are not those that CREMA-D was published with" in only_line(capsys)
+    assert server.single_files == []
+
+
+def test_several_recordings_are_fetched_at_a_time(server, tmp_path):
+    together = threading.Barrier(4)
+    server.in_the_middle = lambda: server.single_files and together.wait(30)
+    assert run(tmp_path, "CREMA-D") == 0
+    assert not together.broken
 
 
 def test_help_from_any_folder(tmp_path):
@@ -361,4 +584,4 @@ def test_unknown_corpus(server, capsys):
     with pytest.raises(SystemExit) as ended:
         download.main(["IEMOCAP"])
     assert ended.value.code == 2
-    assert "choose from TESS, RAVDESS" in capsys.readouterr().err
+    assert "choose from TESS, RAVDESS, nEMO, CREMA-D" in capsys.readouterr().err
