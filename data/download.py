@@ -9,7 +9,7 @@
 Archives are checked by their MD5, or their recordings by SHA-256, and a corpus appears in its
 folder whole or not at all. Run the same command again after an interruption: a corpus that is there
 is left alone, and TESS, RAVDESS and CREMA-D go on where they stopped (where the server sends parts
-of files). Each corpus has a license of its own, most of them non-commercial: see data/README.md.
+of files). Each corpus has a license of its own, several of them non-commercial: see data/README.md.
 """
 
 import argparse

@@ -100,6 +100,11 @@ def test_own_recordings_in_a_folder_called_like_a_corpus_have_no_speaker(corpus)
     assert (told["speaker"], speaker_sex(told)) == ("", None)
 
 
+def test_ased_has_as_many_women_and_men_as_it_was_published_with():
+    sexes = [CORPORA["ASED"].sex_of(f"{speaker:02}") for speaker in range(1, 66)]
+    assert (sexes.count("female"), sexes.count("male")) == (25, 40)
+
+
 @pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
 def test_codes_stand_for_emotions_that_the_network_knows(corpus):
     assert {*corpus.emotion_codes.values()} <= {*EMOTIONS}

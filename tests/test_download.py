@@ -228,8 +228,9 @@ def test_the_next_command_is_one_for_any_shell(monkeypatch):
 
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_one_corpus(server, tmp_path, name):
-    assert run(tmp_path, name.lower()) == 0
+    assert run(tmp_path, name.swapcase()) == 0
     assert content_of(tmp_path) == expected_content(name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_broken_connection_then_the_rest_only(server, tmp_path, capsys):
