@@ -45,45 +45,49 @@ def speech(number=0):
 def make_recordings(n=96, seed=0):
     """Recordings of a features file whose emotion shows in RMS and zero-crossing rate.
 
-    The eight emotions are eight points on a circle; what the MFCC say is noise.
+    The eight emotions are eight points on a circle; what the other features say is noise.
     """
     rng = np.random.default_rng(seed)
     recordings = []
     for number in range(n):
         emotion = number % len(EMOTIONS)
         n_frames = rng.integers(12, 40)
-        mfcc = rng.standard_normal((n_frames, N_MELS))
+        frames = rng.standard_normal((n_frames, N_STORED))
         angle = 2 * np.pi * emotion / len(EMOTIONS)
-        rms_zcr = np.array([0.3 + 0.2 * np.cos(angle), 0.3 + 0.2 * np.sin(angle)])
-        rms_zcr = rms_zcr + 0.01 * rng.standard_normal((n_frames, 2))
+        center = [0.3 + 0.2 * np.cos(angle), 0.3 + 0.2 * np.sin(angle), 7.5, 0.6]
+        frames[:, N_MELS:] = center + frames[:, N_MELS:] * [0.01, 0.01, 0.3, 0.1]
         recordings.append(
-            {
-                "file": f"{number:03}.wav",
-                "hash": f"{number}",
-                "corpus": "TESS" if number % 3 else "RAVDESS",
-                "speaker": str(number % 5),
-                "emotion": EMOTIONS[emotion],
-                "condition": "",
-                "frames": np.concatenate([mfcc, rms_zcr], axis=1).astype(np.float32),
-            }
+            make_recording(
+                "TESS" if number % 3 else "RAVDESS",
+                str(number % 5),
+                EMOTIONS[emotion],
+                file=f"{number:03}.wav",
+                hash=f"{number}",
+                frames=frames.astype(np.float32),
+            )
         )
     return recordings
 
 
+def make_recording(corpus, speaker, emotion, **others):
+    """A recording of a features file, with hardly any frames."""
+    recording = {
+        "file": f"{corpus}_{speaker}_{emotion}",
+        "hash": "",
+        "corpus": corpus,
+        "speaker": speaker,
+        "emotion": emotion,
+        "condition": "",
+    }
+    return recording | {"frames": np.ones((2, N_STORED), np.float32)} | others
+
+
 def make_corpora():
-    """One recording of each speaker and emotion of TESS and RAVDESS, with hardly any frames."""
+    """One recording of each speaker and emotion of TESS and RAVDESS."""
     speakers = [("RAVDESS", f"{actor:02}") for actor in range(1, 25)]
     speakers += [("TESS", "OAF"), ("TESS", "YAF")]
     return [
-        {
-            "file": f"{corpus}_{speaker}_{emotion}",
-            "hash": "",
-            "corpus": corpus,
-            "speaker": speaker,
-            "emotion": emotion,
-            "condition": "",
-            "frames": np.ones((2, N_STORED), np.float32),
-        }
+        make_recording(corpus, speaker, emotion)
         for corpus, speaker in speakers
         for emotion in EMOTIONS
         if corpus == "RAVDESS" or emotion != "calm"
