@@ -1,37 +1,43 @@
-"""From speech to what the network reads, on signals whose answer is known; the features file."""
-
-import json
+"""From speech to features and summaries, on signals whose answer is known."""
 
 import librosa
 import numpy as np
 import pytest
-from signals import tone, voice
+from signals import make_recordings, tone, voice
 
-from sentimental import features
+from sentimental import features as module
 from sentimental.audio import MAX_SECONDS, clean_audio
-from sentimental.base import SentimentalError
 from sentimental.features import (
     MAX_FRAMES,
+    N_FEATURES,
     N_INPUTS,
     N_MFCC,
     N_STORED,
+    N_SUMMARY,
+    NO_PITCH,
     SPECTRUM_TOP_DB,
-    compute_inputs,
+    VOICED,
+    add_slopes,
     extract_frames,
-    frames_to_inputs,
-    load_features,
-    save_features,
+    frame_features,
+    frames_to_features,
+    pad,
+    smooth_pitch,
+    summarize,
 )
 from sentimental.spectrum import FRAME_LENGTH, HOP_LENGTH, N_MELS, SAMPLE_RATE, mfcc_to_mel
 
-
-def inputs_of(frames):
-    """What the network reads of one recording, without padding."""
-    return frames_to_inputs([frames], len(frames))[0]
+# Places of some features.
+RMS, ZCR, LOW_ZCR, PITCH, HARMONICITY = N_MFCC, N_MFCC + 1, N_MFCC + 2, -2, -1
 
 
-def inputs_of_samples(samples):
-    return inputs_of(extract_frames(clean_audio(samples)))
+def features_of(frames):
+    """Features of one recording."""
+    return frames_to_features([frames])[0][0]
+
+
+def features_of_samples(samples):
+    return features_of(extract_frames(clean_audio(samples)))
 
 
 def test_frames_are_what_librosa_computes():
@@ -46,32 +52,26 @@ def test_frames_are_what_librosa_computes():
     np.testing.assert_allclose(back, librosa.power_to_db(mel).T, atol=1e-2)
 
 
-def test_the_network_reads_centered_mfcc_rms_and_zero_crossings(monkeypatch):
-    monkeypatch.setattr(features, "SPECTRUM_TOP_DB", 1000.0)
+def test_features_are_mfcc_rms_zero_crossings_and_pitch(monkeypatch):
+    monkeypatch.setattr(module, "SPECTRUM_TOP_DB", 1000.0)
     frames = extract_frames(voice(1.3))
-    inputs = inputs_of(frames)
-    expected = frames[:, :N_MFCC].copy()
-    expected[:, 1:] -= expected[:, 1:].mean(axis=0)
-    np.testing.assert_allclose(inputs[:, :N_MFCC], expected, atol=1e-2)
-    np.testing.assert_allclose(inputs[:, N_MFCC : N_MFCC + 2], frames[:, N_MELS:], atol=1e-6)
-
-
-def test_another_microphone_leaves_the_spectrum_of_speech_as_it_is():
-    speech = voice(1.3)
-    colored = np.convolve(speech, [1, -0.5], mode="same").astype(np.float32)  # 9.5 dB brighter
-    inputs, others = (inputs_of(extract_frames(x))[:, 1:N_MFCC] for x in (speech, colored))
-    assert np.abs(inputs - others).mean() < 0.2 * np.abs(inputs).mean()
+    features = features_of(frames)
+    assert features.shape == (len(frames), N_FEATURES)
+    np.testing.assert_allclose(features[:, :N_MFCC], frames[:, :N_MFCC], atol=1e-2)
+    np.testing.assert_array_equal(features[:, [RMS, ZCR]], frames[:, N_MELS : N_MELS + 2])
+    np.testing.assert_allclose(features[:, PITCH], frames[:, N_MELS + 2], atol=0.02)
+    np.testing.assert_array_equal(features[:, HARMONICITY], frames[:, N_MELS + 3])
 
 
 def test_what_is_far_below_the_loudest_band_does_not_matter():
     frames = extract_frames(tone(1000, 1.0))
     mel = mfcc_to_mel(frames[:, :N_MELS])[None]
-    rms_zcr, lengths = frames[None, :, N_MELS:], np.array([len(frames)])
+    others, lengths = frames[None, :, N_MELS:], np.array([len(frames)])
     hidden = mel.max() - SPECTRUM_TOP_DB - 5
     quiet, noisy = (np.where(mel < hidden, x, mel) for x in (hidden - 30, hidden))
 
     def mfcc(mel):
-        return compute_inputs(mel, rms_zcr, lengths)[..., :N_MFCC]
+        return frame_features(mel, others, lengths)[..., :N_MFCC]
 
     np.testing.assert_allclose(mfcc(noisy), mfcc(quiet), atol=1e-3)
     loud = np.where(mel < hidden, hidden + 15, mel)
@@ -79,144 +79,155 @@ def test_what_is_far_below_the_loudest_band_does_not_matter():
 
 
 @pytest.mark.parametrize("pitch", [110, 220])
-def test_zero_crossings_of_the_low_band_follow_the_pitch(pitch):
+def test_zero_crossings_of_the_low_band_and_pitch(pitch):
     harmonics = sum(tone(pitch * k, 1.0, amplitude=0.1 / k**2) for k in range(1, 20))
-    rates = inputs_of(extract_frames(harmonics))[5:-5, N_MFCC + 2]  # below 300 Hz
-    assert 2**rates * SAMPLE_RATE / 2 == pytest.approx(pitch, rel=0.2)
+    inner = features_of(extract_frames(harmonics))[5:-5]
+    assert 2 ** inner[:, LOW_ZCR] * SAMPLE_RATE / 2 == pytest.approx(pitch, rel=0.2)
+    assert 2 ** inner[:, PITCH] == pytest.approx(pitch, rel=0.005)
 
 
 @pytest.mark.parametrize("frequency", [200, 1000, 3000])
 def test_zero_crossings_and_level_of_a_tone(frequency):
-    frames = extract_frames(tone(frequency, 1.0, amplitude=0.8))
-    inner = frames[2:-2]
+    inner = extract_frames(tone(frequency, 1.0, amplitude=0.8))[2:-2]
     assert inner[:, N_MELS + 1] == pytest.approx(2 * frequency / SAMPLE_RATE, rel=0.03)
     assert inner[:, N_MELS] == pytest.approx(0.8 / np.sqrt(2), rel=0.01)
+    assert inner[:, N_MELS + 3] == pytest.approx(1, abs=0.01)
 
 
-def test_the_other_inputs_are_slopes():
+# Pitch
+
+
+def smooth(octaves, harmonicity, length=None):
+    lengths = np.array([length or len(octaves)])
+    return smooth_pitch(np.array([octaves]), np.array([harmonicity]), lengths)[0]
+
+
+@pytest.mark.parametrize("octaves", [np.linspace(7, 8, 20), np.linspace(8, 7, 20)])
+def test_a_wrong_octave_leaves_nothing_and_a_glide_stays(octaves):
+    np.testing.assert_allclose(smooth(octaves, np.ones(20)), octaves)
+    wrong = octaves.copy()
+    wrong[[6, 7, 12]] += [-1, -1, 1]
+    np.testing.assert_allclose(smooth(wrong, np.ones(20)), octaves, atol=0.11)
+
+
+def test_pitch_is_carried_over_what_has_no_voice():
+    octaves = np.array([9.0] * 4 + [7.0] * 6 + [3.0] * 5 + [8.0] * 6 + [1.0] * 4)
+    unvoiced = np.r_[0:4, 10:15, 21:25]
+    harmonicity = np.full(25, VOICED)
+    harmonicity[unvoiced] = VOICED - 0.01
+    smoothed = smooth(octaves, harmonicity)
+    np.testing.assert_allclose(smoothed[:9], 7)
+    np.testing.assert_allclose(smoothed[9:16], np.linspace(7, 8, 7), atol=1e-12)
+    np.testing.assert_allclose(smoothed[16:], 8)
+
+
+def test_where_no_voice_is_there_is_a_pitch_by_default():
+    assert (smooth(np.full(9, 9.0), np.zeros(9)) == NO_PITCH).all()
+    padding_alone = smooth(np.full(9, 9.0), np.repeat([0.0, 1.0], [4, 5]), length=4)
+    assert (padding_alone == NO_PITCH).all()
+
+
+def test_a_pitch_that_noise_hides_is_carried_over_as_well():
+    mel, others = np.zeros((1, 20, N_MELS), np.float32), np.ones((1, 20, 4), np.float32)
+    others[..., 2] = 7.0
+    others[:, 8:12, 2:] = [9.0, 0.1]
+    features = frame_features(mel, others, np.array([20]))
+    np.testing.assert_allclose(features[..., PITCH], 7)
+
+
+# Slopes
+
+
+def test_slopes_are_derivatives():
     time = np.arange(40, dtype=np.float32)
-    rms_zcr = np.stack([3 * time, 0.5 * time**2], axis=1)[None]
-    mel = np.zeros((1, 40, N_MELS), np.float32)
-    inputs = compute_inputs(mel, rms_zcr, np.array([40]))[0]
+    features = np.zeros((1, 40, N_FEATURES), np.float32)
+    features[..., 3], features[..., 5] = 3 * time, 0.5 * time**2
+    inputs = add_slopes(features, np.array([40]))[0]
     assert inputs.shape == (40, N_INPUTS)
+    np.testing.assert_array_equal(inputs[:, :N_FEATURES], features[0])
     inner = inputs[8:-8]
-    rms, zcr, n_each = N_MFCC, N_MFCC + 1, N_INPUTS // 3
-    np.testing.assert_allclose(inner[:, n_each + rms], 3, atol=1e-4)
-    np.testing.assert_allclose(inner[:, n_each + zcr], time[8:-8], atol=1e-3)
-    np.testing.assert_allclose(inner[:, 2 * n_each + zcr], 1, atol=1e-4)
+    np.testing.assert_allclose(inner[:, N_FEATURES + 3], 3, atol=1e-4)
+    np.testing.assert_allclose(inner[:, N_FEATURES + 5], time[8:-8], atol=1e-3)
+    np.testing.assert_allclose(inner[:, 2 * N_FEATURES + 5], 1, atol=1e-4)
 
 
-def test_padding_never_gets_into_the_inputs():
-    frames = [extract_frames(voice(seconds)) for seconds in (0.8, 1.3)]
-    together = frames_to_inputs(frames, 60)
-    for batch, clip in zip(together, frames, strict=True):
-        np.testing.assert_allclose(batch[: len(clip)], inputs_of(clip), atol=1e-3)
-        assert not batch[len(clip) :].any()
+# The summary
 
 
-def test_padding_is_zeros_after_the_speech_and_speech_is_never_zero():
+def nearest(values, percent):
+    return sorted(values)[round(percent / 100 * (len(values) - 1))]
+
+
+def test_the_summary_is_what_numpy_computes_of_each_feature():
+    clips = [features_of(recording["frames"]) for recording in make_recordings(6)]
+    for clip, summary in zip(clips, summarize(*pad(clips)), strict=True):
+        clip = clip.astype(float)
+        voiced = clip[clip[:, HARMONICITY] >= VOICED, PITCH]
+        assert 2 < len(voiced) < len(clip)
+        expected = [
+            clip.mean(axis=0),
+            clip.std(axis=0),
+            [nearest(column, 20) for column in clip.T],
+            [nearest(column, 80) for column in clip.T],
+            np.abs(clip[1:] - clip[:-1]).mean(axis=0),
+            [nearest(voiced, 50), nearest(voiced, 90) - nearest(voiced, 10)],
+            [len(voiced) / len(clip), np.log(len(clip))],
+        ]
+        assert summary.shape == (N_SUMMARY,)
+        np.testing.assert_allclose(summary, np.concatenate(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_the_summary_of_what_has_no_voice_or_one_frame():
+    clip = np.ones((5, N_FEATURES), np.float32)
+    clip[:, HARMONICITY] = VOICED - 0.1
+    whispered, short = summarize(*pad([clip, clip[:1]]))
+    assert whispered[-4:] == pytest.approx([NO_PITCH, 0, 0, np.log(5)])
+    assert short[-4:] == pytest.approx([NO_PITCH, 0, 0, 0])
+    assert not short[N_FEATURES : 2 * N_FEATURES].any()  # deviation
+    assert not short[4 * N_FEATURES : 5 * N_FEATURES].any()  # change
+
+
+# Padding
+
+
+@pytest.mark.parametrize("compute", [lambda features, lengths: features, add_slopes, summarize])
+def test_other_clips_and_padding_change_nothing(compute):
+    frames = [extract_frames(voice(seconds, pitch=200)) for seconds in (0.8, 0.1, 1.3)]
+    frames[1][:, -1] = 0  # without a voice
+    together, lengths = frames_to_features(frames)
+    assert list(lengths) == [len(clip) for clip in frames]
+    assert together.shape == (3, len(frames[2]), N_FEATURES)
+    for batch, clip in zip(compute(together, lengths), frames, strict=True):
+        alone = compute(*frames_to_features([clip]))[0]
+        if alone.ndim > 1:  # frames, not a summary
+            assert not batch[len(clip) :].any()
+            batch = batch[: len(clip)]
+        np.testing.assert_allclose(batch, alone, atol=1e-3)
+
+
+def test_speech_is_never_zero_not_even_in_a_gap_of_it():
     with_gap = np.concatenate([voice(0.5), np.zeros(8000, np.float32), voice(0.5)])
-    batch = frames_to_inputs([extract_frames(clean_audio(with_gap))])
-    assert batch.shape == (1, MAX_FRAMES, N_INPUTS)
-    used = batch[0].any(axis=1)
-    n_frames = used.sum()
-    assert used[:n_frames].all()
-    assert n_frames == pytest.approx(1.5 * SAMPLE_RATE / HOP_LENGTH, abs=3)
+    features = features_of_samples(with_gap)
+    assert features.any(axis=1).all()
+    assert len(features) == pytest.approx(1.5 * SAMPLE_RATE / HOP_LENGTH, abs=3)
 
 
-def test_the_longest_clip_fits_the_padding():
-    batch = frames_to_inputs([extract_frames(clean_audio(voice(MAX_SECONDS + 3)))])
-    assert batch.shape == (1, MAX_FRAMES, N_INPUTS)
-    assert batch[0, -1].any()
+def test_the_longest_clip_is_as_long_as_told():
+    assert len(features_of_samples(voice(MAX_SECONDS + 3))) == MAX_FRAMES
+
+
+# What does not matter
 
 
 def test_silence_around_a_recording_does_not_matter():
     samples = voice(1.5)
     gap = np.zeros(10 * HOP_LENGTH, np.float32)
     some, more = [gap, samples, gap], [gap, gap, gap, samples, gap, gap, gap, gap]
-    some, more = (inputs_of_samples(np.concatenate(parts)) for parts in (some, more))
+    some, more = (features_of_samples(np.concatenate(parts)) for parts in (some, more))
     np.testing.assert_allclose(some, more, atol=0.1)  # MFCC 0 is -127
 
 
 def test_gain_and_offset_of_the_microphone_do_not_matter():
     samples = voice()
-    expected = inputs_of_samples(samples)
-    np.testing.assert_allclose(inputs_of_samples(0.03 * samples + 0.01), expected, atol=0.05)
-
-
-# The features file
-
-
-def recording(**changes):
-    return {
-        "file": "a.wav",
-        "hash": "0",
-        "corpus": "TESS",
-        "speaker": "OAF",
-        "emotion": "sad",
-        "condition": "",
-        "frames": np.arange(5 * N_STORED, dtype=np.float32).reshape(5, N_STORED) / 7,
-        **changes,
-    }
-
-
-def test_what_is_saved_is_loaded_bit_by_bit(tmp_path):
-    path = tmp_path / "features.json"
-    save_features(path, [recording(), recording(file="b.wav", speaker="YAF")])
-    first, second = load_features(path)
-    assert (first["file"], second["file"], second["speaker"]) == ("a.wav", "b.wav", "YAF")
-    assert first["frames"].dtype == np.float32
-    np.testing.assert_array_equal(first["frames"], recording()["frames"])
-
-
-def test_features_made_with_other_constants_are_refused(tmp_path):
-    path = tmp_path / "features.json"
-    save_features(path, [recording()])
-    content = json.loads(path.read_text())
-    content["chain"]["max_top_db"] = 60
-    path.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="max_top_db 60 instead of 30"):
-        load_features(path)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"emotion": "bored"},
-        {"frames": np.full((5, N_STORED), np.nan, np.float32)},
-        {"frames": np.ones(7, np.float32)},
-        {"frames": "no array"},
-        {"frames": np.ones((5, 19), np.float32)},
-        {"condition": 3},
-        {"file": None},
-    ],
-)
-def test_a_damaged_features_file_is_refused(tmp_path, changes):
-    path = tmp_path / "features.json"
-    save_features(path, [recording(**changes)])
-    with pytest.raises(SentimentalError, match="not a features file"):
-        load_features(path)
-
-
-def test_a_features_file_cannot_run_code(tmp_path):
-    path = tmp_path / "features.json"
-    save_features(path, [recording()])
-    content = json.loads(path.read_text())
-    content["recordings"][0]["emotion"] = {
-        "__instance_type__": ["pathlib", "PurePosixPath"],
-        "attributes": {},
-    }
-    path.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="not a features file"):
-        load_features(path)
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"recordings": 3}', '{"recordings": [], "chain": []}']
-)
-def test_what_is_no_features_file_is_one_clear_line(tmp_path, content):
-    path = tmp_path / "features.json"
-    path.write_text(content)
-    with pytest.raises(SentimentalError, match=r"preprocess\.py") as caught:
-        load_features(path)
-    assert "\n" not in str(caught.value)
+    expected = features_of_samples(samples)
+    np.testing.assert_allclose(features_of_samples(0.03 * samples + 0.01), expected, atol=0.05)

@@ -12,8 +12,9 @@ from signals import tone, voice
 
 from preprocess import compute_frames, describe_files, find_files
 from sentimental.audio import clean_audio, load_audio
-from sentimental.features import extract_frames, load_features
+from sentimental.features import extract_frames
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
+from sentimental.storage import load_features
 
 
 def preprocess(*arguments, folder=None):
