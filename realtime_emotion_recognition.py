@@ -4,7 +4,9 @@
     python realtime_emotion_recognition.py --list-devices
     python realtime_emotion_recognition.py --device usb --no-window
     python realtime_emotion_recognition.py --log session.csv --save-audio session.flac
+    python realtime_emotion_recognition.py --voice me.json  # it knows you better each time
     python realtime_emotion_recognition.py --input a.wav b.mp3
+    python realtime_emotion_recognition.py --input a.wav b.mp3 --one-voice
     python realtime_emotion_recognition.py --demo           # synthetic clips, no microphone
 
 Live, a voice activity detector finds the speech. An utterance is what was said since the last
@@ -13,6 +15,13 @@ a line remains: time, length, emotion and probability, runner-up. Ctrl-C, closin
 long silence ends the session with a summary; close its window, or press Ctrl-C again, to leave.
 Without a display, or with --no-window, the bars are drawn in the terminal. When the output is not a
 terminal, each utterance is one plain line.
+
+What tells an emotion is how differently from usual somebody sounds, so each utterance is compared
+with those before it. Press n in the window when somebody else speaks: a new voice begins, and what
+is being said is still the last one's. The voice is forgotten at the end, unless --voice names a
+file for it; from the numbers in there no speech can be made. Recordings of --input are compared
+with nothing, unless --one-voice or --voice FILE.json says that all are of one person: then each is
+with those before it, in the order in which they are given.
 
 What is said while the model is still loading is recognized as soon as it is ready. On a slow
 machine the bars follow less often, but no audio is lost.
@@ -29,7 +38,8 @@ Columns of --log, which has one row for each update of the bars, utterance or fi
 
 Exit status: 0 when something was recognized; 1 when nothing was, when a file could not be read or
 when the microphone vanished; 2 for wrong options; 130 when Ctrl-C came before the end of --input or
-before the microphone was open. Whatever ends a session, --log and --save-audio hold it up to there.
+before the microphone was open. Whatever ends a session, --log, --save-audio and --voice hold it up
+to there.
 """
 
 import os
@@ -48,25 +58,22 @@ from pathlib import Path
 
 from sentimental.audio import load_audio
 from sentimental.base import SentimentalError, run_script
-from sentimental.display import (
-    DRAW_SECONDS,
-    Utterance,
-    note,
-    open_display,
-    result_line,
-    save_plot,
-)
+from sentimental.chart import Utterance, save_plot
+from sentimental.display import DRAW_SECONDS, note, open_display, result_line
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
 from sentimental.model import SHIPPED_MODEL
 from sentimental.recognizer import load_recognizer
 from sentimental.session import Session, open_audio, open_log
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
+from sentimental.voice import Voice
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
 
 # s of silence that end a session, unless --end-after says otherwise.
 END_SECONDS = 60.0
+# What --voice takes for a history that is not wanted.
+NO_VOICE = "none"
 # Signals that end a session, where the system has them, and how the user is told.
 END_SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the terminal was closed"}
 
@@ -82,11 +89,18 @@ def list_devices(args):
         print(f"({device.host_api}, {device.sample_rate} Hz)")
 
 
-def try_to_plot(path, utterances, seconds):
-    """Save the summary chart, if it is wanted and there is something in it; returns a status."""
+def load_voice(path):
+    """What was heard before of who will speak, as --voice says; None to compare with nothing."""
+    if path == NO_VOICE:
+        return None
+    return Voice.load(path) if path and Path(path).exists() else Voice()
+
+
+def try_to_save(path, save, *arguments):
+    """Save what is wanted if its path is given; an error costs this file only. Returns a status."""
     try:
-        if path and utterances:
-            save_plot(path, utterances, seconds)
+        if path:
+            save(path, *arguments)
     except SentimentalError as error:
         note(f"error: {error}")
         return 1
@@ -95,8 +109,9 @@ def try_to_plot(path, utterances, seconds):
 
 def recognize_files(args, paths):
     """One line a file; returns a status."""
+    voice = load_voice(args.voice) if args.voice or args.one_voice else None
     recognizer = load_recognizer(args.model)
-    utterances, seconds = [], 0.0
+    utterances, seconds, status = [], 0.0, 0
     width = max(len(str(path)) for path in paths)
     try:
         with open_log(args.log) as write_row:
@@ -104,7 +119,7 @@ def recognize_files(args, paths):
                 try:
                     samples = load_audio(path)
                     check_speech(samples, path)
-                    probabilities = recognizer.predict_samples(samples, path)
+                    probabilities = recognizer.predict_samples(samples, path, voice)
                 except SentimentalError as error:
                     note(f"error: {error}")
                     continue
@@ -116,8 +131,11 @@ def recognize_files(args, paths):
                 write_row("file", path, utterances[-1])
                 print(result_line(f"{str(path):{width}s}", utterances[-1]), flush=True)
                 seconds = end
-    finally:  # Ctrl-C leaves a chart of what was recognized before
-        status = try_to_plot(args.save_plot, utterances, seconds)
+    finally:  # Ctrl-C leaves chart and voice of what was recognized before
+        if utterances:
+            status = try_to_save(args.save_plot, save_plot, utterances, seconds)
+            if voice:
+                status |= try_to_save(args.voice, voice.save)
     n_bad = len(paths) - len(utterances)
     if n_bad:
         raise SentimentalError(f"{n_bad} of {len(paths)} files could not be recognized")
@@ -141,66 +159,79 @@ def recognize_live(args):
     """A session with a microphone until a signal, a closed window or silence; returns a status."""
     list_inputs, _ = BACKENDS[args.backend]
     device = choose_input(list_inputs(), args.device)
-    session = Session(load_recognizer(args.model))
-    failure = None
+    session = Session(load_recognizer(args.model), load_voice(args.voice))
     with contextlib.ExitStack() as files:
         end_by_signals(session, files)
         write_row = files.enter_context(open_log(args.log))
         write_audio = files.enter_context(open_audio(args.save_audio, device.sample_rate))
-        with open_microphone(device, args.backend) as microphone:
-            began = time.time()
-            note(f"Listening to {device.name} at {device.sample_rate} Hz; Ctrl-C ends.")
-            session.warm_up()
-            display = open_display(with_window=not args.no_window)
-
-            def report(results):
-                """Show results, old and new, and log the new ones."""
-                lines = [
-                    result_line(time.strftime("%H:%M:%S", time.localtime(began + u.start)), u)
-                    for kind, u in results
-                    if kind == "utterance"
-                ]
-                try:
-                    display.show(session, lines)
-                finally:
-                    for kind, utterance in results:
-                        write_row(kind, device.name, utterance)
-
-            drawn = 0.0
-            while not session.end:
-                try:
-                    original, samples = microphone.read(BLOCK_SECONDS)
-                except SentimentalError as error:
-                    failure = error
-                    break
-                write_audio(original)
-                session.hear(samples)
-                results = session.collect()
-                if results or time.monotonic() - drawn >= DRAW_SECONDS:
-                    report(results)
-                    drawn = time.monotonic()
-                if display.closed:
-                    session.end = "the window was closed"
-                elif 0 < args.end_after < session.endpointer.silence:
-                    session.end = f"{args.end_after:g} s of silence"
-        original, samples = microphone.read_rest()
-        write_audio(original)
-        session.hear(samples)
-        session.finish()
-        with contextlib.suppress(OSError):  # the terminal may have been closed
-            report(session.collect())
+        try:
+            display, microphone, failure = listen(args, device, session, write_row, write_audio)
+        finally:  # whatever ended it
+            status = try_to_save(args.voice, session.save_voice)
     note(f"error: {failure}" if failure else f"Ended: {session.end}.")
     note(
         f"{session.endpointer.seconds:.1f} s of audio, {session.n_updates} updates of the bars, "
         f"{microphone.n_overflows} overflows of the sound card"
     )
-    status = 1 if failure else 0
+    status |= bool(failure)
     if session.utterances:
-        status |= try_to_plot(args.save_plot, session.utterances, session.endpointer.seconds)
-        display.show_summary(session.utterances, session.endpointer.seconds)
+        seconds = session.endpointer.seconds
+        status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
+        display.show_summary(session.utterances, seconds)
     elif not failure:
         raise nothing_heard(session)
     return status
+
+
+def listen(args, device, session, write_row, write_audio):
+    """Let a session hear a microphone until it ends; returns display, microphone and failure."""
+    failure = None
+    with open_microphone(device, args.backend) as microphone:
+        began = time.time()
+        note(f"Listening to {device.name} at {device.sample_rate} Hz; Ctrl-C ends.")
+        session.warm_up()
+        new_voice = session.new_voice if session.voice else None
+        display = open_display(with_window=not args.no_window, new_voice=new_voice)
+
+        def report(results):
+            """Show results, old and new, and log the new ones."""
+            lines = [
+                result_line(time.strftime("%H:%M:%S", time.localtime(began + u.start)), u)
+                for kind, u in results
+                if kind == "utterance"
+            ]
+            try:
+                display.show(session, lines)
+            except OSError:
+                if not (session.end or failure):  # else the terminal may have been closed
+                    raise
+            finally:
+                for kind, utterance in results:
+                    write_row(kind, device.name, utterance)
+
+        drawn = 0.0
+        while not session.end:
+            try:
+                original, samples = microphone.read(BLOCK_SECONDS)
+            except SentimentalError as error:
+                failure = error
+                break
+            write_audio(original)
+            session.hear(samples)
+            results = session.collect()
+            if results or time.monotonic() - drawn >= DRAW_SECONDS:
+                report(results)
+                drawn = time.monotonic()
+            if display.closed:
+                session.end = "the window was closed"
+            elif 0 < args.end_after < session.endpointer.silence:
+                session.end = f"{args.end_after:g} s of silence"
+    original, samples = microphone.read_rest()
+    write_audio(original)
+    session.hear(samples)
+    session.finish()
+    report(session.collect())
+    return display, microphone, failure
 
 
 def nothing_heard(session):
@@ -228,6 +259,15 @@ def parse_args(argv):
     )
     what.add_argument("--demo", action="store_true", help=f"the recordings in {SAMPLES}")
     what.add_argument("--list-devices", action="store_true", help="show the input devices")
+    parser.add_argument(
+        "--one-voice", action="store_true", help="compare each of --input with those before it"
+    )
+    parser.add_argument(
+        "--voice",
+        metavar="FILE.json",
+        help=f"where what was heard of a voice is kept for the next time; {NO_VOICE}: compare with "
+        "nothing (default: with the utterances of this session)",
+    )
     parser.add_argument("--device", help="number or part of the name of an input device")
     parser.add_argument(
         "--backend", choices=BACKENDS, default="sounddevice", help="default: %(default)s"
@@ -256,6 +296,7 @@ def parse_args(argv):
     for option, path, endings in [
         ("--save-audio", args.save_audio, (".flac", ".wav")),
         ("--save-plot", args.save_plot, (".png", ".pdf", ".svg")),
+        ("--voice", args.voice if args.voice != NO_VOICE else None, (".json",)),
     ]:
         if path and not path.lower().endswith(endings):
             parser.error(f"{option} {path}: the name must end with {' or '.join(endings)}")
@@ -263,6 +304,12 @@ def parse_args(argv):
         parser.error(f"--end-after {args.end_after:g}: give 0 or more seconds")
     if args.save_audio and (args.input or args.demo):
         parser.error("--save-audio keeps what the microphone hears; these are recordings already")
+    if args.one_voice and not args.input:
+        parser.error("--one-voice goes with --input; live, it is one voice until you press n")
+    if args.one_voice and args.voice == NO_VOICE:
+        parser.error(f"--one-voice compares each with those before it, --voice {NO_VOICE} does not")
+    if args.voice and args.demo:
+        parser.error("--voice is for the voice of a person; --demo has a synthesizer's")
     return args
 
 

@@ -149,7 +149,8 @@ def write_files(sound, files):
 @contextlib.contextmanager
 def live_script(environment, folder):
     """Start the script; gives its process and its lines, (clock, text), which grow."""
-    command = [sys.executable, SCRIPT, "--end-after", "0"]
+    # One file is of another speaker than the next: none is compared with those before it.
+    command = [sys.executable, SCRIPT, "--end-after", "0", "--voice", "none"]
     command += ["--log", folder / "log.csv", "--save-audio", folder / "heard.flac"]
     lines = [(time.time(), "started")]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

@@ -8,11 +8,20 @@ import os
 import shutil
 import signal
 import sys
-from collections import namedtuple
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, SentimentalError, atomic_write
+from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.chart import (
+    COLORS,
+    SILENCE_COLOR,
+    WINDOW_SIZE,
+    count_utterances,
+    draw_summary,
+    mean_probabilities,
+    strongest,
+    summary_line,
+)
 from sentimental.speech import LOWEST_DBFS
 
 # s between two drawings, unless something new was recognized; more than between two updates.
@@ -23,24 +32,8 @@ COLUMN_SECONDS = 0.16
 STRIP_SECONDS = 30.0
 # Pixels of the strip's image, from 0 to 100 %.
 STRIP_ROWS = 60
-# Inches.
-WINDOW_SIZE = (12, 7)
-# Okabe and Ito's palette, made for color-blind eyes: https://jfly.uni-koeln.de/color/
-COLORS = {
-    "neutral": "#000000",
-    "calm": "#56b4e9",
-    "happy": "#f0e442",
-    "sad": "#0072b2",
-    "angry": "#d55e00",
-    "fear": "#cc79a7",
-    "disgust": "#009e73",
-    "surprise": "#e69f00",
-}
-# Light gray, where nobody speaks.
-SILENCE_COLOR = "#f0f0f0"
-
-# Start and end in s of the session; probabilities as np.ndarray [shape=(8,)].
-Utterance = namedtuple("Utterance", "start end probabilities")
+# Share, of what there is to know of a voice, from which it is called known: 14 s of speech.
+KNOWN = 0.75
 
 
 def note(text):
@@ -50,12 +43,6 @@ def note(text):
 
 
 # Words ------------------------------------------------------------------------------------------
-
-
-def strongest(probabilities):
-    """Emotion, its probability, runner-up and its probability."""
-    second, first = np.argsort(probabilities)[-2:]
-    return EMOTIONS[first], probabilities[first], EMOTIONS[second], probabilities[second]
 
 
 def result_line(name, utterance):
@@ -73,31 +60,31 @@ def headline(session):
     return "listening" if session.endpointer.speaking else "silence"
 
 
-def mean_probabilities(utterances):
-    """The mean over a list of Utterance, in which each second of speech counts alike."""
-    starts, ends, probabilities = zip(*utterances, strict=True)
-    return np.average(probabilities, axis=0, weights=np.subtract(ends, starts))
-
-
-def summary_line(utterances, seconds):
-    """A session of so many seconds in one line."""
-    speech = sum(utterance.end - utterance.start for utterance in utterances)
-    emotion, p, *_ = strongest(mean_probabilities(utterances))
-    count = "1 utterance" if len(utterances) == 1 else f"{len(utterances)} utterances"
-    return f"{count}, {speech:.1f} s of speech in {seconds:.0f} s; on average {emotion} {p:.0%}"
+def acquaintance(voice):
+    """How well a voice (`sentimental.Voice`) is known, in words."""
+    if voice.n_recordings == 0:
+        return "new"
+    what = "known" if voice.known >= KNOWN else "getting to know it"
+    return f"{what}: {count_utterances(voice.n_recordings)}"
 
 
 # Displays ---------------------------------------------------------------------------------------
 
 
-def open_display(with_window):
-    """The best display that there is: a window if wanted (bool), bars in the terminal, or lines."""
+def open_display(with_window, new_voice=None):
+    """The best display that there is: a window, bars in the terminal, or lines.
+
+    Parameters
+    ----------
+    with_window : bool, whether one is wanted
+    new_voice : callable or None, what the window's key n calls; None: there is no such key
+    """
     has_screen = sys.platform in ("win32", "darwin") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )
     if has_screen and with_window:
         try:
-            return Window()
+            return Window(new_voice)
         except Exception as error:  # each toolkit has errors of its own
             note(f"no window ({' '.join(str(error).split())}); the bars come in the terminal")
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
@@ -115,7 +102,8 @@ class PlainLines:
         """Leave the lines (list of str) of finished utterances and draw the present state.
 
         `session` has ``probabilities`` (np.ndarray [shape=(8,)], None in silence), ``endpointer``
-        (`sentimental.speech.Endpointer`) and ``utterances`` (list of Utterance).
+        (`sentimental.speech.Endpointer`), ``utterances`` (list of Utterance) and ``voice``
+        (`sentimental.Voice`, or None where none is compared with).
         """
         for line in lines:
             print(line, flush=True)
@@ -142,6 +130,9 @@ class TerminalBars(PlainLines):
         probabilities = np.zeros(8) if session.probabilities is None else session.probabilities
         bars = bar_lines(probabilities, width)
         bars.append(f"    level {'▮' * meter:20s} {headline(session)}"[: width - 1])
+        if session.voice is not None:
+            meter = round(session.voice.known * 20)
+            bars.append(f"    voice {'▮' * meter:20s} {acquaintance(session.voice)}"[: width - 1])
         up = f"\x1b[{self._n_drawn}A\r" if self._n_drawn else ""
         # Each line clears what was right of it; the screen is never empty in between.
         print(up + "".join(f"{line}\x1b[K\n" for line in [*lines, *bars]), end="", flush=True)
@@ -173,13 +164,14 @@ def to_rgb(color):
 
 
 class Window(PlainLines):
-    """Live bars, a level meter, and the last seconds as a strip; at the end the summary chart.
+    """Live bars, meters, and the last seconds as a strip; at the end the summary chart.
 
     Only what moves is drawn again, on top of a copy of what does not (blitting). Where there can
-    be no window, it raises what matplotlib or the toolkit does, or SentimentalError.
+    be no window, it raises what matplotlib or the toolkit does, or SentimentalError. For
+    `new_voice` see `open_display`; without it, nothing tells how well the voice is known.
     """
 
-    def __init__(self):
+    def __init__(self, new_voice=None):
         import matplotlib.pyplot as plt
 
         plt.rcParams["toolbar"] = "None"
@@ -188,6 +180,8 @@ class Window(PlainLines):
             raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
         self._plt, self._canvas = plt, self._figure.canvas
         self._add_animated(*_lay_out(self._figure))
+        if new_voice:
+            self._add_voice(new_voice)
         self._background = None
         self._on_draw_id = self._canvas.mpl_connect("draw_event", self._on_draw)
         self._column = 0  # the last one of the strip, counted from the start of the session
@@ -215,6 +209,18 @@ class Window(PlainLines):
         )
         self._animated = [*self._bars, *self._percents, self._title, self._last]
         self._animated += [self._level, self._strip]
+
+    def _add_voice(self, new_voice):
+        axes = self._figure.add_axes((0.13, 0.025, 0.15, 0.03))
+        axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
+        self._figure.text(0.065, 0.025, "voice", fontsize=18)
+        self._figure.text(0.97, 0.025, "press n for a new voice", fontsize=18, ha="right")
+        (self._known,) = axes.barh(0, 0, color="#444444", animated=True)
+        self._acquaintance = self._figure.text(0.295, 0.025, "", fontsize=18, animated=True)
+        self._animated += [self._known, self._acquaintance]
+        self._canvas.mpl_connect(
+            "key_press_event", lambda event: event.key in ("n", "N") and new_voice()
+        )
 
     @property
     def closed(self):
@@ -253,6 +259,9 @@ class Window(PlainLines):
             emotion, p, *_ = strongest(session.utterances[-1].probabilities)
             self._last.set_text(f"last: {emotion} {p:.0%}")
         self._level.set_height(session.endpointer.level - LOWEST_DBFS)
+        if session.voice is not None:
+            self._known.set_width(session.voice.known)
+            self._acquaintance.set_text(acquaintance(session.voice))
         self._move_strip(session.endpointer.seconds, session.probabilities)
 
     def _move_strip(self, seconds, probabilities):
@@ -287,15 +296,15 @@ class Window(PlainLines):
 
 def _lay_out(figure):
     """The parts of the window that do not move; returns the axes of bars, meter and strip."""
-    bars = figure.add_axes((0.065, 0.36, 0.85, 0.50))
+    bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
     bars.set(xlim=(-0.6, 7.6), ylim=(0, 1.08))
     bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
     bars.set_xticks(range(8), EMOTIONS, fontsize=21)
     bars.tick_params(length=0)
-    meter = figure.add_axes((0.94, 0.36, 0.03, 0.50))
+    meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
     meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
     meter.set_xlabel("level", fontsize=18)
-    strip = figure.add_axes((0.065, 0.08, 0.905, 0.19))
+    strip = figure.add_axes((0.065, 0.155, 0.905, 0.17))
     strip.set(xlim=(-STRIP_SECONDS, 0), ylim=(0, 1), yticks=[])
     ticks = np.linspace(STRIP_SECONDS, 0, 4)
     names = [f"{ticks[0]:.0f} s ago", f"{ticks[1]:.0f}", f"{ticks[2]:.0f}", "now"]
@@ -303,48 +312,3 @@ def _lay_out(figure):
     for axes in (bars, strip):
         axes.spines[["top", "right", "left"]].set_visible(False)
     return bars, meter, strip
-
-
-# The summary chart ------------------------------------------------------------------------------
-
-
-def draw_summary(figure, utterances, seconds):
-    """The session as a chart: mean probabilities above, the utterances over time below.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure, is cleared first
-    utterances : list of Utterance, not empty
-    seconds : float, of the whole session
-    """
-    figure.clear()
-    means = mean_probabilities(utterances)
-    bars, line = figure.subplots(2, 1, height_ratios=[2, 1])
-    drawn = bars.bar(range(8), means, color=COLORS.values(), edgecolor="black")
-    bars.bar_label(drawn, [f"{p:.0%}" for p in means], fontsize=21, padding=2)
-    bars.set(ylim=(0, means.max() * 1.15), yticks=[])  # the space above is for its figure
-    bars.set_xticks(range(8), EMOTIONS, fontsize=21)
-    bars.tick_params(length=0)
-    bars.set_title(summary_line(utterances, seconds), fontsize=20, loc="left", pad=14)
-    starts, ends, probabilities = zip(*utterances, strict=True)
-    heights = np.max(probabilities, axis=1)
-    colors = [COLORS[strongest(p)[0]] for p in probabilities]
-    line.bar(starts, heights, np.subtract(ends, starts), align="edge", color=colors)
-    line.set(xlim=(0, seconds), ylim=(0, 1), facecolor=SILENCE_COLOR)
-    line.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    line.tick_params(labelsize=16)
-    line.set_xlabel("seconds; each utterance has the color of its strongest emotion", fontsize=16)
-    for axes in (bars, line):
-        axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.set_layout_engine("tight")
-
-
-def save_plot(path, utterances, seconds):
-    """Write the summary chart; the end of the name chooses the format."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(WINDOW_SIZE)
-    draw_summary(figure, utterances, seconds)
-    with atomic_write(path) as partial:
-        figure.savefig(partial)
-    note(f"{path}: the session's chart")

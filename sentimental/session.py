@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write
-from sentimental.display import Utterance, strongest
+from sentimental.chart import Utterance, strongest
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import Endpointer
+from sentimental.voice import Voice
 
 # s of sound between two updates of the bars while somebody speaks.
 UPDATE_SECONDS = 0.09
@@ -25,6 +26,9 @@ class Session:
     Parameters
     ----------
     recognizer : sentimental.Recognizer
+    voice : sentimental.Voice or None
+        What was heard before of who speaks: utterances, and the updates while they last, are
+        compared with it. It grows by each utterance that is over. None: with nothing.
 
     Attributes
     ----------
@@ -35,9 +39,10 @@ class Session:
     n_updates : int, of the bars
     n_refused : int, utterances of which the chain left too little
     peak : float, of all that was heard; full scale is 1.0
+    voice : sentimental.Voice or None, of who speaks now
     """
 
-    def __init__(self, recognizer):
+    def __init__(self, recognizer, voice=None):
         self.end = ""
         self.endpointer = Endpointer()
         self.probabilities = None
@@ -45,6 +50,9 @@ class Session:
         self.n_updates = 0
         self.n_refused = 0
         self.peak = 0.0
+        self.voice = voice
+        self._n_known = voice.n_recordings if voice else 0  # utterances of it that are not new
+        self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
         self._pending = collections.deque()  # (kind, start, end, future), oldest first
@@ -53,7 +61,13 @@ class Session:
     def warm_up(self):
         """Import the chain's libraries, which takes a second, by recognizing a second of noise."""
         noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
-        self._worker.submit(self._recognize, noise)
+        self._worker.submit(self._recognize, "update", noise, None)
+
+    def new_voice(self):
+        """Somebody else speaks from now on; what began before is still the last one's."""
+        if self.voice is not None:
+            self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds
+            self.voice, self._n_known = Voice(), 0
 
     def hear(self, samples):
         """Take more of the stream, and have recognized what is new of it.
@@ -81,14 +95,19 @@ class Session:
 
     def _submit(self, kind, start, samples):
         end = start + len(samples) / SAMPLE_RATE
-        future = self._worker.submit(self._recognize, samples)
+        voice = self.voice if start >= self._new_voice_from else self._last_voice
+        future = self._worker.submit(self._recognize, kind, samples, voice)
         self._pending.append((kind, start, end, future))
 
-    def _recognize(self, samples):
+    def _recognize(self, kind, samples, voice):
         try:
-            return self._recognizer.predict_samples(samples)
+            features = self._recognizer.compute_features(samples)
         except SentimentalError:
             return None  # a voice among noise as loud as it: too little is left when it is trimmed
+        probabilities = self._recognizer.predict_features(features, voice)
+        if kind == "utterance" and voice is not None:
+            voice.add(features)
+        return probabilities
 
     def collect(self):
         """Take what was recognized since the last call.
@@ -119,6 +138,12 @@ class Session:
         if utterance:
             self._submit("utterance", *utterance)
         self._worker.shutdown()
+
+    def save_voice(self, path):
+        """Keep the voice, if there is one and something new was heard of it."""
+        self._worker.shutdown()  # the voice grows by what is still to be recognized
+        if self.voice is not None and self.voice.n_recordings > self._n_known:
+            self.voice.save(path)
 
 
 # Files that a session leaves, whatever ends it --------------------------------------------------

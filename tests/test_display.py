@@ -10,18 +10,29 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sentimental import EMOTIONS, display
-from sentimental.display import COLORS, PlainLines, TerminalBars, Utterance, Window
+from sentimental import EMOTIONS, Voice, chart, display
+from sentimental.chart import COLORS, Utterance
+from sentimental.display import PlainLines, TerminalBars, Window
+from sentimental.features import N_FEATURES
 
 UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
 
 
-def session(seconds=1.0, utterances=(), **probabilities):
+def voice(n):
+    """A voice of which `n` utterances of 1.9 s were heard."""
+    voice = Voice()
+    for _ in range(n):
+        voice.add(np.ones((60, N_FEATURES), np.float32))
+    return voice
+
+
+def session(seconds=1.0, utterances=(), voice=None, **probabilities):
     """A session in which these probabilities are shown; without any, in silence."""
     shown = [probabilities.get(name, 0.0) for name in EMOTIONS] if probabilities else None
     return SimpleNamespace(
         probabilities=None if shown is None else np.array(shown),
         utterances=utterances,
+        voice=voice,
         endpointer=SimpleNamespace(level=-30.0, speaking=bool(probabilities), seconds=seconds),
     )
 
@@ -29,7 +40,7 @@ def session(seconds=1.0, utterances=(), **probabilities):
 def test_each_second_counts_alike_in_the_mean():
     happy, sad = (np.eye(8)[EMOTIONS.index(name)] for name in ("happy", "sad"))
     utterances = [Utterance(0, 3, happy), Utterance(5, 6, sad)]
-    mean = display.mean_probabilities(utterances)
+    mean = chart.mean_probabilities(utterances)
     np.testing.assert_allclose(mean, 0.75 * happy + 0.25 * sad)
 
 
@@ -56,6 +67,28 @@ def test_terminal_bars_stay_in_place(capsys):
     assert second.startswith(f"\x1b[{first.count(chr(10))}A\r12:00:00  an utterance")
     assert "█" not in second
     assert "silence" in second.splitlines()[-1]
+
+
+ACQUAINTANCE = [
+    (0, "new"),
+    (1, "getting to know it: 1 utterance"),
+    (3, "getting to know it: 3 utterances"),
+    (12, "known: 12 utterances"),
+    (1234, "known: 1234 utterances"),
+]
+
+
+def test_terminal_tells_how_well_the_voice_is_known(capsys):
+    bars, n_full = TerminalBars(), []
+    for n, words in ACQUAINTANCE:
+        bars.show(session(voice=voice(n)), [])
+        line = re.sub(r"\x1b\[.", "", capsys.readouterr().out.splitlines()[-1])
+        assert re.fullmatch(rf" +voice ▮* +{words}", line)
+        n_full.append(line.count("▮"))
+    assert n_full == sorted({*n_full})
+    assert n_full[0] == 0
+    bars.show(session(voice=None), [])
+    assert "voice" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
@@ -113,7 +146,10 @@ def window(monkeypatch):
     canvas_class = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
     monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
-    yield Window()
+    presses = []
+    window = Window(new_voice=lambda: presses.append("n"))
+    window.presses = presses
+    yield window
     plt.close("all")
 
 
@@ -162,6 +198,48 @@ def test_the_level_meter_moves_between_results(window):
     assert dark_pixels() > 1.2 * before
 
 
+def dark_pixels_of_the_bar():
+    area = np.asarray(figure().canvas.buffer_rgba())[-50:, 150:330, :3]
+    return int((area == (0x44, 0x44, 0x44)).all(axis=2).sum())
+
+
+def test_window_tells_how_well_the_voice_is_known(window):
+    sizes = []
+    for n, words in ACQUAINTANCE:
+        window.show(session(voice=voice(n)), [])
+        assert words in [text.get_text() for text in figure().texts]
+        sizes.append(dark_pixels_of_the_bar())
+    assert sizes == sorted({*sizes})
+    assert sizes[0] == 0
+
+
+def press(key):
+    from matplotlib.backend_bases import KeyEvent
+
+    figure().canvas.callbacks.process(
+        "key_press_event", KeyEvent("key_press_event", figure().canvas, key)
+    )
+
+
+def test_n_begins_a_new_voice(window):
+    window.show(session(voice=voice(3)), [])
+    for key in ("a", None, "enter"):
+        press(key)
+    assert window.presses == []
+    press("n")
+    press("N")
+    assert window.presses == ["n", "n"]
+
+
+def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    Window().show(session(happy=1.0), [])
+    assert not [text for text in figure().texts if "voice" in text.get_text()]
+    press("n")
+
+
 def check_texts(figure):
     """None lies on another, none is cut off by the window's edge."""
     from matplotlib.text import Text
@@ -177,17 +255,21 @@ def check_texts(figure):
 
 
 @pytest.mark.parametrize("shown", [{"surprise": 1.0}, dict.fromkeys(EMOTIONS, 1 / 8), {}])
-def test_all_that_is_written_can_be_read(window, shown):
-    window.show(session(utterances=UTTERANCES, **shown), [])
+@pytest.mark.parametrize("n", [0, 3, 1234])
+def test_all_that_is_written_can_be_read(window, shown, n):
+    window.show(session(utterances=UTTERANCES, voice=voice(n), **shown), [])
     check_texts(figure())
+    frames = [axes.get_window_extent() for axes in figure().axes]
+    for text in figure().texts:
+        assert not any(text.get_window_extent().overlaps(frame) for frame in frames), text
 
 
 @pytest.mark.parametrize("probabilities", [np.eye(8)[-1], np.full(8, 1 / 8)])
 def test_all_of_the_summary_can_be_read(probabilities):
     figures = pytest.importorskip("matplotlib.figure")
-    figure = figures.Figure(figsize=display.WINDOW_SIZE)
+    figure = figures.Figure(figsize=chart.WINDOW_SIZE)
     utterances = [Utterance(i, i + 3, probabilities) for i in range(0, 3_600, 4)]
-    display.draw_summary(figure, utterances, 4_000)
+    chart.draw_summary(figure, utterances, 4_000)
     figure.draw_without_rendering()
     check_texts(figure)
 

