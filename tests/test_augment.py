@@ -7,17 +7,25 @@ import pytest
 
 from sentimental import augment
 from sentimental.augment import ALMOST_ZERO, Augmentation, change_recording, vtlp_matrices
-from sentimental.features import N_INPUTS, N_STORED, compute_inputs
+from sentimental.features import (
+    N_FEATURES,
+    N_INPUTS,
+    N_STORED,
+    VOICED,
+    frame_features,
+)
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
-MEAN, STD = np.zeros(N_INPUTS), np.ones(N_INPUTS)
 MATRICES = vtlp_matrices(Augmentation().vtlp)
-SAME_VOICE = np.eye(N_MELS, dtype=np.float32)[None]
+SAME_VOICE = vtlp_matrices(0.0)
+# Places of what is told beside the mel spectrum.
+RMS, ZCR, PITCH, HARMONICITY = range(4)
 # Nothing of it is switched on.
 NOTHING = Augmentation(
     end_frames=0,
     stretch=0.0,
     warp=0.0,
+    vtlp=0.0,
     octave_db=0.0,
     tilt_db=0.0,
     contrast=0.0,
@@ -47,28 +55,34 @@ def batch():
     draw = rng(3)
     for clip, length in zip(clips, lengths, strict=True):
         clip[:length, :N_MELS] = draw.normal(0, 10, (length, N_MELS))  # dB
-        clip[:length, N_MELS:] = draw.uniform(0.1, 0.5, (length, 2))
+        clip[:length, N_MELS:] = draw.uniform(0.1, 0.5, (length, 4))
+        clip[:length, N_MELS + PITCH :] = draw.uniform([7, VOICED], [8, 1], (length, 2))
     return clips, lengths
+
+
+def features_of(batch, settings=NOTHING, matrices=SAME_VOICE, seed=0):
+    return augment.augment(*batch, matrices, settings, rng(seed))
 
 
 def test_augmented_clips_are_padded_with_zeros_and_nowhere_else(batch):
     settings = Augmentation()
-    inputs, lengths = augment.augment(*batch, MEAN + 0.1, STD, MATRICES, settings, rng())
-    assert inputs.dtype == np.float32
-    assert inputs.shape == (3, settings.crop_frames, N_INPUTS)
-    for used, length, old in zip(inputs.any(axis=-1), lengths, batch[1], strict=True):
+    features, lengths = features_of(batch, settings, MATRICES)
+    assert features.dtype == np.float32
+    assert features.shape == (3, settings.crop_frames, N_FEATURES)
+    assert np.isfinite(features).all()
+    for used, length, old in zip(features.any(axis=-1), lengths, batch[1], strict=True):
         assert used[:length].all()
         assert not used[length:].any()
         assert 0.75 * old / (1 + settings.stretch) - 1 <= length
         assert length <= old * (1 + settings.stretch) + 1
 
 
-def test_without_augmentation_the_inputs_are_those_of_prediction(batch):
+def test_without_augmentation_the_features_are_those_of_prediction(batch):
     clips, lengths = batch
-    inputs, new_lengths = augment.augment(clips, lengths, MEAN, STD, SAME_VOICE, NOTHING, rng())
-    expected = compute_inputs(clips[..., :N_MELS], clips[..., N_MELS:], lengths)
+    features, new_lengths = features_of(batch)
+    expected = frame_features(clips[..., :N_MELS], clips[..., N_MELS:], lengths)
     assert list(new_lengths) == list(lengths)
-    np.testing.assert_allclose(inputs[:, :40], expected, atol=1e-3)
+    np.testing.assert_allclose(features[:, :40], expected, atol=1e-3)
 
 
 def test_augmentation_never_reads_the_padding(batch):
@@ -77,10 +91,22 @@ def test_augmentation_never_reads_the_padding(batch):
     for clip, length in zip(dirty, lengths, strict=True):
         clip[length:] = 50
     first, second = (
-        augment.augment(x, lengths, MEAN, STD, MATRICES, Augmentation(), rng(5))[0]
-        for x in (clips, dirty)
+        features_of((x, lengths), Augmentation(), MATRICES, seed=5)[0] for x in (clips, dirty)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_standardized_inputs_have_mean_zero_and_jitter_leaves_padding_alone():
+    inputs = rng().normal(5, 3, (40, 50, N_INPUTS)).astype(np.float32)
+    inputs[:, 30:] = 0
+    standardized = augment.standardize(inputs, np.full(N_INPUTS, 5.0), np.full(N_INPUTS, 3.0))
+    np.testing.assert_allclose(standardized[:, :30], (inputs[:, :30] - 5) / 3, atol=1e-5)
+    jitter = augment.add_jitter(standardized, only(jitter=0.1), rng()) - standardized
+    assert not standardized[:, 30:].any()
+    assert not jitter[:, 30:].any()
+    strengths = jitter[:, :30].std(axis=(1, 2))
+    assert strengths.mean() == pytest.approx(0.1, rel=0.2)
+    assert (strengths.min(), strengths.max()) == pytest.approx((0, 0.2), abs=0.03)
 
 
 def test_warping_time_keeps_first_and_last_frame(batch):
@@ -130,12 +156,12 @@ def mel_power(mel):
 def test_what_is_added_is_so_far_below_the_speech(batch, prob):
     settings = only(**{prob: 1.0}, snr_db=(10.0, 10.0))
     clips, lengths = batch[0][2:], batch[1][2:]  # no padding, and the only voice in the babble
-    mel, rms_zcr = clips[..., :N_MELS], clips[..., N_MELS:]
-    changed, levels = change_recording(mel, rms_zcr, lengths, SAME_VOICE, settings, rng())
+    mel, others = clips[..., :N_MELS], clips[..., N_MELS:]
+    changed, levels = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
     gain = mel_power(changed).max() / mel_power(mel).max()  # the peak is where it was
     assert gain == pytest.approx(1, rel=1e-3)
     louder = mel_power(changed).sum() / mel_power(mel).sum()
-    rms_louder = (levels[..., 0] ** 2).sum() / (rms_zcr[..., 0] ** 2).sum()
+    rms_louder = (levels[..., RMS] ** 2).sum() / (others[..., RMS] ** 2).sum()
     assert rms_louder == pytest.approx(louder, rel=1e-3)
     assert (changed.min() > mel.min() + 5).all()  # the valleys are filled
 
@@ -144,12 +170,12 @@ def test_noise_is_heard_in_a_silent_frame_and_measured_against_the_speech():
     settings = only(noise_prob=1.0, snr_db=(10.0, 10.0))
     mel = np.zeros((1, 80, N_MELS), np.float32)
     mel[:, 0] = -60.0
-    rms_zcr = np.full((1, 80, 2), 0.3, np.float32)
-    rms_zcr[:, 0, 0] = 0.0  # RMS
+    others = np.full((1, 80, 4), 0.3, np.float32)
+    others[:, 0, RMS] = 0.0
     lengths = np.array([20])  # all but 20 frames are padding
-    changed, rms_zcr = change_recording(mel, rms_zcr, lengths, SAME_VOICE, settings, rng())
+    changed, others = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
     level = mel_power(changed[0, :20])
-    for power in (level, rms_zcr[0, :20, 0] ** 2):
+    for power in (level, others[0, :20, RMS] ** 2):
         # Noise alone is heard in the first frame, the speech as well in the 19 others.
         assert power[0] / power[1:].mean() == pytest.approx(0.1 * 0.95 / (1 + 0.1 * 0.95), rel=0.3)
 
@@ -157,42 +183,69 @@ def test_noise_is_heard_in_a_silent_frame_and_measured_against_the_speech():
 def test_louder_and_softer_get_farther_apart_in_spectrum_and_rms():
     mel = np.zeros((40, 10, N_MELS), np.float32)
     mel[:, 5:] = -20.0
-    rms_zcr = np.full((40, 10, 2), 0.5, np.float32)
-    rms_zcr[:, 5:, 0] = 0.05
-    changed, rms_zcr = change_recording(
-        mel, rms_zcr, np.full(40, 10), SAME_VOICE, only(contrast=0.3), rng()
+    others = np.full((40, 10, 4), 0.5, np.float32)
+    others[:, 5:, RMS] = 0.05
+    changed, others = change_recording(
+        mel, others, np.full(40, 10), SAME_VOICE, only(contrast=0.3), rng()
     )
     distance = changed[:, 0, 0] - changed[:, 9, 0]
     assert 20 * np.exp(-0.3) <= distance.min() < 17
     assert 24 < distance.max() <= 20 * np.exp(0.3)
     np.testing.assert_allclose(
-        20 * np.log10(rms_zcr[:, 0, 0] / rms_zcr[:, 9, 0]), distance, rtol=1e-3
+        20 * np.log10(others[:, 0, RMS] / others[:, 9, RMS]), distance, rtol=1e-3
     )
-    np.testing.assert_allclose(rms_zcr[..., 1], 0.5, rtol=1e-3)  # of all bands alike
+    np.testing.assert_allclose(others[..., ZCR:], 0.5, rtol=1e-3)  # of all bands alike
 
 
-def test_a_higher_voice_crosses_zero_more_often():
+def test_pitch_and_zero_crossings_follow_the_formants_of_a_higher_voice():
     centers, _ = mel_bands()
-    mel = np.zeros((1, 10, N_MELS), np.float32)
+    mel = np.zeros((100, 10, N_MELS), np.float32)
     mel += 60 * np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
-    rms_zcr = np.full((1, 10, 2), 0.2, np.float32)
-    rates = sorted(
-        change_recording(mel, rms_zcr, np.array([10]), matrix[None], NOTHING, rng())[1][0, 0, 1]
-        for matrix in (MATRICES[0], MATRICES[-1])
-    )
-    limit = np.exp(Augmentation().vtlp)
-    assert rates == pytest.approx([0.2 / limit, 0.2 * limit], rel=0.04)
+    others = np.full((100, 10, 4), 0.2, np.float32)
+    others[..., PITCH] = 7.0
+    settings = only(vtlp=Augmentation().vtlp)
+    mel, others = change_recording(mel, others, np.full(100, 10), MATRICES, settings, rng())
+    factors = centers[mel[:, 0].argmax(axis=-1)] / 1500
+    assert factors.min() < 0.9 < 1.1 < factors.max()
+    np.testing.assert_allclose(2 ** (others[:, 0, PITCH] - 7), factors, rtol=0.03)
+    np.testing.assert_allclose(others[:, 0, ZCR] / 0.2, factors, rtol=0.04)
+
+
+@pytest.mark.parametrize("prob", ["noise_prob", "babble_prob"])
+@pytest.mark.parametrize("snr", [40.0, 10.0, 0.0])
+def test_harmonicity_falls_to_the_share_of_the_speech_in_the_power(prob, snr, batch):
+    clips, lengths = batch[0][2:], batch[1][2:]
+    mel, others = clips[..., :N_MELS], clips[..., N_MELS:]
+    settings = only(**{prob: 1.0}, snr_db=(snr, snr))
+    changed, told = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
+    gain = (told[..., RMS] ** 2).sum() / (others[..., RMS] ** 2).sum() / (1 + 10 ** (-snr / 10))
+    share = mel_power(mel) / mel_power(changed) * gain
+    np.testing.assert_allclose(told[..., HARMONICITY], others[..., HARMONICITY] * share, rtol=1e-3)
+    mean = (told[..., HARMONICITY] / others[..., HARMONICITY]).mean()
+    assert mean == pytest.approx(1 / (1 + 10 ** (-snr / 10)), abs=0.1)
+    np.testing.assert_array_equal(told[..., PITCH], others[..., PITCH])
+
+
+def test_an_echo_has_no_harmonicity():
+    mel = np.full((1, 40, N_MELS), -60.0, np.float32)
+    mel[:, :20] = 0.0
+    others = np.full((1, 40, 4), 0.8, np.float32)
+    settings = only(reverb_prob=1.0, rt60=(0.3, 0.3), reverb_db=(0.0, 0.0))
+    _, told = change_recording(mel, others, np.array([40]), SAME_VOICE, settings, rng())
+    assert told[0, 0, HARMONICITY] == pytest.approx(0.8)  # nothing was said before
+    assert told[0, 19, HARMONICITY] == pytest.approx(0.4, rel=0.01)  # an echo as loud as the voice
+    assert told[0, 20:25, HARMONICITY].max() < 0.01  # hardly a voice but an echo
 
 
 def test_zero_crossings_of_two_sounds_lie_between_those_of_each(batch):
-    mel, rms_zcr, lengths = batch[0][..., :N_MELS], batch[0][..., N_MELS:].copy(), batch[1]
-    rms_zcr[..., 1] = 0.1
+    mel, others, lengths = batch[0][..., :N_MELS], batch[0][..., N_MELS:].copy(), batch[1]
+    others[..., ZCR] = 0.1
     white = 1 / np.sqrt(3)  # of white noise: the root mean square of 0 to 1
     means = []
     for snr in (60.0, 0.0, -60.0):
         settings = only(noise_prob=1.0, noise_tilt_db=(0.0, 0.0), snr_db=(snr, snr))
-        _, changed = change_recording(mel, rms_zcr, lengths, SAME_VOICE, settings, rng())
-        means.append(changed[2, :, 1].mean())
+        _, changed = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
+        means.append(changed[2, :, ZCR].mean())
     assert means[0] == pytest.approx(0.1, rel=0.01)
     assert 0.2 < means[1] < 0.5
     assert means[2] == pytest.approx(white, rel=0.05)
