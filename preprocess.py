@@ -41,7 +41,8 @@ from sentimental.conditions import (
     apply_condition,
 )
 from sentimental.corpora import CORPORA, describe, reason_left_out
-from sentimental.features import extract_frames, load_features, save_features
+from sentimental.features import extract_frames
+from sentimental.storage import load_features, save_features
 
 # Extensions of files that lie beside the recordings of corpora.
 NOT_SOUND = {".csv", ".html", ".json", ".md", ".pdf", ".py", ".txt", ".zip"}

@@ -2,24 +2,33 @@
 
     python train_model.py data/features.json              train, and write model8723 and results/
     python train_model.py data/features.json --evaluate   the figures of the saved model again
-    python train_model.py data/features.json --protocol speaker --seeds 5
+    python train_model.py mine.json --evaluate            how good it is on recordings of your own
+    python train_model.py data/features.json --protocol speaker --seeds 3
 
 The network: masking of the padding, two LSTM layers of 64 units, a dense softmax over the eight
-emotions. What trains and what tests is the protocol:
+emotions, which reads a summary of the recording as well. What trains and what tests is the
+protocol:
 
-    random        recordings held out at random, 8.7 % to validate and 3.8 % to test; the model that
-                  is saved is of this protocol. Its speakers are trained on, so the figures are
-                  optimistic. With --seeds N: N such splits, validation and test pooled
-    speaker       RAVDESS in 5 folds of actors: unseen speakers
+    random        recordings of TESS and RAVDESS held out at random, 8.7 % to validate and 3.8 % to
+                  test; all else trains the model that is saved. Its speakers are trained on, so the
+                  figures are optimistic. With --seeds N: N such splits, both parts pooled
+    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too
     tess-speaker  one TESS actress and RAVDESS train, the other actress tests, both ways
-    corpus        RAVDESS trains and TESS tests, and the other way, without calm: another room,
-                  another microphone, other voices
+    corpus        each corpus is tested by a network that all the others trained: other voices,
+                  another room, another microphone, another language
+
+Speaker and corpus are measured three ways: h0, where each recording is the first that is heard of
+its speaker; h10, where ten others were heard before; and with ten others of one emotion.
 
 Protocol random writes model8723.json (architecture) and model8723_weights.h5 (weights), and in
 results/ metrics.json, loss.png, accuracy.png and confusion_matrix.png. The others, and random with
 --seeds, train one network for each fold and seed, side by side on all cores, and write
-results/PROTOCOL.json, PROTOCOL.png (confusion matrix) and PROTOCOL_calibration.png. A training
-that was stopped goes on after its last finished epoch when the same command is given again.
+results/PROTOCOL.json, PROTOCOL.png (confusion matrix) and PROTOCOL_calibration.png. All of them put
+their main figures into results/headline.json. A training that was stopped goes on after its last
+finished epoch when the same command is given again.
+
+--evaluate measures the saved model on the held-out part of TESS and RAVDESS, and on every corpus
+that did not train it; --results FOLDER keeps the figures as FOLDER/evaluation.json.
 
 How much noise costs is measured with features that preprocess.py --condition made of the same
 recordings:
@@ -35,30 +44,28 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, WORKER_MEMORY, SentimentalError, run_script, write_json
+from sentimental.base import EMOTIONS, SentimentalError, run_script, write_json
 from sentimental.evaluate import (
+    bootstrap_uar,
     calibration,
     compute_group_metrics,
     compute_metrics,
-    plot_calibration,
-    plot_confusion,
-    plot_history,
     print_metrics,
     run_record,
 )
-from sentimental.features import load_features
 from sentimental.model import load_network, save_model, weights_checksum
-from sentimental.protocols import PROTOCOLS, protocol_folds
+from sentimental.plots import plot_calibration, plot_confusion, plot_history
+from sentimental.protocols import HELD_OUT, PROTOCOLS, protocol_folds
+from sentimental.runs import clear_folds, draw_histories, run_folds
 from sentimental.settings import Training, change_settings
+from sentimental.storage import load_features
 
 # `sentimental.training` is imported where it is used: it loads TensorFlow, which takes seconds.
 
@@ -101,9 +108,12 @@ def load_conditions(paths):
     return conditions
 
 
-def count_parts(fold):
-    """How many recordings train, validate and test, as a dict."""
-    return dict(zip(("train", "validation", "test"), map(len, fold), strict=True))
+def update_headline(folder, figures):
+    """Put the main figures of a run into headline.json, beside those of other runs."""
+    path = folder / "headline.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    rounded = {name: round(float(value), 4) for name, value in figures.items()}
+    write_json(path, dict(sorted((known | rounded).items())))
 
 
 # The model that is saved ------------------------------------------------------------------------
@@ -123,13 +133,14 @@ def train_saved_model(recordings, settings, seed, model, folder):
     from sentimental.training import predict_recordings, train
 
     training, augmentation = settings["training"], settings["augmentation"]
-    (fold,) = protocol_folds("random", recordings, training, training.split_seed)
-    train_part, *held_out = fold
-    sizes = count_parts(fold)
+    ((train_part, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
+    sizes = dict(
+        zip(("train", "validation", "test"), map(len, (train_part, *held_out)), strict=True)
+    )
     print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
 
     checkpoint = Path(f"{model}_checkpoint")
-    network, history = train(
+    network, usual, history = train(
         train_part,
         held_out[0],
         training,
@@ -139,9 +150,10 @@ def train_saved_model(recordings, settings, seed, model, folder):
         checkpoint,
         temperature=training.temperature,
     )
-    save_model(network, f"{model}.json")
+    corpora = sorted({recording["corpus"] for recording in train_part})
+    save_model(network, usual, corpora, f"{model}.json")
 
-    probabilities = [predict_recordings(network, part) for part in held_out]
+    probabilities = [predict_recordings(network, usual, part) for part in held_out]
     parts = dict(
         zip(("validation", "test"), map(compute_metrics, held_out, probabilities), strict=True)
     )
@@ -154,6 +166,8 @@ def train_saved_model(recordings, settings, seed, model, folder):
     metrics["weights_checksum"] = weights_checksum(network.get_weights())
     metrics["training_seconds"] = round(history["seconds"], 1)
     write_json(folder / "metrics.json", metrics)
+    figures = {f"random_{name}": part["accuracy"] for name, part in parts.items()}
+    update_headline(folder, figures)
     plot_history(history, "loss", folder / "loss.png")
     plot_history(history, "accuracy", folder / "accuracy.png")
     plot_confusion(parts, folder / "confusion_matrix.png")
@@ -161,97 +175,61 @@ def train_saved_model(recordings, settings, seed, model, folder):
     print(f"\nWritten: {model}.json, {model}_weights.h5, and figures in {folder}/")
 
 
-def evaluate_saved_model(recordings, training, model):
-    """Print the metrics of a saved model on the split of protocol random."""
+def evaluate_saved_model(recordings, training, model, folder):
+    """Measure a saved model on what did not train it, and print the figures.
+
+    Parameters
+    ----------
+    recordings : list of dict
+    training : Training, whose split held out of TESS and RAVDESS what did not train
+    model : str, path of the model files without their endings
+    folder : Path or None, where the figures are kept as evaluation.json
+    """
     from sentimental.training import predict_recordings
 
-    network = load_network(f"{model}.json")
-    ((_, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
-    parts = zip(("validation", "test"), held_out, strict=True)
-    print_metrics(
-        {name: compute_metrics(part, predict_recordings(network, part)) for name, part in parts}
-    )
+    network, content = load_network(f"{model}.json")
+    usual, trained_on = content["usual"], content["corpora"]
+    corpora = sorted({recording["corpus"] for recording in recordings})
+    parts = {}
+    if {*HELD_OUT} <= {*corpora} & {*trained_on}:
+        ((_, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
+        for name, part in zip(("validation", "test"), held_out, strict=True):
+            parts[name] = compute_metrics(part, predict_recordings(network, usual, part))
+    for corpus in (corpus for corpus in corpora if corpus not in trained_on):
+        part = [recording for recording in recordings if recording["corpus"] == corpus]
+        ways = {"h0": None}
+        if any(recording["speaker"] for recording in part):
+            ways |= draw_histories(part, 1)
+        for way, tallies in ways.items():
+            probabilities = predict_recordings(network, usual, part, tallies)
+            parts[f"{corpus} {way}"] = compute_metrics(part, probabilities)
+    if not parts:
+        raise SentimentalError(
+            f"{', '.join(corpora)}: trained this model, so nothing can be measured; give features "
+            f"of other recordings, or of {' and '.join(HELD_OUT)} together"
+        )
+    print_metrics(parts)
+    if folder:
+        write_json(folder / "evaluation.json", parts)
 
 
 # Protocols --------------------------------------------------------------------------------------
 
 
-def match_conditions(tested, conditions):
-    """The same recordings as they are under each condition, in the same order.
-
-    Parameters
-    ----------
-    tested : list of dict
-    conditions : dict of list of dict; recordings by the name of the condition
-
-    Returns
-    -------
-    parts : dict of list of dict; "clean" is `tested` itself
-
-    Raises
-    ------
-    SentimentalError
-        When one of them is missing.
-    """
-    parts = {"clean": tested}
-    for name, recordings in conditions.items():
-        changed = {(r["hash"], Path(r["file"]).name): r for r in recordings}
-        try:
-            parts[name] = [changed[r["hash"], Path(r["file"]).name] for r in tested]
-        except KeyError as missing:
-            raise SentimentalError(
-                f"condition {name}: {missing.args[0][1]} is not among its recordings; "
-                "let preprocess.py make it of all recordings that this protocol tests"
-            ) from None
-    return parts
+def pool(runs, way):
+    """Recordings and probabilities of all folds of some runs."""
+    tested = [recording for run in runs for recording in run["tested"]]
+    return tested, np.concatenate([run["probabilities"][way] for run in runs])
 
 
-def run_fold(protocol, seed, number, fold, parts, folder, settings):
-    """Train one fold and recognize what it tests, unless a run that was stopped has done so.
-
-    Parameters
-    ----------
-    protocol : str
-    seed, number : int, of the training and of the fold
-    fold : (train, validation, test), each a list of dict
-    parts : dict of list of dict; what is tested, as `match_conditions` returns it
-    folder : Path, where what is finished waits for the rest
-    settings : dict with ``training`` and ``augmentation``
-
-    Returns
-    -------
-    result : dict with ``temperature``, ``seconds`` and ``probabilities``, a dict by part
-    """
-    from sentimental.checkpoint import fingerprint
-    from sentimental.training import predict_recordings, train
-
-    training, augmentation = settings["training"], settings["augmentation"]
-    recordings = [*fold[0], *fold[1], *(r for part in parts.values() for r in part)]
-    mark = fingerprint(recordings, settings, protocol, seed, [*parts])
-    name = f"{protocol}_seed{seed}_fold{number}"
-    path, checkpoint = folder / f"{name}.json", folder / name
-    if path.exists():
-        result = json.loads(path.read_text())
-        if result["fingerprint"] == mark:
-            return result
-    network, history = train(
-        fold[0],
-        fold[1],
-        training,
-        augmentation,
-        training.epochs[protocol],
-        seed,
-        checkpoint,
-        name=f"seed {seed}, fold {number}: ",
-        temperature=None if protocol == "speaker" else training.temperature,
-    )
-    result = {"fingerprint": mark} | {key: history[key] for key in ("temperature", "seconds")}
-    result["probabilities"] = {
-        part: predict_recordings(network, tested).tolist() for part, tested in parts.items()
-    }
-    write_json(path, result)
-    shutil.rmtree(checkpoint)
-    return result
+def measure_runs(protocol, runs, way):
+    """Metrics of some runs together; UAR is the mean of corpora, or actresses, where they test."""
+    metrics = compute_metrics(*pool(runs, way))
+    if protocol in ("tess-speaker", "corpus"):  # folds of actors are pooled
+        for name in ("uar", "uar_own"):
+            of_folds = [compute_metrics(*pool([run], way))[name] for run in runs]
+            metrics[name] = float(np.mean(of_folds))
+    return metrics
 
 
 def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
@@ -266,69 +244,74 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     folder : Path
     settings : dict with ``training`` and ``augmentation``
     """
-    waiting = folder / "folds"
-    training = settings["training"]
-    jobs, split_seeds = [], []
-    for seed in range(1, n_seeds + 1):
-        # Only protocol random is another split with each seed.
-        split_seeds.append(training.split_seed + (seed - 1 if protocol == "random" else 0))
-        folds = protocol_folds(protocol, recordings, training, split_seeds[-1])
-        for number, fold in enumerate(folds, 1):
-            tested = fold[1] + fold[2] if protocol == "random" else fold[2]
-            jobs.append((seed, number, fold, match_conditions(tested, conditions)))
-    os.environ.update(WORKER_MEMORY)
-    results = Parallel(n_jobs=-1)(
-        delayed(run_fold)(protocol, *job, waiting, settings) for job in jobs
-    )
-    runs = [*zip(jobs, results, strict=True)]
+    runs = run_folds(protocol, recordings, conditions, n_seeds, folder / "folds", settings)
+    by_seed = [[run for run in runs if run["seed"] == seed] for seed in range(1, n_seeds + 1)]
+    ways, spread, intervals = {}, {}, {}
+    for way in runs[0]["probabilities"]:
+        ways[way] = measure_runs(protocol, runs, way)
+        intervals[way] = bootstrap_uar(*pool(runs, way))
+        seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
+        spread[way] = {}
+        for name in ("accuracy", "uar", "uar_own"):
+            values = [metrics[name] for metrics in seeds]
+            deviation = float(np.std(values, ddof=1)) if n_seeds > 1 else None
+            spread[way][name] = [float(np.mean(values)), deviation]
+        ways[way]["uar"] = spread[way]["uar"][0]  # the figure of the protocol
+    folds = {}
+    for number in sorted({run["fold"] for run in runs}):
+        of_fold = [run for run in runs if run["fold"] == number]
+        tested = of_fold[0]["tested"]
+        names = (
+            {tested[0]["corpus"], *(r["corpus"] for r in tested)} if protocol == "corpus" else {}
+        )
+        name = names.pop() if len(names) == 1 else f"fold {number}"
+        folds[name] = {
+            way: compute_metrics(*pool(of_fold, way))
+            | {"interval": bootstrap_uar(*pool(of_fold, way))}
+            for way in ways
+        }
+    groups = compute_group_metrics(*pool(runs, "h0"))
+    bins, error = calibration(*pool(runs, "h0"))
 
-    def pool(runs, part="clean"):
-        """Recordings and probabilities of all folds of some runs."""
-        tested = [recording for (*_, parts), _ in runs for recording in parts[part]]
-        return tested, np.concatenate([result["probabilities"][part] for _, result in runs])
-
-    seeds = {}
-    for seed in range(1, n_seeds + 1):
-        of_seed = [run for run in runs if run[0][0] == seed]
-        metrics = compute_metrics(*pool(of_seed))
-        of_folds = [compute_metrics(*pool([run]))["uar"] for run in of_seed]
-        if protocol in ("tess-speaker", "corpus"):  # mean of both ways; folds of actors are pooled
-            metrics["uar"] = float(np.mean(of_folds))
-        seeds[f"seed {seed}"] = metrics | {"uar_of_folds": of_folds}
-    spread = {}
-    for name in ("accuracy", "uar"):
-        values = [metrics[name] for metrics in seeds.values()]
-        deviation = float(np.std(values, ddof=1)) if n_seeds > 1 else None
-        spread[name] = [float(np.mean(values)), deviation]
-    pooled = {part: compute_metrics(*pool(runs, part)) for part in ("clean", *conditions)}
-    groups = compute_group_metrics(*pool(runs))
-    bins, error = calibration(*pool(runs))
-    temperatures = [result["temperature"] for result in results]
-
-    sizes = [count_parts(fold) for seed, _, fold, _ in jobs if seed == 1]
+    split_seeds = [of_seed[0]["split_seed"] for of_seed in by_seed]
     seeded = {"split": split_seeds, "training": [*range(1, n_seeds + 1)]}
+    sizes = [run["sizes"] for run in by_seed[0]]
     record = run_record(protocol, recordings, sizes, seeded, settings) | {
         "mean_and_standard_deviation": spread,
-        "pooled": pooled,
+        "interval_over_speakers": intervals,
+        "pooled": ways,
+        "folds": folds,
         "groups": groups,
         "calibration": bins,
-        "temperature": float(np.exp(np.mean(np.log(temperatures)))),
-        "mean_training_seconds": float(np.mean([result["seconds"] for result in results])),
-        "each_seed": seeds,
+        "temperatures": [run["temperature"] for run in runs],
+        "mean_training_seconds": float(np.mean([run["seconds"] for run in runs])),
     }
     write_json(folder / f"{protocol}.json", record)
-    headline = pooled["clean"] | {"uar": spread["uar"][0]}  # the figure of the protocol
-    plot_confusion({f"protocol {protocol}": headline}, folder / f"{protocol}.png")
+    figures = {f"{protocol}_{way}": metrics["uar"] for way, metrics in ways.items()}
+    if protocol == "random":
+        figures = {"random_pooled": spread["h0"]["accuracy"][0]}
+    if protocol == "corpus":
+        figures = {f"corpus_mean_{way}": metrics["uar"] for way, metrics in ways.items()}
+        for name, fold in folds.items():
+            figures |= {f"corpus_{name}_{way}": metrics["uar"] for way, metrics in fold.items()}
+    update_headline(
+        folder, {name.replace(", ", "_").replace(" ", "_"): v for name, v in figures.items()}
+    )
+    plot_confusion(
+        {f"{protocol}, {way}": ways[way] for way in ways if way in ("h0", "h10")},
+        folder / f"{protocol}.png",
+    )
     plot_calibration(bins, error, f"Protocol {protocol}", folder / f"{protocol}_calibration.png")
-    print_metrics(seeds | pooled | groups)
-    for name, (mean, deviation) in spread.items():
+    for name, fold in folds.items():
+        print_metrics({f"{name} {way}": metrics for way, metrics in fold.items()})
+    print_metrics(ways | groups)
+    for way, figures in spread.items():
+        mean, deviation = figures["accuracy" if protocol == "random" else "uar"]
         told = f"± {deviation:.4f} over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
-        print(f"{protocol}: {name} {mean:.4f} {told}")
-    print(f"temperature {record['temperature']:.2f}; written: {folder}/{protocol}.json and plots")
-    for seed, number, *_ in jobs:
-        name = f"{protocol}_seed{seed}_fold{number}"
-        (waiting / f"{name}.json").unlink()
-        shutil.rmtree(waiting / name, ignore_errors=True)  # of a run killed before it was cleared
+        low, high = intervals[way]
+        print(f"{protocol} {way}: {mean:.4f} {told}; UAR of other speakers {low:.3f} to {high:.3f}")
+    print(f"written: {folder}/{protocol}.json and plots")
+    clear_folds(protocol, runs, folder / "folds")
 
 
 # The command line -------------------------------------------------------------------------------
@@ -343,7 +326,7 @@ def parse_arguments(argv):
     parser.add_argument(
         "--evaluate",
         action="store_true",
-        help="do not train: measure the saved model, with the features and --set of its training",
+        help="do not train: measure the saved model on what did not train it",
     )
     parser.add_argument(
         "--protocol",
@@ -383,14 +366,15 @@ def parse_arguments(argv):
     parser.add_argument(
         "--results",
         type=Path,
-        default=Path("results"),
         metavar="FOLDER",
-        help="where the figures go (default: %(default)s)",
+        help="where the figures go (default: results; with --evaluate, they are printed alone)",
     )
     parser.add_argument(
         "--seed", type=int, help="of weights and augmentation of the saved model (default: 1)"
     )
     arguments = parser.parse_args(argv)
+    if not (arguments.results or arguments.evaluate):
+        arguments.results = Path("results")
     arguments.saves_model = arguments.protocol == "random" and arguments.seeds is None
     if arguments.seeds is not None and arguments.seeds < 1:
         parser.error("--seeds must be at least 1")
@@ -413,7 +397,7 @@ def main(argv=None):
     settings = change_settings(settings, arguments.set)
     recordings = load_recordings(arguments.features)
     if arguments.evaluate:
-        evaluate_saved_model(recordings, settings["training"], arguments.model)
+        evaluate_saved_model(recordings, settings["training"], arguments.model, arguments.results)
     elif arguments.saves_model:
         train_saved_model(recordings, settings, arguments.seed, arguments.model, arguments.results)
     else:

@@ -5,7 +5,7 @@ nearly the sum of their powers. In the order of events:
 
     warp_time          speech is faster or slower, and unevenly so
     change_recording   another voice, microphone, telephone, room; noise or other voices
-    compute_inputs     what the network reads, as in prediction
+    add_jitter         a little noise on what the network reads of it
     mask_time          gaps in time
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentimental.base import SentimentalError
-from sentimental.features import compute_inputs
+from sentimental.features import frame_features
 from sentimental.settings import check
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
@@ -22,6 +22,8 @@ from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 OCTAVES = 62.5 * 2.0 ** np.arange(8)
 # Factors of vocal tract length perturbation to draw from.
 N_FACTORS = 33
+# Natural logarithm of an octave.
+LOG_2 = np.log(2)
 # What a gap is filled with: zeros would be masked as padding.
 ALMOST_ZERO = 1e-3
 
@@ -89,38 +91,41 @@ class Augmentation:
             raise SentimentalError("noise_prob and babble_prob: both together must be 1 at most")
 
 
-def augment(clips, lengths, mean, std, matrices, settings, rng):
-    """Inputs of a batch of clips as other speakers and recordings would give them.
+def augment(clips, lengths, matrices, settings, rng):
+    """Features of a batch of clips as other speakers and recordings would give them.
 
     Parameters
     ----------
-    clips : np.ndarray [shape=(n, n_frames, N_MELS + 2), float32], mel spectrum, RMS and ZCR
+    clips : np.ndarray [shape=(n, n_frames, N_MELS + 4), float32]
+        Mel spectrum, and RMS, zero-crossing rate, pitch and harmonicity as `extract_frames` has
+        them
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of training
     matrices : np.ndarray, as `vtlp_matrices` returns them
     settings : Augmentation
     rng : np.random.Generator
 
     Returns
     -------
-    inputs : np.ndarray [shape=(n, crop_frames, N_INPUTS), float32], standardized, zeros after
-        each clip
+    features : np.ndarray [shape=(n, crop_frames, N_FEATURES), float32], zeros after each clip
     lengths : np.ndarray of int [shape=(n,)]
     """
     clips, lengths = warp_time(clips, lengths, settings, rng)
-    mel, rms_zcr = np.ascontiguousarray(clips[..., :N_MELS]), clips[..., N_MELS:]
-    mel, rms_zcr = change_recording(mel, rms_zcr, lengths, matrices, settings, rng)
-    inputs = standardize(compute_inputs(mel, rms_zcr, lengths), mean, std)
-    strength = 2 * settings.jitter * rng.random((len(clips), 1, 1), np.float32)
-    noise = strength * rng.standard_normal(inputs.shape, np.float32)
-    inputs += noise * inputs.any(axis=-1, keepdims=True)
-    return mask_time(inputs, lengths, settings, rng), lengths
+    mel, others = np.ascontiguousarray(clips[..., :N_MELS]), clips[..., N_MELS:]
+    mel, others = change_recording(mel, others, lengths, matrices, settings, rng)
+    return frame_features(mel, others, lengths), lengths
 
 
 def standardize(inputs, mean, std):
     """Standardized inputs; padding stays zero."""
     is_speech = inputs.any(axis=-1, keepdims=True)
     return np.where(is_speech, (inputs - np.float32(mean)) / np.float32(std), np.float32(0))
+
+
+def add_jitter(inputs, settings, rng):
+    """Add noise to standardized inputs, to some clips more than to others; padding stays zero."""
+    strength = 2 * settings.jitter * rng.random((len(inputs), 1, 1), np.float32)
+    noise = strength * rng.standard_normal(inputs.shape, np.float32)
+    return inputs + noise * inputs.any(axis=-1, keepdims=True)
 
 
 def warp_time(clips, lengths, settings, rng):
@@ -238,13 +243,14 @@ def draw_babble(n, power, lengths, settings, rng):
     return babble
 
 
-def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
+def change_recording(mel, others, lengths, matrices, settings, rng):
     """Clips as other speakers, microphones and rooms would have made them, in noise or babble.
 
     Parameters
     ----------
     mel : np.ndarray [shape=(n, n_frames, N_MELS), float32], dB
-    rms_zcr : np.ndarray [shape=(n, n_frames, 2), float32], RMS and zero-crossing rate
+    others : np.ndarray [shape=(n, n_frames, 4), float32]
+        RMS, zero-crossing rate, pitch and harmonicity
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
     matrices : np.ndarray, as `vtlp_matrices` returns them
     settings : Augmentation
@@ -252,7 +258,7 @@ def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
 
     Returns
     -------
-    mel, rms_zcr : np.ndarray of the same shapes
+    mel, others : np.ndarray of the same shapes
 
     References
     ----------
@@ -266,7 +272,8 @@ def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
     before = 10 ** (mel / 10) * is_speech
     level_before = np.maximum(before @ widths, 1e-10)
 
-    mel = mel @ matrices[rng.integers(0, len(matrices), n)]
+    factor = rng.integers(0, N_FACTORS, n)
+    mel = mel @ matrices[factor]
     mel = mel + draw_colors(n, settings.octave_db, (-settings.tilt_db, settings.tilt_db), rng)
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast, (n, 1, 1)))
@@ -274,6 +281,7 @@ def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
     called = rng.random(n) < settings.telephone_prob
     mel[called] = apply_telephone(mel[called], settings, rng)
     speech = 10 ** (mel / 10) * is_speech
+    direct_level = speech @ widths
     in_room = rng.random(n) < settings.reverb_prob
     speech[in_room] = add_reverb(speech[in_room], settings, rng) * is_speech[in_room]
 
@@ -289,7 +297,10 @@ def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
 
     power = speech + noise
     level = power @ widths
-    rms, zcr = np.moveaxis(rms_zcr, -1, 0)
+    rms, zcr, octaves, harmonicity = np.moveaxis(others, -1, 0)
+    octaves = octaves - np.linspace(-settings.vtlp, settings.vtlp, N_FACTORS)[factor, None] / LOG_2
+    # The autocorrelation of echo and noise has no peak where that of the voice has its own.
+    harmonicity = harmonicity * direct_level / np.maximum(level, 1e-10)
     # The square of RMS gains as much power as the mel spectrum, whose scale is another.
     scale = (rms**2 * is_speech[..., 0]).sum(axis=1) / level_before.sum(axis=1)
     rms = np.sqrt(rms**2 * speech_level / level_before + scale[:, None] * (noise @ widths))
@@ -300,8 +311,9 @@ def change_recording(mel, rms_zcr, lengths, matrices, settings, rng):
     gain = 10 * np.log10(level_before.max(axis=1) / level.max(axis=1))
     gain = (gain + rng.normal(0, settings.gain_db, n))[:, None]
     mel = 10 * np.log10(np.maximum(power, 1e-10)) + gain[..., None]
-    rms_zcr = np.stack([rms * 10 ** (gain / 20), np.minimum(zcr, 1)], axis=-1)
-    return mel.astype(np.float32), rms_zcr
+    rms = rms * 10 ** (gain / 20)
+    others = np.stack([rms, np.minimum(zcr, 1), octaves, harmonicity], axis=-1)
+    return mel.astype(np.float32), others.astype(np.float32)
 
 
 def mask_time(inputs, lengths, settings, rng):

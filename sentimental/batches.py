@@ -1,17 +1,29 @@
 """The batches of a training: recordings drawn and augmented, and what each answer counts."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import numpy as np
 
-from sentimental.augment import augment, vtlp_matrices
+from sentimental.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
 from sentimental.base import SentimentalError
 from sentimental.evaluate import one_hot
-from sentimental.features import compute_inputs, pad
+from sentimental.features import add_slopes, frames_to_features, pad
 from sentimental.model import import_keras
 from sentimental.spectrum import N_MELS, mfcc_to_mel
+from sentimental.voice import (
+    TALLY,
+    draw_history,
+    find_usual,
+    group_voices,
+    measure,
+    tally,
+    voice_of,
+)
 
 keras = import_keras()
+
+# Recordings that are computed at once.
+CHUNK = 512
 
 
 class AugmentedBatches(keras.utils.PyDataset):
@@ -29,7 +41,9 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     Attributes
     ----------
+    usual : sentimental.voice.Usual, of the recordings
     mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of the recordings
+    prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
     """
 
     def __init__(self, recordings, training, augmentation, seed):
@@ -37,68 +51,94 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.recordings, self.seed = recordings, seed
         self.training, self.augmentation = training, augmentation
         self.labels = one_hot(recordings)
-        self.clips, self.lengths = pad([recording["frames"] for recording in recordings])
-        self.clips[..., :N_MELS] = mfcc_to_mel(self.clips[..., :N_MELS])
-        inputs = compute_inputs(self.clips[..., :N_MELS], self.clips[..., N_MELS:], self.lengths)
-        inputs = inputs[inputs.any(axis=-1)]
-        self.mean = inputs.mean(axis=0, dtype=np.float64)
-        self.std = inputs.std(axis=0, dtype=np.float64)
+        self.clips, tallies, moments = [], [], []
+        for start in range(0, len(recordings), CHUNK):
+            frames = [recording["frames"] for recording in recordings[start : start + CHUNK]]
+            for clip in frames:
+                mel = mfcc_to_mel(clip[:, :N_MELS])
+                self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
+            features, lengths = frames_to_features(frames)
+            tallies.append(tally(features, lengths))
+            inputs = add_slopes(features, lengths).astype(np.float64)
+            moments.append([inputs.sum(axis=(0, 1)), (inputs**2).sum(axis=(0, 1))])
+        self.tallies = np.concatenate(tallies)
+        n_frames = self.tallies[:, TALLY["n_frames"]].sum()
+        self.mean, mean_square = np.sum(moments, axis=0) / n_frames
+        self.std = np.sqrt(mean_square - self.mean**2)
+        voices = [voice_of(recording) for recording in recordings]
+        groups = group_voices(voices)
+        self.same_voice = [groups.get(voice, np.array([], int)) for voice in voices]
+        self.usual = find_usual(self.tallies, voices)
         self.matrices = vtlp_matrices(augmentation.vtlp)
         self.draw_epoch(0)
+        self.prior = self.labels[self.batches.ravel()].mean(axis=0)
 
     def draw_epoch(self, epoch):
-        """Draw the recordings of an epoch: of each corpus, every emotion as often.
+        """Draw the recordings of an epoch: of each corpus its share, every emotion as often.
 
-        Where an emotion has fewer recordings than another, they come more than once.
+        Where there are fewer recordings than are drawn, they come more than once.
         """
         rng = np.random.default_rng([self.seed, epoch])
         groups = defaultdict(list)
         for number, recording in enumerate(self.recordings):
             groups[recording["corpus"], recording["emotion"]].append(number)
-        largest = Counter()
-        for (corpus, _), members in groups.items():
-            largest[corpus] = max(largest[corpus], len(members))
-        share = self.training.epoch_share
+        corpora = [corpus for corpus, _ in groups]
+        weights = self.training.corpus_odds
+        shares = {
+            (corpus, emotion): weights.get(corpus, 1.0) / corpora.count(corpus)
+            for corpus, emotion in sorted(groups)
+        }
+        n_drawn = self.training.steps_per_epoch * self.training.batch_size
+        if not sum(shares.values()):
+            raise SentimentalError("training.corpus_odds leaves no recording to train on")
+        per_share = n_drawn / sum(shares.values())
         drawn = [
-            np.resize(rng.permutation(members), round(share.get(corpus, 1.0) * largest[corpus]))
-            for (corpus, _), members in sorted(groups.items())
+            np.resize(rng.permutation(groups[group]), int(np.ceil(share * per_share)))
+            for group, share in shares.items()
         ]
-        indices = rng.permutation(np.concatenate(drawn))
-        if not len(indices):
-            raise SentimentalError("training.epoch_share leaves no recording to train on")
-        batch_size = self.training.batch_size
-        self.batches = np.resize(indices, (max(1, len(indices) // batch_size), batch_size))
+        indices = rng.permutation(np.concatenate(drawn))[:n_drawn]
+        self.batches = indices.reshape(-1, self.training.batch_size)
         self.epoch = epoch
 
     def __len__(self):
         return len(self.batches)
 
     def __getitem__(self, number):
-        """One batch, of which each peer has a view of its own.
+        """One batch.
 
         Returns
         -------
-        inputs : np.ndarray [shape=(batch_size, n_peers, crop_frames, N_INPUTS), float32]
+        inputs, summaries : a tuple
+            np.ndarray [shape=(batch_size, crop_frames, N_INPUTS), float32], and
+            np.ndarray [shape=(batch_size, N_SUMMARY), float32]
         labels : np.ndarray [shape=(batch_size, 8), float32]
-        frame_weights : np.ndarray [shape=(batch_size, n_peers, crop_frames), float32]
+        weights : np.ndarray [shape=(batch_size, crop_frames), float32], as `frame_weights`
         """
         batch = self.batches[number]
         # The epoch's own stream is that of number 0: NumPy pads a seed with zeros.
         rng = np.random.default_rng([self.seed, self.epoch, number + 1])
-        inputs, weights = [], []
-        for _ in range(self.training.n_peers):
-            view, lengths = augment(
-                self.clips[batch],
-                self.lengths[batch],
-                self.mean,
-                self.std,
-                self.matrices,
-                self.augmentation,
-                rng,
-            )
-            inputs.append(view)
-            weights.append(frame_weights(lengths, view.shape[1], self.training))
-        return np.stack(inputs, axis=1), self.labels[batch], np.stack(weights, axis=1)
+        clips, lengths = pad([self.clips[index] for index in batch])
+        features, lengths = augment(clips, lengths, self.matrices, self.augmentation, rng)
+        # The voice's earlier recordings went through the same voice, microphone and room.
+        changed, before = tally(features, lengths), self.tallies[batch]
+        shift = (
+            changed[:, TALLY["features"]] / changed[:, TALLY["n_frames"]]
+            - before[:, TALLY["features"]] / before[:, TALLY["n_frames"]],
+            changed[:, TALLY["summaries"]] - before[:, TALLY["summaries"]],
+        )
+        histories = np.stack([self._draw_history(index, rng) for index in batch])
+        inputs, summaries = measure(features, lengths, histories, self.usual, shift)
+        inputs = add_jitter(standardize(inputs, self.mean, self.std), self.augmentation, rng)
+        inputs = mask_time(inputs, lengths, self.augmentation, rng)
+        weights = frame_weights(lengths, inputs.shape[1], self.training)
+        return (inputs, summaries), self.labels[batch], weights
+
+    def _draw_history(self, number, rng):
+        """Tally of earlier recordings of the voice; of none in a share of the cases."""
+        n = int(rng.integers(1, self.training.max_history, endpoint=True))
+        if rng.random() < self.training.no_history_prob:
+            n = 0
+        return self.tallies[draw_history(number, self.same_voice[number], n, rng)].sum(axis=0)
 
 
 def frame_weights(lengths, n_frames, training):

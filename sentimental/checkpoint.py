@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 
 from sentimental.base import SentimentalError, atomic_write
-from sentimental.features import CHAIN
 from sentimental.model import import_keras
+from sentimental.voice import MODEL_CHAIN
 
 keras = import_keras()
 
@@ -44,7 +44,11 @@ class Checkpoint(keras.callbacks.Callback):
 
 def fingerprint(recordings, *settings):
     """All that a training depends on, as a hexadecimal string."""
-    content = [CHAIN, *settings, *((r["file"], r["hash"], r["condition"]) for r in recordings)]
+    content = [
+        MODEL_CHAIN,
+        *settings,
+        *((r["file"], r["hash"], r["condition"]) for r in recordings),
+    ]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 

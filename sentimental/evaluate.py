@@ -1,4 +1,4 @@
-"""How good a model is: metrics, calibration, tables, plots, and the record of a run."""
+"""How good a model is: metrics, calibration, tables, and the record of a run."""
 
 import contextlib
 import dataclasses
@@ -10,9 +10,9 @@ from collections import Counter
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, atomic_write
+from sentimental.base import EMOTIONS
 from sentimental.corpora import speaker_sex
-from sentimental.features import CHAIN
+from sentimental.voice import MODEL_CHAIN
 
 # Equal parts of the probabilities from 0 to 1 over which calibration is measured.
 N_BINS = 15
@@ -39,9 +39,10 @@ def compute_metrics(recordings, probabilities):
 
     Returns
     -------
-    metrics : dict with ``n``, ``accuracy``, ``uar``, ``recall`` (dict by emotion),
-        ``calibration_error`` and ``confusion`` (8 rows of counts: row is the true emotion, column
-        the recognized one)
+    metrics : dict with ``n``, ``accuracy``, ``uar``, ``uar_own`` (with only those emotions allowed
+        that occur), ``recall`` and ``answers`` (dicts by emotion; how often it is recognized, and
+        answered), ``calibration_error`` and ``confusion`` (8 rows of counts: row is the true
+        emotion, column the recognized one)
     """
     from sklearn.metrics import confusion_matrix
 
@@ -52,14 +53,48 @@ def compute_metrics(recordings, probabilities):
         for number, emotion in enumerate(EMOTIONS)
         if confusion[number].any()
     }
+    own = np.unique(true)
+    own_answers = own[probabilities[:, own].argmax(axis=1)]
+    shares = confusion.sum(axis=0) / len(recordings)
     return {
         "n": len(recordings),
         "accuracy": float(np.mean(true == answers)),
         "uar": float(np.mean(list(recall.values()))),
+        "uar_own": float(np.mean([np.mean(own_answers[true == one] == one) for one in own])),
         "recall": recall,
+        "answers": dict(zip(EMOTIONS, shares.tolist(), strict=True)),
         "calibration_error": float(calibration(recordings, probabilities)[1]),
         "confusion": confusion.tolist(),
     }
+
+
+def bootstrap_uar(recordings, probabilities, n=1000):
+    """Interval of the UAR over other speakers of the kind: 2.5th and 97.5th percentile.
+
+    Parameters
+    ----------
+    recordings : list of dict
+    probabilities : np.ndarray [shape=(len(recordings), 8)]
+    n : int, samples of as many speakers, drawn with replacement
+
+    Returns
+    -------
+    interval : list of two float
+
+    References
+    ----------
+    .. [1] B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993
+    """
+    true, answers = one_hot(recordings), probabilities.argmax(axis=1)
+    speakers = sorted({recording["speaker"] for recording in recordings})
+    confusion = np.zeros((len(speakers), len(EMOTIONS), len(EMOTIONS)))
+    numbers = [speakers.index(recording["speaker"]) for recording in recordings]
+    np.add.at(confusion, (numbers, true.argmax(axis=1), answers), 1)
+    drawn = np.random.default_rng(0).integers(0, len(speakers), (n, len(speakers)))
+    pooled = confusion[drawn].sum(axis=1)
+    counts = pooled.sum(axis=2)
+    recalls = np.diagonal(pooled, axis1=1, axis2=2) / np.where(counts, counts, np.nan)
+    return np.percentile(np.nanmean(recalls, axis=1), (2.5, 97.5)).tolist()
 
 
 def compute_group_metrics(recordings, probabilities):
@@ -138,12 +173,16 @@ def fit_temperature(recordings, probabilities):
 
 def print_metrics(parts):
     """Print a table: one row for each part of the split, or seed, or condition."""
-    print(f"\n{'':12}{'clips':>6}{'accuracy':>10}{'UAR':>8}{'ECE':>7}   recall of each emotion")
+    width = max(12, *map(len, parts))
+    print(f"\n{'':{width}}{'clips':>6}{'accuracy':>10}{'UAR':>8}{'own':>7}{'ECE':>7}  ", end="")
+    print("most frequent answer, recall of each emotion")
     for name, metrics in parts.items():
+        answer, share = max(metrics["answers"].items(), key=lambda item: item[1])
         recall = "  ".join(f"{emotion} {value:.2f}" for emotion, value in metrics["recall"].items())
         print(
-            f"{name:12}{metrics['n']:6}{metrics['accuracy']:10.4f}{metrics['uar']:8.4f}"
-            f"{metrics['calibration_error']:7.3f}   {recall}"
+            f"{name:{width}}{metrics['n']:6}{metrics['accuracy']:10.4f}{metrics['uar']:8.4f}"
+            f"{metrics['uar_own']:7.3f}{metrics['calibration_error']:7.3f}"
+            f"  {answer} {share:.0%}; {recall}"
         )
 
 
@@ -178,122 +217,6 @@ def run_record(protocol, recordings, sizes, seeds, settings):
         "sizes": sizes,
         "seeds": seeds,
         "settings": {name: dataclasses.asdict(group) for name, group in settings.items()},
-        "chain": CHAIN,
+        "chain": MODEL_CHAIN,
         "versions": {"python": platform.python_version()} | versions,
     }
-
-
-# Plots ------------------------------------------------------------------------------------------
-
-
-def plot_history(history, name, path):
-    """Draw one quantity over the epochs, training beside validation.
-
-    Parameters
-    ----------
-    history : dict of lists, a value for each epoch, and ``epoch_saved``, counted from 1
-    name : str, "loss" or "accuracy"
-    path : str or Path, of the image
-    """
-    figure, axes = _new_figure(figsize=(7, 4))
-    epochs = np.arange(1, len(history[name]) + 1)
-    axes.plot(epochs, history[name], label="training (augmented, with dropout)")
-    axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
-    saved = history["epoch_saved"]
-    axes.axvline(saved, color="gray", linestyle=":", label=f"saved: epoch {saved}")
-    axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
-    axes.grid(alpha=0.3)
-    axes.legend()
-    _save_figure(figure, path)
-
-
-def plot_confusion(parts, path):
-    """Draw the confusion matrix of each part: counts as numbers, recall as color.
-
-    Parameters
-    ----------
-    parts : dict of what `compute_metrics` returns, by title
-    path : str or Path, of the image
-    """
-    import seaborn
-
-    figure, all_axes = _new_figure(1, len(parts), figsize=(7 * len(parts), 6), squeeze=False)
-    all_axes = all_axes[0]
-    for axes, (name, metrics) in zip(all_axes, parts.items(), strict=True):
-        counts = np.array(metrics["confusion"])
-        recall = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        seaborn.heatmap(
-            recall,
-            annot=counts,
-            fmt="d",
-            vmin=0,
-            vmax=1,
-            cmap="Blues",
-            square=True,
-            xticklabels=EMOTIONS,
-            yticklabels=[
-                f"{emotion} {metrics['recall'][emotion]:.2f}"
-                if emotion in metrics["recall"]
-                else f"{emotion} –"  # not among what was tested
-                for emotion in EMOTIONS
-            ],
-            cbar=False,
-            ax=axes,
-        )
-        axes.set(
-            title=f"{name}: accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f}",
-            xlabel="recognized",
-        )
-        axes.tick_params(axis="x", rotation=45)
-    all_axes[0].set_ylabel("true emotion and its recall")
-    figure.colorbar(all_axes[0].collections[0], ax=all_axes, label="share of the true emotion")
-    _save_figure(figure, path)
-
-
-def plot_calibration(bins, error, title, path):
-    """Draw accuracy over confidence, and how many clips have it.
-
-    Parameters
-    ----------
-    bins, error : as `calibration` returns them
-    title : str
-    path : str or Path, of the image
-    """
-    n, confidence, accuracy = np.array(bins).T
-    figure, axes = _new_figure(figsize=(5.5, 5))
-    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
-    axes.bar(
-        np.floor(confidence * N_BINS) / N_BINS,
-        n / n.sum(),
-        1 / N_BINS,
-        align="edge",
-        color="lightsteelblue",
-        label="share of all clips",
-    )
-    axes.plot(confidence, accuracy, "o-", label="accuracy")
-    axes.set(
-        xlim=(0, 1),
-        ylim=(0, 1),
-        xlabel="confidence: probability of the strongest emotion",
-        title=f"{title}: calibration error {error:.3f}",
-    )
-    axes.legend()
-    _save_figure(figure, path)
-
-
-def _new_figure(*shape, **options):
-    """A figure and its axes, of a backend that draws into files and needs no display."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(*shape, layout="constrained", **options)
-
-
-def _save_figure(figure, path):
-    import matplotlib.pyplot as plt
-
-    with atomic_write(path) as partial:
-        figure.savefig(partial, dpi=110)
-    plt.close(figure)

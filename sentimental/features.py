@@ -1,28 +1,32 @@
-"""Frames of features, what the network reads of them, and the features file.
+"""Frames of features, and what is computed of them.
 
-    extract_frames    speech                      -> (n_frames, 82): MFCC, RMS, ZCR; stored
-    frames_to_inputs  frames of some recordings   -> (n, n_frames, 57): what the network reads
-    compute_inputs    mel spectra, RMS and ZCR    -> the same, for spectra that training changes
+    extract_frames  speech                         -> (n_frames, 84): MFCC, RMS, ZCR, pitch; stored
+    frame_features  mel spectra, and the rest      -> (n, n_frames, 21): what tells the emotion
+    add_slopes      features                       -> (n, n_frames, 63): with their slopes
+    summarize       features                       -> (n, 109): each recording as a whole
 
-A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its own), and the
-network's masking layer skips it.
+What is usual for a voice is taken off features and summary by `sentimental.voice`; then the network
+reads them. A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its
+own), and the network's masking layer skips it.
 """
 
 import numpy as np
 
 from sentimental import audio, spectrum
 from sentimental.audio import MAX_SECONDS
-from sentimental.base import EMOTIONS, SentimentalError, atomic_write
+from sentimental.base import SentimentalError
 from sentimental.spectrum import (
     HOP_LENGTH,
     N_MELS,
     SAMPLE_RATE,
     dct_matrix,
+    frame_pitch,
     frame_rms,
     frame_zcr,
     mel_bands,
     mel_spectrum,
     mfcc_to_mel,
+    power_spectrum,
 )
 
 # dB below the loudest band of a recording. What is less is raised to it, because noise fills the
@@ -34,8 +38,12 @@ N_MFCC = 14
 LOW_PASS = (300, 500, 1000)
 # Hz. Hum below it does not count in those rates.
 HIGH_PASS = 60
-# First MFCC under cepstral mean normalization; MFCC 0, which is the level, keeps its mean.
-FIRST_CMN_MFCC = 1
+# Harmonicity from which a frame has a pitch; between such frames the pitch is interpolated.
+VOICED = 0.5
+# Frames over which the median of the pitch is taken: of a wrong octave nothing is left.
+PITCH_FRAMES = 5
+# log2 of Hz. The pitch where no frame has one.
+NO_PITCH = 7.5
 # Frames over which a slope is fitted.
 DELTA_WIDTH = 9
 
@@ -44,19 +52,23 @@ DELTA_WIDTH = 9
 CHAIN = {
     name.lower(): [*value] if isinstance(value, tuple) else value
     for name, value in (vars(spectrum) | vars(audio) | globals()).items()
-    if name.isupper() and name != "EMOTIONS"
+    if name.isupper()
 }
 
-# Numbers of a frame in the features file: all MFCC, RMS, zero-crossing rate.
-N_STORED = N_MELS + 2
+# Numbers of a frame in the features file: all MFCC, RMS, zero-crossing rate, pitch, harmonicity.
+N_STORED = N_MELS + 4
+# Numbers of a frame that tell the emotion: MFCC, RMS, all zero-crossing rates, pitch, harmonicity.
+N_FEATURES = N_MFCC + 4 + len(LOW_PASS)
 # Numbers of a frame that the network reads: with first and second slopes.
-N_INPUTS = 3 * (N_MFCC + 2 + len(LOW_PASS))
+N_INPUTS = 3 * N_FEATURES
+# Numbers of a recording as a whole.
+N_SUMMARY = 5 * N_FEATURES + 4
 # Frames (157) of the longest recording.
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH
 
 
 def extract_frames(speech):
-    """MFCC, RMS and zero-crossing rate of each frame.
+    """MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame.
 
     All ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum,
     in which training adds noise and other voices.
@@ -68,33 +80,60 @@ def extract_frames(speech):
     Returns
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32]
-        ``N_MELS`` coefficients, RMS (full scale is 1.0) and the share of zero crossings (0 to 1);
+        ``N_MELS`` coefficients, RMS (full scale is 1.0), the share of zero crossings (0 to 1), log2
+        of the pitch in Hz as `smooth_pitch` leaves it, and the harmonicity (0 to 1);
         n_frames = 1 + n // HOP_LENGTH
     """
-    mfcc = mel_spectrum(speech) @ dct_matrix()
-    return np.column_stack([mfcc, frame_rms(speech), frame_zcr(speech)]).astype(np.float32)
+    power = power_spectrum(speech)
+    mfcc = mel_spectrum(power) @ dct_matrix()
+    octaves, harmonicity = frame_pitch(power)
+    octaves = smooth_pitch(octaves[None], harmonicity[None], np.array([len(power)]))[0]
+    others = [frame_rms(speech), frame_zcr(speech), octaves, harmonicity]
+    return np.column_stack([mfcc, *others]).astype(np.float32)
 
 
-def pad(clips, n_frames=MAX_FRAMES):
+def smooth_pitch(octaves, harmonicity, lengths):
+    """The pitch of voiced frames, freed of wrong octaves and carried over the unvoiced ones.
+
+    Parameters
+    ----------
+    octaves, harmonicity : np.ndarray [shape=(n, n_frames)]
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+
+    Returns
+    -------
+    octaves : np.ndarray of the same shape
+    """
+    from scipy.ndimage import median_filter
+
+    octaves, frame = octaves.copy(), np.arange(octaves.shape[1])
+    voiced = (harmonicity >= VOICED) & (frame < lengths[:, None])
+    for row, is_voiced in zip(octaves, voiced, strict=True):
+        known = np.flatnonzero(is_voiced)
+        row[:] = np.interp(frame, known, row[known]) if len(known) else NO_PITCH
+    return median_filter(octaves, (1, PITCH_FRAMES), mode="nearest")
+
+
+def pad(clips):
     """Stack clips into one array, zeros after each; zeros are what the network masks.
 
     Parameters
     ----------
-    clips : sequence of np.ndarray [shape=(n_i, d)], n_i <= n_frames
-    n_frames : int > 0
+    clips : sequence of np.ndarray [shape=(n_i, d)]
 
     Returns
     -------
-    batch : np.ndarray [shape=(len(clips), n_frames, d), float32]
+    batch : np.ndarray [shape=(len(clips), n_frames, d), float32], as long as the longest
     lengths : np.ndarray of int [shape=(len(clips),)], frames that are not padding
     """
-    batch = np.zeros((len(clips), n_frames, clips[0].shape[1]), np.float32)
+    lengths = np.array([len(clip) for clip in clips])
+    batch = np.zeros((len(clips), lengths.max(), clips[0].shape[1]), np.float32)
     for row, clip in zip(batch, clips, strict=True):
         row[: len(clip)] = clip
-    return batch, np.array([len(clip) for clip in clips])
+    return batch, lengths
 
 
-# From the mel spectrum to the network's inputs --------------------------------------------------
+# From the mel spectrum to features --------------------------------------------------
 
 
 def band_zcr(mel):
@@ -127,19 +166,58 @@ def band_zcr(mel):
     return np.stack(rates, axis=-1)
 
 
-def compute_inputs(mel, rms_zcr, lengths):
-    """What the network reads: MFCC of the upper part of the spectrum, RMS, ZCR, and their slopes.
+def frame_features(mel, others, lengths):
+    """What tells the emotion in each frame: MFCC, RMS, zero-crossing rates, pitch, harmonicity.
 
-    Beside the zero-crossing rate of the whole stand those of `band_zcr`. In the spectrum what
-    lies ``SPECTRUM_TOP_DB`` below the loudest band is levelled. From the MFCC that tell its shape
-    their mean over the recording is subtracted [1]_: it is what microphone, room and throat do to
-    all that is said. The slopes are first and second derivatives of a parabola that is fitted to
-    ``DELTA_WIDTH`` frames [2]_.
+    In the spectrum what lies ``SPECTRUM_TOP_DB`` below the loudest band is leveled. Beside the
+    zero-crossing rate of the whole stand those of `band_zcr`.
 
     Parameters
     ----------
     mel : np.ndarray [shape=(n, n_frames, N_MELS), float32], dB
-    rms_zcr : np.ndarray [shape=(n, n_frames, 2), float32], RMS and zero-crossing rate
+    others : np.ndarray [shape=(n, n_frames, 4), float32]
+        RMS, zero-crossing rate, pitch and harmonicity as `extract_frames` has them
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+
+    Returns
+    -------
+    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32], zeros where padding is
+    """
+    is_speech = (np.arange(mel.shape[1]) < lengths[:, None])[..., None]
+    loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
+    mfcc = np.maximum(mel, loudest - SPECTRUM_TOP_DB) @ dct_matrix()[:, :N_MFCC]
+    rms_zcr, octaves, harmonicity = others[..., :2], others[..., 2], others[..., 3:]
+    octaves = smooth_pitch(octaves, harmonicity[..., 0], lengths)[..., None]
+    features = np.concatenate([mfcc, rms_zcr, band_zcr(mel), octaves, harmonicity], axis=-1)
+    return np.where(is_speech, features, 0).astype(np.float32)
+
+
+def frames_to_features(clips):
+    """Features of some recordings, as long as the longest.
+
+    Parameters
+    ----------
+    clips : sequence of np.ndarray [shape=(n_i, N_STORED)], as `extract_frames` returns them
+
+    Returns
+    -------
+    features : np.ndarray [shape=(len(clips), n_frames, N_FEATURES), float32]
+    lengths : np.ndarray of int [shape=(len(clips),)], frames that are not padding
+    """
+    frames, lengths = pad(clips)
+    mel = mfcc_to_mel(frames[..., :N_MELS])
+    return frame_features(mel, frames[..., N_MELS:], lengths), lengths
+
+
+def add_slopes(features, lengths):
+    """Features and their slopes.
+
+    The slopes are first and second derivatives of a parabola that is fitted to ``DELTA_WIDTH``
+    frames [1]_.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
 
     Returns
@@ -148,20 +226,13 @@ def compute_inputs(mel, rms_zcr, lengths):
 
     References
     ----------
-    .. [1] B. S. Atal, "Effectiveness of linear prediction characteristics of the speech wave for
-       automatic speaker identification and verification", J. Acoust. Soc. Am. 55(6), 1974
-    .. [2] https://librosa.org/doc/latest/generated/librosa.feature.delta.html
+    .. [1] https://librosa.org/doc/latest/generated/librosa.feature.delta.html
     """
     from scipy.signal import savgol_filter
 
-    is_speech = (np.arange(mel.shape[1]) < lengths[:, None])[..., None]
-    loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
-    mfcc = np.maximum(mel, loudest - SPECTRUM_TOP_DB) @ dct_matrix()[:, :N_MFCC]
-    mean = (mfcc * is_speech).sum(axis=1, keepdims=True) / lengths[:, None, None]
-    mean[..., :FIRST_CMN_MFCC] = 0
-    frames = np.concatenate([mfcc - mean, rms_zcr, band_zcr(mel)], axis=-1)
+    is_speech = (np.arange(features.shape[1]) < lengths[:, None])[..., None]
     # The last frame goes on, as if there were no padding to fit a slope to.
-    frames = np.where(is_speech, frames, frames[np.arange(len(mel)), lengths - 1][:, None])
+    frames = np.where(is_speech, features, features[np.arange(len(features)), lengths - 1][:, None])
     slopes = [
         savgol_filter(frames, DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="nearest")
         for order in (1, 2)
@@ -169,102 +240,56 @@ def compute_inputs(mel, rms_zcr, lengths):
     return np.where(is_speech, np.concatenate([frames, *slopes], axis=-1), 0).astype(np.float32)
 
 
-def frames_to_inputs(clips, n_frames=MAX_FRAMES):
-    """What the network reads of some recordings.
+def summarize(features, lengths):
+    """Each recording as a whole, as sets of functionals describe it [1]_.
 
     Parameters
     ----------
-    clips : sequence of np.ndarray [shape=(n_i, N_STORED)], as `extract_frames` returns them
-    n_frames : int > 0, of the longest at least
+    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
 
     Returns
     -------
-    inputs : np.ndarray [shape=(len(clips), n_frames, N_INPUTS), float32]
-    """
-    frames, lengths = pad(clips, n_frames)
-    return compute_inputs(mfcc_to_mel(frames[..., :N_MELS]), frames[..., N_MELS:], lengths)
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
+        Mean, standard deviation, 20th and 80th percentile and mean absolute change of each
+        feature; median and range (10th to 90th percentile) of the pitch where there is one, share
+        of frames that have one, and log of the number of frames
 
-
-# The features file ------------------------------------------------------------------------------
-
-
-def save_features(path, recordings):
-    """Write the frames of many recordings as JSON that `json_tricks.load` reads.
-
-    Parameters
+    References
     ----------
-    path : str or Path
-    recordings : list of dict
-        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion``, ``condition`` (str)
-        and ``frames`` (np.ndarray [shape=(n_frames, N_STORED), float32]).
+    .. [1] F. Eyben et al., "The Geneva minimalistic acoustic parameter set (GeMAPS) for voice
+       research and affective computing", IEEE Trans. Affective Computing 7(2), 2016
     """
-    import json_tricks
+    frame = np.arange(features.shape[1])
+    is_speech = (frame < lengths[:, None])[..., None]
+    n = lengths[:, None].astype(np.float32)
+    mean = (features * is_speech).sum(axis=1) / n
+    deviation = np.sqrt((((features - mean[:, None]) * is_speech) ** 2).sum(axis=1) / n)
+    change = np.abs(np.diff(features, axis=1)) * is_speech[:, 1:]
+    change = change.sum(axis=1) / np.maximum(n - 1, 1)
+    low, high = _percentiles(np.where(is_speech, features, np.inf), lengths, (20, 80))
 
-    content = {"chain": CHAIN, "emotions": EMOTIONS, "recordings": recordings}
-    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as stream:
-        json_tricks.dump(content, stream, properties={"ndarray_compact": True})
-
-
-def load_features(path):
-    """Read what `save_features` wrote, and refuse features made with other constants.
-
-    Only json_tricks' NumPy hook is used: its default hooks import and build whatever class a file
-    names, and a features file may come from a stranger.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    recordings : list of dict, as for `save_features`
-
-    Raises
-    ------
-    SentimentalError
-        When the file is missing, is no features file, or was made with other constants.
-    """
-    import json_tricks
-    from json_tricks.decoders import json_numpy_obj_hook
-
-    try:
-        with open(path, encoding="utf-8") as stream:
-            content = json_tricks.load(
-                stream,
-                preserve_order=False,
-                ignore_comments=False,
-                obj_pairs_hooks=[json_numpy_obj_hook],
-            )
-        check_chain(path, content["chain"], "make it again with preprocess.py")
-        recordings = content["recordings"]
-        for recording in recordings:
-            _check_recording(recording)
-    except FileNotFoundError:
-        raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        raise SentimentalError(
-            f"{path}: not a features file ({type(error).__name__}: {error}); "
-            "make it again with preprocess.py"
-        ) from None
-    return recordings
+    voiced = (features[..., -1:] >= VOICED) & is_speech
+    n_voiced = voiced.sum(axis=(1, 2))
+    pitch = np.where(voiced, features[..., -2:-1], np.inf)
+    pitch = np.where(n_voiced[:, None, None] > 0, pitch, NO_PITCH)
+    lowest, median, highest = _percentiles(pitch, np.maximum(n_voiced, 1), (10, 50, 90))
+    return np.concatenate(
+        [mean, deviation, low, high, change]
+        + [median, highest - lowest, n_voiced[:, None] / n, np.log(n)],
+        axis=1,
+    ).astype(np.float32)
 
 
-def _check_recording(recording):
-    """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
-    frames = recording["frames"]
-    if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
-        raise ValueError(f"bad frames of {recording['file']}")
-    if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
-        raise ValueError(f"bad frames of {recording['file']}")
-    if recording["emotion"] not in EMOTIONS:
-        raise ValueError(f"unknown emotion of {recording['file']}")
-    texts = ("file", "hash", "corpus", "speaker", "condition")
-    if not all(isinstance(recording[name], str) for name in texts):
-        raise ValueError(f"{', '.join(texts)} must be texts")
+def _percentiles(values, counts, percentiles):
+    """Nearest percentiles along axis 1 of the `counts` lowest of `values`; each [shape=(n, d)]."""
+    ordered = np.sort(values, axis=1)
+    rows = np.arange(len(values))
+    return [ordered[rows, np.round(p / 100 * (counts - 1)).astype(int)] for p in percentiles]
 
 
-def check_chain(path, chain, remedy):
-    """Refuse what was made with other constants than this module has now.
+def check_chain(path, chain, remedy, expected=CHAIN):
+    """Refuse what was made with other constants than are expected now.
 
     Raises
     ------
@@ -272,9 +297,9 @@ def check_chain(path, chain, remedy):
         It names each constant that differs, and ends with `remedy`.
     """
     other = [
-        f"{name} {chain.get(name)} instead of {CHAIN.get(name)}"
-        for name in sorted({*CHAIN, *chain})
-        if chain.get(name) != CHAIN.get(name)
+        f"{name} {chain.get(name)} instead of {expected.get(name)}"
+        for name in sorted({*expected, *chain})
+        if chain.get(name) != expected.get(name)
     ]
     if other:
         raise SentimentalError(f"{path}: made with {', '.join(other)}; {remedy}")

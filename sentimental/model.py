@@ -15,10 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
-from sentimental.features import CHAIN, N_INPUTS, check_chain
+from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
+from sentimental.voice import MODEL_CHAIN, Usual
 
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
+
+# Layers that a model may consist of.
+LAYERS = {"InputLayer", "Sequential", "Masking", "LSTM", "Concatenate", "Dense"}
 
 
 def weights_path_of(json_path):
@@ -48,34 +52,35 @@ def import_keras():
     return keras
 
 
-def build_network(units=64, training=False, layer_dropout=0.0, output_dropout=0.0):
-    """The network: (n, n_frames, N_INPUTS) inputs to (n, 8) probabilities.
-
-    While it is trained it answers after each frame, (n, n_frames, 8), and has dropout. Its weights
-    are the same, so that the one that is saved holds nothing but the layers of prediction.
+def build_network(units=64):
+    """The network: two LSTM layers read the frames; the dense layer reads the summary as well.
 
     Parameters
     ----------
     units : int > 0, of each LSTM layer
-    training : bool
-    layer_dropout : float, share of the first layer's outputs that the second does not see
-    output_dropout : float, the same before the dense layer
 
     Returns
     -------
-    network : keras.Sequential
+    network : keras.Model
+        Frames (n, n_frames, N_INPUTS) and summaries (n, N_SUMMARY), as `sentimental.voice.measure`
+        gives them, to (n, 8) probabilities
     """
     keras = import_keras()
-    layers = [
-        keras.Input((None, N_INPUTS)),
-        keras.layers.Masking(name="masking"),
-        keras.layers.LSTM(units, return_sequences=True, name="lstm_1"),
-        keras.layers.LSTM(units, return_sequences=training, dropout=layer_dropout, name="lstm_2"),
-    ]
-    if training:
-        layers.append(keras.layers.Dropout(output_dropout, name="dropout"))
-    layers.append(keras.layers.Dense(len(EMOTIONS), activation="softmax", name="emotions"))
-    return keras.Sequential(layers)
+    frames = keras.Input((None, N_INPUTS), name="frames")
+    summary = keras.Input((N_SUMMARY,), name="summary")
+    # A model of its own, because Keras would write the mask's arithmetic as layers into the JSON.
+    recurrent = keras.Sequential(
+        [
+            keras.Input((None, N_INPUTS)),
+            keras.layers.Masking(name="masking"),
+            keras.layers.LSTM(units, return_sequences=True, name="lstm_1"),
+            keras.layers.LSTM(units, name="lstm_2"),
+        ],
+        name="recurrent",
+    )
+    both = keras.layers.Concatenate(name="frames_and_summary")([recurrent(frames), summary])
+    answer = keras.layers.Dense(len(EMOTIONS), activation="softmax", name="emotions")(both)
+    return keras.Model([frames, summary], answer)
 
 
 def fold_standardization(weights, mean, std):
@@ -110,19 +115,21 @@ def weights_checksum(weights):
     return digest.hexdigest()
 
 
-def save_model(network, json_path):
+def save_model(network, usual, corpora, json_path):
     """Write the architecture as JSON and the weights, beside it, as HDF5.
 
     Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
     which it reads but writes for whole models only. The weights are written in that older layout,
     so that plain Keras loads both: ``model_from_json(...)``, then
     ``model.load_weights("model8723_weights.h5")``. Beside what Keras reads, the JSON holds the
-    emotions in the order of the outputs, the constants of the chain, and a checksum that ties the
-    weights to it.
+    emotions in the order of the outputs, the constants of the chain, what is usual for a voice, the
+    corpora that trained, and a checksum that ties the weights to it.
 
     Parameters
     ----------
-    network : keras.Sequential
+    network : keras.Model
+    usual : sentimental.voice.Usual
+    corpora : list of str, that trained the network
     json_path : str or Path
     """
     import h5py
@@ -139,7 +146,7 @@ def save_model(network, json_path):
         file.attrs["layer_names"] = names(layer.name for layer in network.layers)
         for layer in network.layers:
             group = file.create_group(layer.name)
-            paths = [f"{layer.name}/{weight.name}" for weight in layer.weights]
+            paths = [f"{layer.name}/{weight.path}" for weight in layer.weights]
             group.attrs["weight_names"] = names(paths) if paths else np.array([], "S1")
             for path, weight in zip(paths, layer.get_weights(), strict=True):
                 group.create_dataset(path, data=weight)
@@ -148,7 +155,9 @@ def save_model(network, json_path):
         network.to_json(), object_hook=lambda d: {k: v for k, v in d.items() if v is not None}
     )
     content["emotions"] = EMOTIONS
-    content["chain"] = CHAIN
+    content["chain"] = MODEL_CHAIN
+    content["usual"] = {name: values.tolist() for name, values in vars(usual).items()}
+    content["corpora"] = corpora
     content["weights_checksum"] = weights_checksum(network.get_weights())
     write_json(json_path, content)
 
@@ -162,8 +171,8 @@ def load_network(json_path):
 
     Returns
     -------
-    network : keras.Sequential
-        (n, n_frames, N_INPUTS) inputs to (n, 8) probabilities, in the order of ``EMOTIONS``
+    network : keras.Model, as `build_network` describes it
+    content : dict, as `read_architecture` returns it
 
     Raises
     ------
@@ -183,7 +192,7 @@ def load_network(json_path):
             f"{json_path} and {weights_path}: Keras {keras.__version__} cannot load them ({reason})"
         ) from None
     check_weights(json_path, content, network.get_weights())
-    return network
+    return network, content
 
 
 def read_architecture(json_path):
@@ -196,7 +205,7 @@ def read_architecture(json_path):
     Returns
     -------
     text : str
-    content : dict
+    content : dict, in which ``usual`` is a `sentimental.voice.Usual`, and ``corpora`` a list of str
 
     Raises
     ------
@@ -209,16 +218,26 @@ def read_architecture(json_path):
     try:
         text = Path(json_path).read_text(encoding="utf-8")
         content = json.loads(text)
-        layers = {layer["class_name"] for layer in content["config"]["layers"]}
+        layers = set(_layer_classes(content["config"]))
         emotions, _ = [*content["emotions"]], content["weights_checksum"]
-        check_chain(json_path, content["chain"], "train a model with these scripts")
+        content["corpora"] = [*content["corpora"]]
+        check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
+        content["usual"] = Usual(**{k: np.array(v, float) for k, v in content["usual"].items()})
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
-    if emotions != [*EMOTIONS] or not layers <= {"InputLayer", "Masking", "LSTM", "Dense"}:
+    if emotions != [*EMOTIONS] or not layers <= LAYERS:
         raise SentimentalError(f"{json_path}: has other emotions or layers than these scripts use")
     return text, content
+
+
+def _layer_classes(config):
+    """Class of each layer of a model, and of the models in it."""
+    for layer in config["layers"]:
+        yield layer["class_name"]
+        if "layers" in layer["config"]:
+            yield from _layer_classes(layer["config"])
 
 
 def check_weights(json_path, content, weights):

@@ -2,10 +2,10 @@
 
 There are four, from the most optimistic to the hardest:
 
-    random        recordings held out at random; their speakers are trained on
-    speaker       RAVDESS in 5 folds of actors: unseen speakers
+    random        recordings of TESS and RAVDESS held out at random; their speakers are trained on
+    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too
     tess-speaker  one actress of TESS and RAVDESS train, the other actress tests, both ways
-    corpus        RAVDESS trains and TESS tests, and the other way
+    corpus        each corpus is tested by a network that all the others trained
 """
 
 import numpy as np
@@ -23,6 +23,12 @@ ACTOR_FOLDS = (
 )
 # Speakers of TESS. Each tests one fold of protocol "tess-speaker".
 ACTRESSES = ("OAF", "YAF")
+# Corpora of which recordings are held out in protocol "random".
+HELD_OUT = ("RAVDESS", "TESS")
+# Corpora that protocol "corpus" leaves out, one in each fold.
+LEFT_OUT = ("TESS", "RAVDESS", "CREMA-D", "nEMO", "ASED", "BanglaSER", "TurEV", "AESDD")
+# The same actors sing in it.
+RAVDESS_SONG = "RAVDESS song"
 
 
 def split_random(n_recordings, training, split_seed):
@@ -58,7 +64,8 @@ def protocol_folds(protocol, recordings, training, split_seed):
     protocol : str, "random", "speaker", "tess-speaker" or "corpus"
     recordings : list of dict
         As `sentimental.features.load_features` returns them, sorted by corpus and file name. One
-        whose speaker is not known takes part in protocol "random" only.
+        whose speaker is not known takes part in protocol "random" only. Where there are neither
+        TESS nor RAVDESS, that protocol holds out of all recordings.
     training : Training
         Its ``held_out_share`` and ``test_share`` count in protocol "random", its
         ``validation_share``, of what does not test, in "tess-speaker" and "corpus".
@@ -71,25 +78,22 @@ def protocol_folds(protocol, recordings, training, split_seed):
     Raises
     ------
     SentimentalError
-        When a protocol other than "random" lacks a corpus or some of its speakers.
+        When a protocol other than "random" lacks corpora or speakers.
     """
     from sklearn.model_selection import train_test_split
 
     if protocol == "random":
-        parts = split_random(len(recordings), training, split_seed)
-        return [tuple([recordings[index] for index in part] for part in parts)]
+        pool = _select(recordings, "corpus", HELD_OUT) or recordings
+        parts = split_random(len(pool), training, split_seed)
+        train, *held_out = ([pool[index] for index in part] for part in parts)
+        others = [] if pool is recordings else _without(recordings, "corpus", HELD_OUT)
+        return [(train + others, *held_out)]
 
     # A speaker who is not known may be one of those that test.
     recordings = [recording for recording in recordings if recording["speaker"]]
-    tess, ravdess = (_select(recordings, "corpus", {name}) for name in ("TESS", "RAVDESS"))
-    if not ravdess or (not tess and protocol != "speaker"):
-        lacking = "TESS" if ravdess else "RAVDESS"
-        raise SentimentalError(
-            f"protocol {protocol} needs recordings of {lacking}; give them to preprocess.py, too"
-        )
     if protocol == "speaker":
-        return _actor_folds(ravdess)
-    sides = _actress_sides(tess, ravdess) if protocol == "tess-speaker" else _sides(tess, ravdess)
+        return _actor_folds(recordings)
+    sides = _actress_sides(recordings) if protocol == "tess-speaker" else _corpus_sides(recordings)
     return [
         (
             *train_test_split(side, test_size=training.validation_share, random_state=split_seed),
@@ -104,8 +108,15 @@ def _select(recordings, key, values):
     return [recording for recording in recordings if recording[key] in values]
 
 
-def _actor_folds(ravdess):
+def _without(recordings, key, values):
+    """Those recordings whose value of `key` is not among `values`."""
+    return [recording for recording in recordings if recording[key] not in values]
+
+
+def _actor_folds(recordings):
     """The folds of protocol "speaker"."""
+    ravdess = _select(recordings, "corpus", {"RAVDESS"})
+    others = _without(recordings, "corpus", {"RAVDESS", RAVDESS_SONG})
     everyone = {recording["speaker"] for recording in ravdess}
     folds = [
         tuple(
@@ -116,16 +127,18 @@ def _actor_folds(ravdess):
     ]
     if not all(part for fold in folds for part in fold):
         raise SentimentalError(
-            "protocol speaker needs all 24 actors of RAVDESS; give them to preprocess.py"
+            "protocol speaker needs all 24 actors of RAVDESS; give them to preprocess.py, too"
         )
-    return folds
+    return [(train + others, validation, test) for train, validation, test in folds]
 
 
-def _actress_sides(tess, ravdess):
+def _actress_sides(recordings):
     """Protocol "tess-speaker": what trains and validates, and the actress who tests."""
-    if {recording["speaker"] for recording in tess} != {*ACTRESSES}:
+    tess, ravdess = (_select(recordings, "corpus", {name}) for name in ("TESS", "RAVDESS"))
+    if {recording["speaker"] for recording in tess} != {*ACTRESSES} or not ravdess:
         raise SentimentalError(
-            "protocol tess-speaker needs both actresses of TESS; give them to preprocess.py"
+            "protocol tess-speaker needs RAVDESS and both actresses of TESS; give them to "
+            "preprocess.py, too"
         )
     return [
         (
@@ -136,7 +149,19 @@ def _actress_sides(tess, ravdess):
     ]
 
 
-def _sides(tess, ravdess):
-    """Protocol "corpus": what trains and validates, and what tests; TESS has no calm."""
-    shared = [recording for recording in ravdess if recording["emotion"] != "calm"]
-    return [(shared, tess), (tess, shared)]
+def _corpus_sides(recordings):
+    """Protocol "corpus": what trains and validates, and the corpus that tests."""
+    present = {recording["corpus"] for recording in recordings}
+    tested = [corpus for corpus in LEFT_OUT if corpus in present]
+    if len(tested) < 2:
+        raise SentimentalError(
+            f"protocol corpus needs two of {', '.join(LEFT_OUT)} at least; give them to "
+            "preprocess.py, too"
+        )
+    return [
+        (
+            _without(recordings, "corpus", {corpus, RAVDESS_SONG}),
+            _select(recordings, "corpus", {corpus}),
+        )
+        for corpus in tested
+    ]

@@ -9,10 +9,11 @@ import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
 from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.features import extract_frames, frames_to_inputs
+from sentimental.features import extract_frames, frames_to_features
 from sentimental.model import SHIPPED_MODEL, check_weights, read_architecture, weights_path_of
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
+from sentimental.voice import Voice, measure
 
 
 def load_recognizer(json_path=SHIPPED_MODEL):
@@ -45,7 +46,7 @@ def load_recognizer(json_path=SHIPPED_MODEL):
             f"{weights_path}: cannot be read ({error}); train it again"
         ) from None
     check_weights(json_path, content, weights)
-    return Recognizer(weights)
+    return Recognizer(weights, content["usual"])
 
 
 class Recognizer:
@@ -56,13 +57,15 @@ class Recognizer:
     weights : list of np.ndarray
         In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
         the dense layer.
+    usual : sentimental.voice.Usual
     """
 
-    def __init__(self, weights):
+    def __init__(self, weights, usual):
+        self.usual = usual
         *recurrent, self.kernel, self.bias = weights
         self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
 
-    def predict(self, recording, sample_rate=SAMPLE_RATE):
+    def predict(self, recording, sample_rate=SAMPLE_RATE, voice=None):
         """The probabilities of the emotions in one recording.
 
         Parameters
@@ -70,6 +73,9 @@ class Recognizer:
         recording : str or Path, or np.ndarray [shape=(n,) or (n, channels), float]
             A file of any format, or samples; full scale is 1.0.
         sample_rate : int > 0, Hz, of samples; a file tells its own
+        voice : sentimental.Voice or None
+            What was heard before of the person who speaks: the recording is compared with it, and
+            then it grows by the recording. None, when nothing was.
 
         Returns
         -------
@@ -85,16 +91,17 @@ class Recognizer:
         else:
             samples, name = load_audio(recording), recording
         check_speech(samples, name)
-        probabilities = self.predict_samples(samples, name)
+        probabilities = self.predict_samples(samples, name, voice)
         return dict(zip(EMOTIONS, map(float, probabilities), strict=True))
 
-    def predict_samples(self, samples, name="recording"):
+    def predict_samples(self, samples, name="recording", voice=None):
         """The probabilities of samples that are decoded already.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
         name : what error messages call the recording
+        voice : sentimental.Voice or None, as for `predict`
 
         Returns
         -------
@@ -105,15 +112,50 @@ class Recognizer:
         SentimentalError
             As `sentimental.audio.clean_audio` does.
         """
-        frames = extract_frames(clean_audio(samples, name))
-        return self.predict_inputs(frames_to_inputs([frames], len(frames))[0])
+        features = self.compute_features(samples, name)
+        probabilities = self.predict_features(features, voice)
+        if voice is not None:
+            voice.add(features)
+        return probabilities
 
-    def predict_inputs(self, inputs):
+    def compute_features(self, samples, name="recording"):
+        """What tells the emotion in samples: the chain before the network.
+
+        Parameters
+        ----------
+        samples, name : as for `predict_samples`
+
+        Returns
+        -------
+        features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
+        """
+        features, _ = frames_to_features([extract_frames(clean_audio(samples, name))])
+        return features[0]
+
+    def predict_features(self, features, voice=None):
+        """The probabilities of features; the voice stays as it is.
+
+        Parameters
+        ----------
+        features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
+        voice : sentimental.Voice or None; None is a voice of which nothing is known
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(8,), float32]
+        """
+        voice = voice or Voice()
+        lengths = np.array([len(features)])
+        inputs, summaries = measure(features[None], lengths, voice.tally[None], self.usual)
+        return self.predict_inputs(inputs[0], summaries[0])
+
+    def predict_inputs(self, inputs, summary):
         """The network alone.
 
         Parameters
         ----------
         inputs : np.ndarray [shape=(n_frames, N_INPUTS), float32]; frames of zeros are skipped
+        summary : np.ndarray [shape=(N_SUMMARY,), float32]
 
         Returns
         -------
@@ -122,7 +164,7 @@ class Recognizer:
         sequence = inputs[inputs.any(axis=1)]
         for weights in self.lstm_layers:
             sequence = _run_lstm(sequence, *weights)
-        logits = sequence[-1] @ self.kernel + self.bias
+        logits = np.concatenate([sequence[-1], summary]) @ self.kernel + self.bias
         exponentials = np.exp(logits - logits.max())
         return exponentials / exponentials.sum()
 

@@ -31,16 +31,23 @@ class Training:
     layer_dropout: float = 0.1
     # Share of the second layer's outputs that the dense layer does not see.
     output_dropout: float = 0.1
+    # Share of the summary that its linear layer does not see.
+    summary_dropout: float = 0.0
 
     # Epochs, by protocol. Longer training helps only with speakers that were trained on.
     epochs: dict = field(
-        default_factory=lambda: {"random": 110, "speaker": 40, "tess-speaker": 25, "corpus": 35}
+        default_factory=lambda: {"random": 30, "speaker": 15, "tess-speaker": 15, "corpus": 15}
     )
-    # Share of a corpus that is drawn for each epoch; other corpora are drawn whole. TESS is learned
-    # in a few epochs.
-    epoch_share: dict = field(default_factory=lambda: {"TESS": 0.25, "RAVDESS": 1.0})
+    # Batches of an epoch.
+    steps_per_epoch: int = 200
     # Clips of a batch.
-    batch_size: int = 32
+    batch_size: int = 64
+    # How often a corpus is drawn, against one that is not named here.
+    corpus_odds: dict = field(default_factory=lambda: {"TESS": 1.0, "RAVDESS": 2.0, "CREMA-D": 2.0})
+    # Chance that nothing was heard before of the voice of a clip.
+    no_history_prob: float = 0.35
+    # Earlier recordings of the same voice, at most.
+    max_history: int = 15
     # Learning rate at its highest, after the warm-up.
     learning_rate: float = 3e-3
     # Epochs in which the learning rate rises; then it falls along half a cosine.
@@ -51,23 +58,23 @@ class Training:
     grad_clip: float = 1.0
     # Share of the soft targets that is spread evenly over all emotions.
     label_smoothing: float = 0.1
-    # Networks that learn from each other; the first is the one that is saved.
-    n_peers: int = 2
-    # Share of the peers' mean answer in the soft targets; labels are the rest.
+    # Share of the mean answer of frames and summary in the soft targets; labels are the rest.
     mutual_weight: float = 0.5
+    # Share that every emotion is taken to have at least of what is drawn.
+    least_prior: float = 0.01
     # Share of the loss that falls on frames before the last; later frames weigh more.
     frame_weight: float = 0.3
     # Position in a clip, as a share of its length, from which its frames count in the loss.
     first_frame_share: float = 0.25
     # Decay per step of the exponential moving average of the weights. The average of the epoch with
     # the lowest validation loss is saved.
-    ema_decay: float = 0.995
+    ema_decay: float = 0.998
     # Softmax temperature of models whose validation speakers are also trained on, where it cannot
     # be fitted: the mean of those that protocol "speaker" fits to its validation actors.
     temperature: float = 0.73
 
     def __post_init__(self):
-        least = {"units": 1, "epochs": 1, "batch_size": 1, "n_peers": 1}
+        least = {"units": 1, "epochs": 1, "batch_size": 1, "steps_per_epoch": 1, "max_history": 1}
         check(self, least | {"grad_clip": 1e-6, "temperature": 0.01})
 
 

@@ -1,8 +1,8 @@
-"""Frames of samples and what is computed of each: spectrum, level, zero crossings.
+"""Frames of samples and what is computed of each: spectrum, pitch, level, zero crossings.
 
-The numbers are those of librosa [1]_, and tests hold them to it. librosa itself is not imported,
-because with its compiler (Numba) that takes a second and 180 MB, more than all the rest of
-recognition.
+All but the pitch are what librosa gives [1]_, and tests hold them to it. librosa itself is not
+imported, because with its compiler (Numba) that takes a second and 180 MB, more than all the rest
+of recognition.
 
 References
 ----------
@@ -25,6 +25,10 @@ N_MELS = 80
 MIN_POWER = 1e-10
 # dB below the loudest band and frame; what is less is raised to it.
 TOP_DB = 80.0
+# Hz between which the pitch of a voice is looked for.
+PITCH_RANGE = (65, 650)
+# Height of a peak of the autocorrelation, by which a pitch an octave lower must be better.
+OCTAVE_COST = 0.03
 
 
 def split_frames(samples, pad_mode="constant"):
@@ -55,8 +59,8 @@ def frame_zcr(samples):
     return crossings.sum(axis=1) / FRAME_LENGTH
 
 
-def mel_spectrum(samples):
-    """Power of each mel band in each frame, in dB.
+def power_spectrum(samples):
+    """Power of each frequency in each frame.
 
     Parameters
     ----------
@@ -64,15 +68,79 @@ def mel_spectrum(samples):
 
     Returns
     -------
-    mel : np.ndarray [shape=(n_frames, N_MELS), float32]
+    power : np.ndarray [shape=(n_frames, 1 + FRAME_LENGTH // 2), float32]
     """
     from scipy.fft import rfft
+
+    return np.abs(rfft(split_frames(samples) * _window(), axis=1)) ** 2
+
+
+def _window():
     from scipy.signal.windows import hann
 
-    window = hann(FRAME_LENGTH, sym=False).astype(np.float32)
-    power = np.abs(rfft(split_frames(samples) * window, axis=1)) ** 2
+    return hann(FRAME_LENGTH, sym=False).astype(np.float32)
+
+
+def mel_spectrum(power):
+    """Power of each mel band in each frame, in dB.
+
+    Parameters
+    ----------
+    power : np.ndarray, as `power_spectrum` returns it
+
+    Returns
+    -------
+    mel : np.ndarray [shape=(n_frames, N_MELS), float32]
+    """
     mel = 10 * np.log10(np.maximum(power @ mel_filters().T, MIN_POWER))
     return np.maximum(mel, mel.max() - TOP_DB)
+
+
+def frame_pitch(power):
+    """Pitch and harmonicity: place and height of the autocorrelation's highest peak [1]_.
+
+    The autocorrelation is divided by that of the window, so a tone has a peak of 1 at its period
+    and at each multiple of it; ``OCTAVE_COST`` lets the shortest win. It is taken from the power
+    spectrum without padding: the window is so close to zero at its ends that what wraps around
+    is 1 % of it at most.
+
+    Parameters
+    ----------
+    power : np.ndarray, as `power_spectrum` returns it
+
+    Returns
+    -------
+    octaves : np.ndarray [shape=(n_frames,)], log2 of the pitch in Hz, also where there is no voice
+    harmonicity : np.ndarray [shape=(n_frames,)], 0 (noise, silence) to 1 (a tone)
+
+    References
+    ----------
+    .. [1] P. Boersma, "Accurate short-term analysis of the fundamental frequency and the
+       harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17, 1993
+    """
+    from scipy.fft import irfft, rfft
+
+    lowest, highest = PITCH_RANGE
+    shortest, longest = SAMPLE_RATE // highest, SAMPLE_RATE // lowest
+    audible = power.copy()
+    audible[:, : round(lowest * FRAME_LENGTH / SAMPLE_RATE)] = 0  # hum
+    wrapped, of_window = (
+        irfft(spectrum, axis=-1)[..., : longest + 2]
+        for spectrum in (audible, np.abs(rfft(_window())) ** 2)
+    )
+    total = np.maximum(wrapped[:, :1], MIN_POWER)
+    curve = wrapped / total * (of_window[0] / of_window)
+    lags = np.arange(shortest, longest + 1)
+    heights = curve[:, shortest : longest + 1]
+    is_peak = (heights >= curve[:, shortest - 1 : longest]) & (heights > curve[:, shortest + 1 :])
+    score = np.where(is_peak, heights - OCTAVE_COST * np.log2(lags), -np.inf)
+    lag = lags[score.argmax(axis=1)]
+    frame = np.arange(len(curve))
+    before, height, after = (curve[frame, lag + step] for step in (-1, 0, 1))
+    # The top of a parabola through the three.
+    bend = np.maximum(2 * height - before - after, 1e-9)
+    period = lag + np.clip((after - before) / (2 * bend), -0.5, 0.5)
+    return np.log2(SAMPLE_RATE / period), np.clip(height, 0, 1)
 
 
 def mel_edges():

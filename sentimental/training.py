@@ -1,4 +1,4 @@
-"""Training by Keras: networks that learn from each other, and the fit of them.
+"""Training by Keras: what is trained, and the fit of it.
 
 Importing this module loads TensorFlow, which takes seconds.
 """
@@ -12,8 +12,9 @@ from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.batches import AugmentedBatches
 from sentimental.checkpoint import Checkpoint, fingerprint, prepare_checkpoint, read_history
 from sentimental.evaluate import fit_temperature, one_hot
-from sentimental.features import frames_to_inputs
+from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features
 from sentimental.model import build_network, fold_standardization, fold_temperature, import_keras
+from sentimental.voice import N_TALLY, measure
 
 keras = import_keras()
 import tensorflow as tf  # noqa: E402  (after Keras, which silences it)
@@ -22,15 +23,20 @@ import tensorflow as tf  # noqa: E402  (after Keras, which silences it)
 PREDICTION_BATCH = 512
 
 
-# Networks that learn from each other ------------------------------------------------------------
+# What is trained --------------------------------------------------------------------------------
 
 
-class MutualLearning(keras.Model):
-    """Networks that learn from the labels and from what all of them say on average.
+class Learner(keras.Model):
+    """The network in its training: frames and summary answer apart, and learn from each other.
 
-    Each hears the recording augmented in its own way. Their errors differ, so their mean is better
-    than each, and it tells how similar two emotions sound, which labels do not. What validates, and
-    is saved, is the moving average of the first one's weights.
+    The LSTM layers answer after each frame, and a linear layer answers from the summary. Their
+    errors differ, so their mean is better than each, and it tells how similar two emotions sound,
+    which labels do not [1]_. The network that is saved adds their logits: its dense layer is both
+    of theirs, side by side. What validates, and is saved, is the moving average of the weights.
+
+    Some emotions are rare in what is drawn, because few corpora have them. Each part is trained
+    with the frequency of the emotions added to its logits [2]_, so that the logits themselves say
+    how much a recording speaks for an emotion, no matter how frequent that is in the training.
 
     Keras' `SwapEMAWeights` is of no use for the latter: it swaps by adding and subtracting, which
     rounds, so that a training that was stopped and resumed would end with other weights.
@@ -38,29 +44,53 @@ class MutualLearning(keras.Model):
     Parameters
     ----------
     training : Training
+    prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
 
     Attributes
     ----------
-    peers : list of keras.Sequential
-    average : keras.Sequential
+    frames_part, summary_part : keras.Sequential
+    average : keras.Model
 
     References
     ----------
     .. [1] Y. Zhang et al., "Deep mutual learning", CVPR 2018
-    .. [2] R. Anil et al., "Large scale distributed neural network training through online
-       distillation", ICLR 2018
+    .. [2] A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021
     """
 
-    def __init__(self, training):
+    def __init__(self, training, prior):
         super().__init__()
         self.training = training
-        self.peers = [
-            build_network(training.units, True, training.layer_dropout, training.output_dropout)
-            for _ in range(training.n_peers)
-        ]
+        # No emotion is thought to be so rare that a recording can hardly speak for it.
+        self.prior = np.maximum(prior, training.least_prior).astype(np.float32)
+        self.frames_part = keras.Sequential(
+            [
+                keras.Input((None, N_INPUTS)),
+                keras.layers.Masking(),
+                keras.layers.LSTM(training.units, return_sequences=True),
+                keras.layers.LSTM(
+                    training.units, return_sequences=True, dropout=training.layer_dropout
+                ),
+                keras.layers.Dropout(training.output_dropout),
+                keras.layers.Dense(len(EMOTIONS), activation="softmax"),
+            ]
+        )
+        self.summary_part = keras.Sequential(
+            [
+                keras.Input((N_SUMMARY,)),
+                keras.layers.Dropout(training.summary_dropout),
+                keras.layers.Dense(len(EMOTIONS), activation="softmax", kernel_initializer="zeros"),
+            ]
+        )
         self.average = build_network(training.units)
-        self.average.set_weights(self.peers[0].get_weights())
         self.average.trainable = False
+        self.average.set_weights(self.joined_weights())
+
+    def joined_weights(self):
+        """Weights of both parts as one network, as `build_network` has them."""
+        *lstm_weights, frames_kernel, frames_bias = self.frames_part.weights
+        summary_kernel, summary_bias = self.summary_part.weights
+        kernel = keras.ops.concatenate([frames_kernel, summary_kernel], axis=0)
+        return [*lstm_weights, kernel, frames_bias + summary_bias]
 
     def seed_dropout(self, seed, epoch):
         """Let what dropout leaves out depend on seed and epoch alone.
@@ -73,13 +103,13 @@ class MutualLearning(keras.Model):
             state.assign([len(states) * seed + number, epoch << 16])  # and one more each time
 
     def call(self, inputs):
-        """Probabilities [shape=(n, 8)] of the average, which hears the first view."""
-        return self.average(inputs[:, 0])
+        """Probabilities [shape=(n, 8)] of the average."""
+        return self.average(inputs)
 
     def train_step(self, batch):
-        """One step of gradient descent; returns the metrics of the first peer before it."""
-        inputs, labels, frame_weights = batch
-        answer = self.descend(inputs, labels, frame_weights)
+        """One step of gradient descent; returns the metrics before it."""
+        (inputs, summaries), labels, frame_weights = batch
+        answer = self.descend(inputs, summaries, labels, frame_weights)
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(self.compute_loss(y=labels, y_pred=answer))
@@ -90,19 +120,24 @@ class MutualLearning(keras.Model):
     # Keras does not compile a model with XLA where results must be the same each time; what is
     # compiled here has no operation that could make them differ.
     @tf.function(jit_compile=True)
-    def descend(self, inputs, labels, frame_weights):
-        """Update all weights; returns the first peer's answers before that, [shape=(n, 8)]."""
+    def descend(self, inputs, summaries, labels, frame_weights):
+        """Update all weights; returns the answers before that, [shape=(n, 8)]."""
         training = self.training
         smooth = (1 - training.label_smoothing) * labels + training.label_smoothing / len(EMOTIONS)
         with tf.GradientTape() as tape:
-            answers = [peer(inputs[:, i], training=True) for i, peer in enumerate(self.peers)]
-            mean = tf.add_n([answer[:, -1] for answer in answers]) / len(self.peers)
+            # In halves: XLA makes of one recurrent loop a program that takes three times as long
+            # as that of two loops over half of the clips each.
+            halves = [self.frames_part(half, training=True) for half in tf.split(inputs, 2)]
+            of_frames = tf.concat(halves, axis=0)
+            of_frames = _expect(of_frames, self.prior)
+            of_summary = _expect(self.summary_part(summaries, training=True), self.prior)
+            mean = (of_frames[:, -1] + of_summary) / 2
             mutual = training.mutual_weight
             soft_targets = (1 - mutual) * smooth + mutual * tf.stop_gradient(mean)
-            loss = 0.0
-            for i, answer in enumerate(answers):
-                losses = -tf.reduce_sum(soft_targets[:, None] * tf.math.log(answer + 1e-7), axis=2)
-                loss += tf.reduce_mean(tf.reduce_sum(frame_weights[:, i] * losses, axis=1))
+            losses = _cross_entropy(soft_targets, of_summary)
+            frame_losses = _cross_entropy(soft_targets[:, None], of_frames)
+            losses += tf.reduce_sum(frame_weights * frame_losses, axis=1)
+            loss = tf.reduce_mean(losses)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -110,9 +145,20 @@ class MutualLearning(keras.Model):
         # In the first steps the average forgets faster, or the first weights would stay for long.
         step = tf.cast(self.optimizer.iterations, tf.float32)
         decay = tf.minimum(training.ema_decay, (1 + step) / (10 + step))
-        for average, weight in zip(self.average.weights, self.peers[0].weights, strict=True):
+        for average, weight in zip(self.average.weights, self.joined_weights(), strict=True):
             average.assign(decay * average + (1 - decay) * weight)
-        return answers[0][:, -1]
+        joined = of_frames[:, -1] * of_summary
+        return joined / tf.reduce_sum(joined, axis=1, keepdims=True)
+
+
+def _expect(answers, prior):
+    """Answers as they are where emotions are as frequent as `prior` says."""
+    weighted = answers * prior
+    return weighted / tf.reduce_sum(weighted, axis=-1, keepdims=True)
+
+
+def _cross_entropy(targets, answers):
+    return -tf.reduce_sum(targets * tf.math.log(answers + 1e-7), axis=-1)
 
 
 # Training ---------------------------------------------------------------------------------------
@@ -174,7 +220,8 @@ def train(
 
     Returns
     -------
-    network : keras.Sequential, reads inputs as `sentimental.features.frames_to_inputs` makes them
+    network : keras.Model
+    usual : sentimental.voice.Usual
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
         for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds``, what the
         training took
@@ -189,8 +236,9 @@ def train(
     tf.config.experimental.enable_op_determinism()
 
     batches = AugmentedBatches(recordings, training, augmentation, seed)
-    validation_inputs = standardize(recordings_to_inputs(validation), batches.mean, batches.std)
-    learner = MutualLearning(training)
+    inputs, summaries = recordings_to_inputs(validation, batches.usual)
+    validation_inputs = [standardize(inputs, batches.mean, batches.std), summaries]
+    learner = Learner(training, batches.prior)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,
@@ -204,7 +252,9 @@ def train(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=["accuracy"],
     )
-    learner(validation_inputs[:1, None])  # builds it, so that its weights can be restored
+    learner(
+        [part[:1] for part in validation_inputs]
+    )  # builds it, so that its weights can be restored
     learner.optimizer.build(learner.trainable_variables)
 
     mark = fingerprint([*recordings, *validation], training, augmentation, epochs, seed)
@@ -226,7 +276,7 @@ def train(
     learner.fit(
         batches,
         shuffle=False,  # they are drawn in random order
-        validation_data=(validation_inputs[:, None], one_hot(validation)),
+        validation_data=(validation_inputs, one_hot(validation)),
         validation_batch_size=PREDICTION_BATCH,
         initial_epoch=n_done,
         epochs=epochs,
@@ -252,15 +302,37 @@ def train(
     history["temperature"] = temperature
     weights = fold_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(fold_temperature(weights, temperature))
-    return network, history
+    return network, batches.usual, history
 
 
-def recordings_to_inputs(recordings):
-    """What the network reads, as long as the longest; [shape=(n, n_frames, N_INPUTS)]."""
-    clips = [recording["frames"] for recording in recordings]
-    return frames_to_inputs(clips, max(map(len, clips)))
+def recordings_to_inputs(recordings, usual, tallies=None):
+    """What the network reads of recordings; frames are as long as the longest."""
+    features, lengths = frames_to_features([recording["frames"] for recording in recordings])
+    if tallies is None:
+        tallies = np.zeros((len(recordings), N_TALLY))
+    return measure(features, lengths, tallies, usual)
 
 
-def predict_recordings(network, recordings):
-    """Probabilities of the emotions in recordings; returns np.ndarray [shape=(n, 8)]."""
-    return network.predict(recordings_to_inputs(recordings), PREDICTION_BATCH, verbose=0)
+def predict_recordings(network, usual, recordings, tallies=None):
+    """Probabilities of the emotions in recordings.
+
+    Parameters
+    ----------
+    network : keras.Model
+    usual : sentimental.voice.Usual
+    recordings : list of dict
+    tallies : np.ndarray [shape=(n, N_TALLY)], of what was heard before of each voice; None: nothing
+
+    Returns
+    -------
+    probabilities : np.ndarray [shape=(n, 8)]
+    """
+    if tallies is None:
+        tallies = np.zeros((len(recordings), N_TALLY))
+    order = np.argsort([len(recording["frames"]) for recording in recordings], kind="stable")
+    probabilities = np.empty((len(recordings), len(EMOTIONS)))
+    for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
+        chunk = order[start : start + PREDICTION_BATCH]
+        inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, tallies[chunk])
+        probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
+    return probabilities
