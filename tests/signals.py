@@ -6,8 +6,9 @@ import numpy as np
 import soundfile
 
 from sentimental.base import EMOTIONS
-from sentimental.features import N_STORED
+from sentimental.features import N_FEATURES, N_STORED, N_SUMMARY
 from sentimental.spectrum import N_MELS, SAMPLE_RATE
+from sentimental.voice import Usual
 
 # Clips of a speech synthesizer, at SAMPLE_RATE: what a voice activity detector takes for speech.
 SAMPLES = sorted((Path(__file__).resolve().parent.parent / "data" / "samples").glob("*.flac"))
@@ -92,3 +93,13 @@ def make_corpora():
         for emotion in EMOTIONS
         if corpus == "RAVDESS" or emotion != "calm"
     ]
+
+
+def make_usual(seed=0):
+    """What is usual for voices that nobody has."""
+    rng = np.random.default_rng(seed)
+    return Usual(
+        features=rng.normal(0, 1, N_FEATURES),
+        summary=rng.normal(0, 30, N_SUMMARY),
+        variance=rng.uniform(0.5, 20, N_SUMMARY),
+    )

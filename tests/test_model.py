@@ -8,9 +8,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from signals import make_usual
 
 from sentimental import EMOTIONS, SentimentalError, load_recognizer, model
-from sentimental.features import CHAIN, MAX_FRAMES, N_INPUTS, pad
+from sentimental.corpora import CORPORA
+from sentimental.features import MAX_FRAMES, N_INPUTS, N_SUMMARY
+from sentimental.voice import MODEL_CHAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,93 +27,106 @@ def network():
 @pytest.fixture
 def saved(network, tmp_path):
     path = tmp_path / "m.json"
-    model.save_model(network, path)
+    model.save_model(network, make_usual(), ["TESS", "mine"], path)
     return path
 
 
 @pytest.fixture(scope="module")
 def clip():
+    """Frames and summary of one recording."""
     rng = np.random.default_rng(0)
-    return rng.standard_normal((1, 40, N_INPUTS)).astype(np.float32)
+    shapes = (1, 40, N_INPUTS), (1, N_SUMMARY)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
-def probabilities(network, inputs):
-    return np.asarray(network(inputs))
+def probabilities(network, frames, summary):
+    return np.asarray(network([frames, summary]))
 
 
 def test_the_network_is_the_one_described(network):
-    layers = [type(layer).__name__ for layer in network.layers]
-    assert layers == ["Masking", "LSTM", "LSTM", "Dense"]
-    assert [layer.units for layer in network.layers[1:]] == [64, 64, 8]
+    inside = network.get_layer("recurrent").layers
+    layers = {layer.name: type(layer).__name__ for layer in [*network.layers, *inside]}
+    assert layers == {
+        "frames": "InputLayer",
+        "recurrent": "Sequential",
+        "masking": "Masking",
+        "lstm_1": "LSTM",
+        "lstm_2": "LSTM",
+        "summary": "InputLayer",
+        "frames_and_summary": "Concatenate",
+        "emotions": "Dense",
+    }
+    assert [layer.units for layer in inside[1:]] == [64, 64]
+    shapes = [tensor.shape for tensor in network.inputs]
+    assert shapes == [(None, None, N_INPUTS), (None, N_SUMMARY)]
+    assert network.output_shape == (None, len(EMOTIONS))
 
 
 def test_padding_is_not_speech(network, clip):
-    alone = probabilities(network, clip)
+    frames, summary = clip
+    alone = probabilities(network, frames, summary)
     for n_frames in (41, 80, MAX_FRAMES):
-        padded = probabilities(network, pad(clip, n_frames)[0])
-        np.testing.assert_allclose(padded, alone, atol=1e-6)
-    assert not np.allclose(probabilities(network, clip[:, :20]), alone, atol=1e-4)
-
-
-def test_a_network_in_training_answers_after_each_frame_as_the_saved_one_does_at_the_end():
-    trained = model.build_network(training=True, layer_dropout=0.1, output_dropout=0.1)
-    saved = model.build_network()
-    saved.set_weights(trained.get_weights())
-    inputs = np.random.default_rng(0).standard_normal((2, 9, N_INPUTS)).astype(np.float32)
-    inputs[1, 6:] = 0  # padding
-    answers = np.array(trained(inputs))
-    assert answers.shape == (2, 9, len(EMOTIONS))
-    np.testing.assert_allclose(answers[:, -1], saved(inputs), atol=1e-5)
-    np.testing.assert_allclose(answers[1, 5], saved(inputs)[1], atol=1e-5)
+        padded = np.pad(frames, ((0, 0), (0, n_frames - 40), (0, 0)))
+        np.testing.assert_allclose(probabilities(network, padded, summary), alone, atol=1e-6)
+    assert not np.allclose(probabilities(network, frames[:, :20], summary), alone, atol=1e-4)
+    assert not np.allclose(probabilities(network, frames, -summary), alone, atol=1e-4)
 
 
 def test_folding_the_standardization_changes_no_probability(network, clip):
+    frames, summary = clip
     rng = np.random.default_rng(1)
     mean = 30 * rng.standard_normal(N_INPUTS).astype(np.float32)
     std = rng.uniform(0.01, 40, N_INPUTS).astype(np.float32)
-    expected = probabilities(network, clip)
+    expected = probabilities(network, frames, summary)
     folded = model.build_network()
     folded.set_weights(model.fold_standardization(network.get_weights(), mean, std))
-    np.testing.assert_allclose(probabilities(folded, clip * std + mean), expected, atol=1e-5)
+    answer = probabilities(folded, frames * std + mean, summary)
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 
 def test_a_folded_temperature_divides_the_logits(network, clip):
     softened = model.build_network()
     softened.set_weights(model.fold_temperature(network.get_weights(), 2.0))
-    expected = np.sqrt(probabilities(network, clip))
+    expected = np.sqrt(probabilities(network, *clip))
     expected /= expected.sum()
-    np.testing.assert_allclose(probabilities(softened, clip), expected, atol=1e-6)
+    np.testing.assert_allclose(probabilities(softened, *clip), expected, atol=1e-6)
 
 
 # The files
 
 
 def test_a_reloaded_model_gives_the_same_probabilities(network, saved, clip):
-    loaded = model.load_network(saved)
-    np.testing.assert_array_equal(probabilities(loaded, clip), probabilities(network, clip))
+    loaded, content = model.load_network(saved)
+    np.testing.assert_array_equal(probabilities(loaded, *clip), probabilities(network, *clip))
+    assert content["corpora"] == ["TESS", "mine"]
+    for usual in (content["usual"], load_recognizer(saved).usual):
+        for name, values in vars(make_usual()).items():
+            np.testing.assert_array_equal(getattr(usual, name), values)
 
 
 def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip, tmp_path):
-    np.save(tmp_path / "clip.npy", clip)
+    np.savez(tmp_path / "clip.npz", *clip)
     code = (
         "import keras, numpy as np\n"
         f"model = keras.models.model_from_json(open({str(saved)!r}).read())\n"
         f"model.load_weights({str(model.weights_path_of(saved))!r})\n"
-        f"np.save({str(tmp_path / 'out.npy')!r}, model(np.load({str(tmp_path / 'clip.npy')!r})))\n"
+        f"clip = [*np.load({str(tmp_path / 'clip.npz')!r}).values()]\n"
+        f"np.save({str(tmp_path / 'out.npy')!r}, model(clip))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     np.testing.assert_allclose(
-        np.load(tmp_path / "out.npy"), probabilities(network, clip), atol=1e-6
+        np.load(tmp_path / "out.npy"), probabilities(network, *clip), atol=1e-6
     )
 
 
+LAMBDA = {"class_name": "Lambda", "config": {}}
 LOADERS = [model.load_network, load_recognizer]
 
 
 @pytest.mark.parametrize("load", LOADERS)
 def test_weights_of_another_training_are_refused(saved, tmp_path, load):
     other = tmp_path / "other.json"
-    model.save_model(model.build_network(), other)
+    model.save_model(model.build_network(), make_usual(), [], other)
     model.weights_path_of(other).replace(model.weights_path_of(saved))
     with pytest.raises(SentimentalError, match="not the weights"):
         load(saved)
@@ -121,10 +137,19 @@ def test_weights_of_another_training_are_refused(saved, tmp_path, load):
     ("changes", "message"),
     [
         ({"emotions": EMOTIONS[::-1]}, "other emotions"),
-        ({"chain": CHAIN | {"hop_length": 256}}, "hop_length 256 instead of 512"),
-        ({"config": {"layers": [{"class_name": "Lambda"}]}}, "other emotions or layers"),
+        ({"chain": MODEL_CHAIN | {"hop_length": 256}}, "hop_length 256 instead of 512"),
+        ({"config": {"layers": [LAMBDA]}}, "other emotions or layers"),
+        (
+            {"config": {"layers": [{"class_name": "Sequential", "config": {"layers": [LAMBDA]}}]}},
+            "other emotions or layers",
+        ),
+        ({"chain": MODEL_CHAIN | {"frames_of_doubt": 3}}, "frames_of_doubt 3 instead of"),
         ({"config": 3}, "not a model"),
         ({"emotions": 3}, "not a model"),
+        ({"corpora": 3}, "not a model"),
+        ({"chain": 3}, "not a model"),
+        ({"usual": 3}, "not a model"),
+        ({"usual": {"features": [0]}}, "not a model"),
     ],
 )
 def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, load):
@@ -137,7 +162,8 @@ def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, lo
 def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path):
     content = json.loads(saved.read_text())
     marker = tmp_path / "was_run"
-    content["config"]["layers"][-1]["config"]["activation"] = {
+    (dense,) = (x for x in content["config"]["layers"] if x["class_name"] == "Dense")
+    dense["config"]["activation"] = {
         "class_name": "__lambda__",
         "config": {"value": f"open({str(marker)!r}, 'w')"},
     }
@@ -166,14 +192,16 @@ def test_damaged_or_missing_weights_are_one_clear_line(saved, load):
 # The files that are shipped
 
 
-def test_the_shipped_model_is_of_the_promised_size():
-    assert model.load_network(model.SHIPPED_MODEL).count_params() <= 65_000
+def test_the_shipped_model_is_small_and_tells_what_trained_it():
+    network, content = model.load_network(model.SHIPPED_MODEL)
+    assert network.count_params() <= 70_000
+    assert {"TESS", "RAVDESS"} <= {*content["corpora"]} <= {*CORPORA}
 
 
 def test_the_metrics_in_results_are_of_the_shipped_model():
     metrics = json.loads((ROOT / "results" / "metrics.json").read_text())
     assert metrics["protocol"] == "random"
-    assert metrics["chain"] == CHAIN
+    assert metrics["chain"] == MODEL_CHAIN
     content = json.loads(model.SHIPPED_MODEL.read_text())
     assert metrics["weights_checksum"] == content["weights_checksum"]
     for part, n in (("validation", 368), ("test", 162)):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT
-from signals import SAMPLES, noise, speech, tone
+from signals import SAMPLES, make_usual, noise, speech, tone
 
-from sentimental import EMOTIONS, Recognizer, SentimentalError, load_recognizer, model
-from sentimental.features import MAX_FRAMES, N_INPUTS, pad
+from sentimental import EMOTIONS, Recognizer, SentimentalError, Voice, load_recognizer, model
+from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.voice import measure
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +21,25 @@ def network():
     return model.build_network()
 
 
-def probabilities(network, inputs):
-    return np.asarray(network(inputs))
+@pytest.fixture(scope="module")
+def recognizer(network):
+    return Recognizer(network.get_weights(), make_usual())
+
+
+def make_clip(n_frames):
+    """Frames and summary of one recording, larger than usual."""
+    rng = np.random.default_rng(n_frames)
+    return [
+        3 * rng.standard_normal(n).astype(np.float32) for n in ((n_frames, N_INPUTS), N_SUMMARY)
+    ]
+
+
+def probabilities(network, frames, summary):
+    return np.asarray(network([frames[None], summary[None]]))[0]
 
 
 def shipped(network):
-    return model.load_network(model.SHIPPED_MODEL)
+    return model.load_network(model.SHIPPED_MODEL)[0]
 
 
 def with_large_weights(network):
@@ -39,21 +53,20 @@ def with_large_weights(network):
 @pytest.mark.parametrize("n_frames", [1, 2, 40, MAX_FRAMES])
 def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
     chosen = choose(network)
-    inputs = 3 * np.random.default_rng(n_frames).standard_normal((n_frames, N_INPUTS))
-    inputs = inputs.astype(np.float32)
-    recognizer = Recognizer(chosen.get_weights())
-    answer = recognizer.predict_inputs(inputs)
-    np.testing.assert_allclose(answer, probabilities(chosen, inputs[None])[0], atol=1e-5)
-    padded = pad([inputs])[0]
-    np.testing.assert_allclose(recognizer.predict_inputs(padded[0]), answer, atol=1e-6)
-    np.testing.assert_allclose(answer, probabilities(chosen, padded)[0], atol=1e-5)
+    frames, summary = make_clip(n_frames)
+    recognizer = Recognizer(chosen.get_weights(), make_usual())
+    answer = recognizer.predict_inputs(frames, summary)
+    np.testing.assert_allclose(answer, probabilities(chosen, frames, summary), atol=1e-5)
+    padded = np.pad(frames, ((0, MAX_FRAMES - n_frames), (0, 0)))
+    np.testing.assert_allclose(recognizer.predict_inputs(padded, summary), answer, atol=1e-6)
+    np.testing.assert_allclose(answer, probabilities(chosen, padded, summary), atol=1e-5)
 
 
 def test_a_loaded_recognizer_answers_as_the_network_that_was_saved(network, tmp_path):
-    model.save_model(network, tmp_path / "m.json")
-    inputs = np.random.default_rng(0).standard_normal((1, 40, N_INPUTS)).astype(np.float32)
-    answer = load_recognizer(tmp_path / "m.json").predict_inputs(inputs[0])
-    np.testing.assert_allclose(answer, probabilities(network, inputs)[0], atol=1e-5)
+    model.save_model(network, make_usual(), [], tmp_path / "m.json")
+    clip = make_clip(40)
+    answer = load_recognizer(tmp_path / "m.json").predict_inputs(*clip)
+    np.testing.assert_allclose(answer, probabilities(network, *clip), atol=1e-5)
 
 
 def test_recognition_needs_no_tensorflow(tmp_path):
@@ -69,8 +82,7 @@ def test_recognition_needs_no_tensorflow(tmp_path):
     assert float(done.stdout) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_file_its_samples_and_two_channels_of_them_give_the_same(tmp_path):
-    recognizer = load_recognizer()
+def test_a_file_its_samples_and_two_channels_of_them_give_the_same(recognizer, tmp_path):
     expected = recognizer.predict(SAMPLES[0])
     assert list(expected) == list(EMOTIONS)
     assert recognizer.predict(speech(0), SAMPLE_RATE) == expected
@@ -80,9 +92,37 @@ def test_a_file_its_samples_and_two_channels_of_them_give_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("sound", [tone(440, 2), noise(2, dbfs=-20)])
-def test_where_nobody_speaks_there_is_no_emotion(sound):
+def test_where_nobody_speaks_there_is_no_emotion_and_no_voice_grows(recognizer, sound):
+    voice = Voice()
     with pytest.raises(SentimentalError, match="recording: no speech"):
-        load_recognizer().predict(sound, SAMPLE_RATE)
+        recognizer.predict(sound, SAMPLE_RATE, voice)
+    assert voice.n_recordings == 0
+
+
+def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp_path):
+    voice = Voice()
+    first = recognizer.predict(SAMPLES[0], voice=voice)
+    assert first == recognizer.predict(SAMPLES[0])  # nothing was heard before
+    assert voice.n_recordings == 1
+    voice.save(tmp_path / "voice.json")
+    told = voice.tally.copy()
+
+    features = recognizer.compute_features(speech(1))
+    assert features.shape[1] == N_FEATURES
+    lengths = np.array([len(features)])
+    inputs, summaries = measure(features[None], lengths, told[None], recognizer.usual)
+    by_hand = recognizer.predict_inputs(inputs[0], summaries[0])
+    np.testing.assert_array_equal(recognizer.predict_features(features, voice), by_hand)
+    np.testing.assert_array_equal(voice.tally, told)  # asking for features leaves it as it is
+
+    second = recognizer.predict(speech(1), voice=voice)
+    np.testing.assert_array_equal([*second.values()], by_hand)
+    alone = recognizer.predict(speech(1))
+    assert np.abs(np.subtract([*second.values()], [*alone.values()])).max() > 1e-3
+    assert voice.n_recordings == 2
+    afterwards = Voice.load(tmp_path / "voice.json")
+    assert recognizer.predict(SAMPLES[1], voice=afterwards) == second
+    np.testing.assert_array_equal(afterwards.tally, voice.tally)
 
 
 def test_the_shipped_model_hears_more_than_one_emotion():

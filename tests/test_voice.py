@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from signals import make_recording, make_recordings, voice
+from signals import make_recording, make_recordings, make_usual, voice
 
 from sentimental import features as features_module
 from sentimental.base import SentimentalError
@@ -50,12 +50,7 @@ def clips():
 
 @pytest.fixture
 def usual():
-    rng = np.random.default_rng(7)
-    return Usual(
-        features=rng.normal(0, 1, N_FEATURES),
-        summary=rng.normal(0, 30, N_SUMMARY),
-        variance=rng.uniform(0.5, 20, N_SUMMARY),
-    )
+    return make_usual()
 
 
 def voice_that_said(clips):
