@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def network():
     model.import_keras().utils.set_random_seed(1)
-    return model.build_network()
+    network, rng = model.build_network(), np.random.default_rng(1)
+    network.set_weights([w + rng.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    return network
 
 
 @pytest.fixture
