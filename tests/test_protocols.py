@@ -3,17 +3,38 @@
 from pathlib import Path
 
 import pytest
-from signals import make_corpora
+from signals import make_corpora, make_recording
 
 from sentimental.base import SentimentalError
 from sentimental.corpora import describe
-from sentimental.protocols import protocol_folds, split_random
+from sentimental.protocols import RAVDESS_SONG, protocol_folds, split_random
 from sentimental.settings import Training
+from sentimental.voice import voice_of
 
 
 def make_recordings():
     """One recording of each speaker and emotion of TESS and RAVDESS, and one of nobody known."""
     return [*make_corpora(), describe(Path("RAVDESS/happy/monday.wav"))]
+
+
+def make_others():
+    """Recordings of other corpora: a speaker called as an actor is, the actors' songs, others."""
+    return [
+        make_recording(corpus, speaker, emotion)
+        for corpus, speakers in [
+            ("BanglaSER", ("02", "03")),
+            ("CREMA-D", ("1001", "1002")),
+            (RAVDESS_SONG, ("02", "03", "24")),
+            ("mine", ("A", "")),
+        ]
+        for speaker in speakers
+        for emotion in ("happy", "sad")
+    ]
+
+
+def make_all():
+    """As train_model.py has them: sorted by corpus."""
+    return sorted([*make_recordings(), *make_others()], key=lambda recording: recording["corpus"])
 
 
 def make_folds(protocol, recordings, split_seed=1, **settings):
@@ -51,21 +72,41 @@ def test_protocol_random_splits_all_recordings_by_their_indices():
         assert fold == tuple([recordings[index] for index in part] for part in indices)
 
 
+def test_protocol_random_holds_out_the_same_whatever_else_trains():
+    def files(*parts):
+        return [[recording["file"] for recording in part] for part in parts]
+
+    ((train, *held_out),) = make_folds("random", make_all())
+    alone = sorted(make_recordings(), key=lambda recording: recording["corpus"])
+    ((train_alone, *held_out_alone),) = make_folds("random", alone)
+    assert files(*held_out) == files(*held_out_alone)
+    assert sorted(*files(train)) == sorted(*files([*train_alone, *make_others()]))
+    # Where there are neither TESS nor RAVDESS, it holds out of all.
+    ((train, validation, test),) = make_folds("random", make_others())
+    assert validation
+    assert sorted(*files([*train, *validation, *test])) == sorted(*files(make_others()))
+
+
 @pytest.mark.parametrize("protocol", ["speaker", "tess-speaker", "corpus"])
 def test_no_recording_and_no_tested_speaker_is_on_both_sides(protocol):
-    for training, validation, test in make_folds(protocol, make_recordings()):
+    for training, validation, test in make_folds(protocol, make_all()):
         assert not values("file", training) & values("file", validation)
-        assert not values("speaker", test) & values("speaker", training + validation)
-        assert "" not in values("speaker", training + validation + test)
+        voices, tested = ({voice_of(r) for r in part} for part in (training + validation, test))
+        assert not voices & tested
+        assert None not in voices | tested
 
 
 def test_the_folds_of_actors_test_each_actor_once():
-    folds = make_folds("speaker", make_recordings())
+    folds = make_folds("speaker", make_all())
     tested = [name for _, _, test in folds for name in values("speaker", test)]
     assert sorted(tested) == [f"{actor:02}" for actor in range(1, 25)]
     for training, validation, test in folds:
-        assert not values("speaker", training) & values("speaker", validation)
-        assert len(values("speaker", training + validation + test)) == 24
+        assert values("corpus", validation + test) == {"RAVDESS"}
+        ravdess = [r for r in training if r["corpus"] == "RAVDESS"]
+        assert not values("speaker", ravdess) & values("speaker", validation)
+        assert len(values("speaker", ravdess + validation + test)) == 24
+        # All other corpora train, but for what is sung by those who test.
+        assert values("corpus", training) == {"RAVDESS", "TESS", "BanglaSER", "CREMA-D", "mine"}
 
 
 def test_the_first_fold_of_actors_is_the_published_one():
@@ -75,7 +116,7 @@ def test_the_first_fold_of_actors_is_the_published_one():
 
 
 def test_each_actress_tests_what_the_other_and_ravdess_trained():
-    folds = make_folds("tess-speaker", make_recordings())
+    folds = make_folds("tess-speaker", make_all())
     assert [values("speaker", test) for _, _, test in folds] == [{"OAF"}, {"YAF"}]
     for training, validation, test in folds:
         assert values("corpus", training + validation) == {"TESS", "RAVDESS"}
@@ -83,12 +124,16 @@ def test_each_actress_tests_what_the_other_and_ravdess_trained():
         assert len(test) == 7
 
 
-def test_protocol_corpus_knows_no_calm_and_trains_on_one_corpus():
-    folds = make_folds("corpus", make_recordings())
-    assert [values("corpus", test) for _, _, test in folds] == [{"TESS"}, {"RAVDESS"}]
+def test_protocol_corpus_tests_each_corpus_with_a_network_of_all_others():
+    folds = make_folds("corpus", make_all())
+    tested = [values("corpus", test) for _, _, test in folds]
+    assert tested == [{"TESS"}, {"RAVDESS"}, {"CREMA-D"}, {"BanglaSER"}]
+    everything = {"TESS", "RAVDESS", "CREMA-D", "BanglaSER", "mine"}
+    n_known = sum(r["speaker"] != "" and r["corpus"] != RAVDESS_SONG for r in make_all())
     for training, validation, test in folds:
-        assert len(values("corpus", training + validation)) == 1
-        assert "calm" not in values("emotion", training + validation + test)
+        assert values("corpus", training + validation) == everything - values("corpus", test)
+        assert len(training + validation + test) == n_known
+        assert validation
 
 
 @pytest.mark.parametrize("protocol", ["tess-speaker", "corpus"])
@@ -104,14 +149,15 @@ def test_share_and_seed_of_the_validation_part_can_be_set(protocol):
 
 
 def test_a_protocol_without_its_corpora_is_refused():
-    recordings = make_recordings()
     tess, ravdess = (
-        [recording for recording in recordings if recording["corpus"] == corpus]
+        [recording for recording in make_recordings() if recording["corpus"] == corpus]
         for corpus in ("TESS", "RAVDESS")
     )
-    with pytest.raises(SentimentalError, match="needs recordings of RAVDESS"):
+    with pytest.raises(SentimentalError, match="needs all 24 actors of RAVDESS"):
         make_folds("speaker", tess)
-    with pytest.raises(SentimentalError, match="needs recordings of TESS"):
+    with pytest.raises(SentimentalError, match="needs RAVDESS and both actresses"):
+        make_folds("tess-speaker", tess)
+    with pytest.raises(SentimentalError, match="needs two of TESS, RAVDESS"):
         make_folds("corpus", ravdess)
     assert len(make_folds("speaker", ravdess)) == 5
 
