@@ -222,6 +222,11 @@ def pool(runs, way):
     return tested, np.concatenate([run["probabilities"][way] for run in runs])
 
 
+def interval(uars):
+    """Where 95 % of some UAR lie; a list of two."""
+    return np.percentile(uars, (2.5, 97.5)).tolist()
+
+
 def measure_runs(protocol, runs, way):
     """Metrics of some runs together; UAR is the mean of corpora, or actresses, where they test."""
     metrics = compute_metrics(*pool(runs, way))
@@ -245,11 +250,15 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     settings : dict with ``training`` and ``augmentation``
     """
     runs = run_folds(protocol, recordings, conditions, n_seeds, folder / "folds", settings)
+    numbers = sorted({run["fold"] for run in runs})
+    by_fold = [[run for run in runs if run["fold"] == number] for number in numbers]
     by_seed = [[run for run in runs if run["seed"] == seed] for seed in range(1, n_seeds + 1)]
     ways, spread, intervals = {}, {}, {}
     for way in runs[0]["probabilities"]:
         ways[way] = measure_runs(protocol, runs, way)
-        intervals[way] = bootstrap_uar(*pool(runs, way))
+        groups = [runs] if protocol in ("random", "speaker") else by_fold
+        samples = [bootstrap_uar(*pool(group, way)) for group in groups]
+        intervals[way] = interval(np.mean(samples, axis=0))
         seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
         spread[way] = {}
         for name in ("accuracy", "uar", "uar_own"):
@@ -258,16 +267,11 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
             spread[way][name] = [float(np.mean(values)), deviation]
         ways[way]["uar"] = spread[way]["uar"][0]  # the figure of the protocol
     folds = {}
-    for number in sorted({run["fold"] for run in runs}):
-        of_fold = [run for run in runs if run["fold"] == number]
-        tested = of_fold[0]["tested"]
-        names = (
-            {tested[0]["corpus"], *(r["corpus"] for r in tested)} if protocol == "corpus" else {}
-        )
-        name = names.pop() if len(names) == 1 else f"fold {number}"
-        folds[name] = {
-            way: compute_metrics(*pool(of_fold, way))
-            | {"interval": bootstrap_uar(*pool(of_fold, way))}
+    for number, group in zip(numbers, by_fold, strict=True):
+        corpus = group[0]["tested"][0]["corpus"]
+        folds[corpus if protocol == "corpus" else f"fold {number}"] = {
+            way: compute_metrics(*pool(group, way))
+            | {"interval": interval(bootstrap_uar(*pool(group, way)))}
             for way in ways
         }
     groups = compute_group_metrics(*pool(runs, "h0"))

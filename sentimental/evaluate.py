@@ -69,32 +69,32 @@ def compute_metrics(recordings, probabilities):
 
 
 def bootstrap_uar(recordings, probabilities, n=1000):
-    """Interval of the UAR over other speakers of the kind: 2.5th and 97.5th percentile.
+    """UAR over other speakers of the kind: `n` samples of as many, drawn with replacement.
 
     Parameters
     ----------
     recordings : list of dict
     probabilities : np.ndarray [shape=(len(recordings), 8)]
-    n : int, samples of as many speakers, drawn with replacement
+    n : int
 
     Returns
     -------
-    interval : list of two float
+    uars : np.ndarray [shape=(n,)]; 95 % of other speakers lie between percentiles 2.5 and 97.5
 
     References
     ----------
     .. [1] B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993
     """
-    true, answers = one_hot(recordings), probabilities.argmax(axis=1)
-    speakers = sorted({recording["speaker"] for recording in recordings})
-    confusion = np.zeros((len(speakers), len(EMOTIONS), len(EMOTIONS)))
-    numbers = [speakers.index(recording["speaker"]) for recording in recordings]
-    np.add.at(confusion, (numbers, true.argmax(axis=1), answers), 1)
-    drawn = np.random.default_rng(0).integers(0, len(speakers), (n, len(speakers)))
-    pooled = confusion[drawn].sum(axis=1)
+    true, answers = one_hot(recordings).argmax(axis=1), probabilities.argmax(axis=1)
+    voices = [(recording["corpus"], recording["speaker"]) for recording in recordings]
+    numbers = {voice: number for number, voice in enumerate(sorted({*voices}))}
+    confusion = np.zeros((len(numbers), len(EMOTIONS), len(EMOTIONS)))
+    np.add.at(confusion, ([numbers[voice] for voice in voices], true, answers), 1)
+    drawn = np.random.default_rng(0).integers(0, len(numbers), (n, len(numbers)))
+    pooled = np.stack([confusion[sample].sum(axis=0) for sample in drawn])
     counts = pooled.sum(axis=2)
     recalls = np.diagonal(pooled, axis1=1, axis2=2) / np.where(counts, counts, np.nan)
-    return np.percentile(np.nanmean(recalls, axis=1), (2.5, 97.5)).tolist()
+    return np.nanmean(recalls, axis=1)
 
 
 def compute_group_metrics(recordings, probabilities):

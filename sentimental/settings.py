@@ -23,7 +23,7 @@ class Training:
     # Share of the held-out recordings that test; the rest validate.
     test_share: float = 0.304
     # Share of the training side that validates where a protocol names no validation recordings.
-    validation_share: float = 0.1
+    validation_share: float = 0.05
 
     # Units of each LSTM layer.
     units: int = 64
@@ -36,7 +36,7 @@ class Training:
 
     # Epochs, by protocol. Longer training helps only with speakers that were trained on.
     epochs: dict = field(
-        default_factory=lambda: {"random": 30, "speaker": 15, "tess-speaker": 15, "corpus": 15}
+        default_factory=lambda: {"random": 30, "speaker": 12, "tess-speaker": 12, "corpus": 10}
     )
     # Batches of an epoch.
     steps_per_epoch: int = 200

@@ -36,7 +36,8 @@ class Learner(keras.Model):
 
     Some emotions are rare in what is drawn, because few corpora have them. Each part is trained
     with the frequency of the emotions added to its logits [2]_, so that the logits themselves say
-    how much a recording speaks for an emotion, no matter how frequent that is in the training.
+    how much a recording speaks for an emotion; in the network that is saved the frequency counts
+    once, and not once for each part.
 
     Keras' `SwapEMAWeights` is of no use for the latter: it swaps by adding and subtracting, which
     rounds, so that a training that was stopped and resumed would end with other weights.
@@ -90,7 +91,8 @@ class Learner(keras.Model):
         *lstm_weights, frames_kernel, frames_bias = self.frames_part.weights
         summary_kernel, summary_bias = self.summary_part.weights
         kernel = keras.ops.concatenate([frames_kernel, summary_kernel], axis=0)
-        return [*lstm_weights, kernel, frames_bias + summary_bias]
+        bias = frames_bias + summary_bias + np.log(self.prior)
+        return [*lstm_weights, kernel, bias]
 
     def seed_dropout(self, seed, epoch):
         """Let what dropout leaves out depend on seed and epoch alone.
@@ -147,7 +149,7 @@ class Learner(keras.Model):
         decay = tf.minimum(training.ema_decay, (1 + step) / (10 + step))
         for average, weight in zip(self.average.weights, self.joined_weights(), strict=True):
             average.assign(decay * average + (1 - decay) * weight)
-        joined = of_frames[:, -1] * of_summary
+        joined = of_frames[:, -1] * of_summary / self.prior  # which both count
         return joined / tf.reduce_sum(joined, axis=1, keepdims=True)
 
 
