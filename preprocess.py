@@ -13,9 +13,9 @@ out, with the reason. A recording met twice is used once. A second run computes 
 changed.
 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
-MFCC, RMS and zero-crossing rate of each frame are stored. Of a recording longer than 5 s after
-trimming, the 5 s with the most energy count. The constants stand in sentimental/audio.py and
-sentimental/features.py.
+MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame are stored. Of a recording longer
+than 5 s after trimming, the 5 s with the most energy count. The constants stand in spectrum.py,
+audio.py and features.py of sentimental/.
 
 With --condition all recordings are changed in one way, to test how much a network loses by it.
 """

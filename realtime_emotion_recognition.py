@@ -18,10 +18,11 @@ terminal, each utterance is one plain line.
 
 What tells an emotion is how differently from usual somebody sounds, so each utterance is compared
 with those before it. Press n in the window when somebody else speaks: a new voice begins, and what
-is being said is still the last one's. The voice is forgotten at the end, unless --voice names a
-file for it; from the numbers in there no speech can be made. Recordings of --input are compared
-with nothing, unless --one-voice or --voice FILE.json says that all are of one person: then each is
-with those before it, in the order in which they are given.
+is being said is still the last one's. Voices are forgotten at the end, unless --voice names a file
+for the one that the session begins with: one for each person and microphone; from the numbers in
+there no speech can be made. Recordings of --input are compared with nothing, unless --one-voice or
+--voice FILE.json says that all are of one person: then each is with those before it, in the order
+in which they are given. Given again, they count again.
 
 What is said while the model is still loading is recognized as soon as it is ready. On a slow
 machine the bars follow less often, but no audio is lost.
@@ -266,7 +267,7 @@ def parse_args(argv):
         "--voice",
         metavar="FILE.json",
         help=f"where what was heard of a voice is kept for the next time; {NO_VOICE}: compare with "
-        "nothing (default: with the utterances of this session)",
+        "nothing (default: live, with the utterances of this session; of --input, with nothing)",
     )
     parser.add_argument("--device", help="number or part of the name of an input device")
     parser.add_argument(

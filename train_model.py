@@ -43,6 +43,7 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -62,7 +63,7 @@ from sentimental.evaluate import (
 )
 from sentimental.model import load_network, save_model, weights_checksum
 from sentimental.plots import plot_calibration, plot_confusion, plot_history
-from sentimental.protocols import HELD_OUT, PROTOCOLS, protocol_folds
+from sentimental.protocols import PROTOCOLS, protocol_folds
 from sentimental.runs import clear_folds, draw_histories, run_folds
 from sentimental.settings import Training, change_settings
 from sentimental.storage import load_features
@@ -70,8 +71,8 @@ from sentimental.storage import load_features
 # `sentimental.training` is imported where it is used: it loads TensorFlow, which takes seconds.
 
 
-def load_recordings(path):
-    """Recordings to train on, sorted by corpus and file name.
+def load_recordings(path, n_least):
+    """Recordings to train on or to measure, sorted by corpus and file name.
 
     Raises
     ------
@@ -82,8 +83,8 @@ def load_recordings(path):
     recordings.sort(key=lambda r: (r["corpus"], Path(r["file"]).name, r["hash"]))
     if any(recording["condition"] for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")
-    if len(recordings) < 4 * len(EMOTIONS):
-        raise SentimentalError(f"{path}: {len(recordings)} recordings are too few to train on")
+    if len(recordings) < n_least:
+        raise SentimentalError(f"{path}: {len(recordings)} recordings are too few")
     return recordings
 
 
@@ -111,9 +112,14 @@ def load_conditions(paths):
 def update_headline(folder, figures):
     """Put the main figures of a run into headline.json, beside those of other runs."""
     path = folder / "headline.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        raise SentimentalError(f"{path}: cannot be read; delete it") from None
+    of_this_run = {name.partition("_")[0] for name in figures}
+    kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
     rounded = {name: round(float(value), 4) for name, value in figures.items()}
-    write_json(path, dict(sorted((known | rounded).items())))
+    write_json(path, dict(sorted((kept | rounded).items())))
 
 
 # The model that is saved ------------------------------------------------------------------------
@@ -151,7 +157,8 @@ def train_saved_model(recordings, settings, seed, model, folder):
         temperature=training.temperature,
     )
     corpora = sorted({recording["corpus"] for recording in train_part})
-    save_model(network, usual, corpora, f"{model}.json")
+    trained = {"corpora": corpora, "held_out": held_out_mark(held_out)}
+    save_model(network, usual, trained, f"{model}.json")
 
     probabilities = [predict_recordings(network, usual, part) for part in held_out]
     parts = dict(
@@ -175,6 +182,12 @@ def train_saved_model(recordings, settings, seed, model, folder):
     print(f"\nWritten: {model}.json, {model}_weights.h5, and figures in {folder}/")
 
 
+def held_out_mark(held_out):
+    """Tells by which recordings a model was validated and tested, wherever they lie."""
+    names = [(r["hash"], Path(r["file"]).name) for part in held_out for r in part]
+    return hashlib.sha256(repr(names).encode()).hexdigest()
+
+
 def evaluate_saved_model(recordings, training, model, folder):
     """Measure a saved model on what did not train it, and print the figures.
 
@@ -188,14 +201,14 @@ def evaluate_saved_model(recordings, training, model, folder):
     from sentimental.training import predict_recordings
 
     network, content = load_network(f"{model}.json")
-    usual, trained_on = content["usual"], content["corpora"]
+    usual, trained = content["usual"], content["training"]
     corpora = sorted({recording["corpus"] for recording in recordings})
     parts = {}
-    if {*HELD_OUT} <= {*corpora} & {*trained_on}:
-        ((_, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
+    ((_, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
+    if held_out_mark(held_out) == trained["held_out"]:
         for name, part in zip(("validation", "test"), held_out, strict=True):
             parts[name] = compute_metrics(part, predict_recordings(network, usual, part))
-    for corpus in (corpus for corpus in corpora if corpus not in trained_on):
+    for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
         part = [recording for recording in recordings if recording["corpus"] == corpus]
         ways = {"h0": None}
         if any(recording["speaker"] for recording in part):
@@ -205,8 +218,8 @@ def evaluate_saved_model(recordings, training, model, folder):
             parts[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not parts:
         raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, so nothing can be measured; give features "
-            f"of other recordings, or of {' and '.join(HELD_OUT)} together"
+            f"{', '.join(corpora)}: trained this model, and what was held out cannot be told; give "
+            "features of other recordings, or the file and --set of its training"
         )
     print_metrics(parts)
     if folder:
@@ -256,8 +269,10 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     ways, spread, intervals = {}, {}, {}
     for way in runs[0]["probabilities"]:
         ways[way] = measure_runs(protocol, runs, way)
-        groups = [runs] if protocol in ("random", "speaker") else by_fold
-        samples = [bootstrap_uar(*pool(group, way)) for group in groups]
+        samples = [
+            bootstrap_uar(*pool(group, way))
+            for group in ([runs] if protocol == "speaker" else by_fold)
+        ]
         intervals[way] = interval(np.mean(samples, axis=0))
         seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
         spread[way] = {}
@@ -293,7 +308,7 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     write_json(folder / f"{protocol}.json", record)
     figures = {f"{protocol}_{way}": metrics["uar"] for way, metrics in ways.items()}
     if protocol == "random":
-        figures = {"random_pooled": spread["h0"]["accuracy"][0]}
+        figures = {"splits_of_random": spread["h0"]["accuracy"][0]}
     if protocol == "corpus":
         figures = {f"corpus_mean_{way}": metrics["uar"] for way, metrics in ways.items()}
         for name, fold in folds.items():
@@ -313,7 +328,10 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
         mean, deviation = figures["accuracy" if protocol == "random" else "uar"]
         told = f"± {deviation:.4f} over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
         low, high = intervals[way]
-        print(f"{protocol} {way}: {mean:.4f} {told}; UAR of other speakers {low:.3f} to {high:.3f}")
+        print(f"{protocol} {way}: {mean:.4f} {told}", end="")
+        if protocol in ("speaker", "corpus"):  # elsewhere there are one or two to draw from
+            print(f"; with as many other speakers {low:.3f} to {high:.3f}", end="")
+        print()
     print(f"written: {folder}/{protocol}.json and plots")
     clear_folds(protocol, runs, folder / "folds")
 
@@ -399,7 +417,8 @@ def main(argv=None):
     arguments = parse_arguments(argv)
     settings = {"training": Training(), "augmentation": Augmentation()}
     settings = change_settings(settings, arguments.set)
-    recordings = load_recordings(arguments.features)
+    n_least = 2 * len(EMOTIONS) if arguments.evaluate else 4 * len(EMOTIONS)
+    recordings = load_recordings(arguments.features, n_least)
     if arguments.evaluate:
         evaluate_saved_model(recordings, settings["training"], arguments.model, arguments.results)
     elif arguments.saves_model:

@@ -11,6 +11,7 @@ from sentimental.features import add_slopes, frames_to_features, pad
 from sentimental.model import import_keras
 from sentimental.spectrum import N_MELS, mfcc_to_mel
 from sentimental.voice import (
+    CHUNK,
     TALLY,
     draw_history,
     find_usual,
@@ -22,9 +23,6 @@ from sentimental.voice import (
 
 keras = import_keras()
 
-# Recordings that are computed at once.
-CHUNK = 512
-
 
 class AugmentedBatches(keras.utils.PyDataset):
     """The batches of an epoch: recordings drawn, and changed anew each time they are drawn.
@@ -34,7 +32,7 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    recordings : list of dict, as `sentimental.features.load_features` returns them
+    recordings : list of dict, as `sentimental.storage.load_features` returns them
     training : Training
     augmentation : Augmentation
     seed : int
@@ -64,7 +62,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.tallies = np.concatenate(tallies)
         n_frames = self.tallies[:, TALLY["n_frames"]].sum()
         self.mean, mean_square = np.sum(moments, axis=0) / n_frames
-        self.std = np.sqrt(mean_square - self.mean**2)
+        self.std = np.sqrt(np.maximum(mean_square - self.mean**2, 1e-9))
         voices = [voice_of(recording) for recording in recordings]
         groups = group_voices(voices)
         self.same_voice = [groups.get(voice, np.array([], int)) for voice in voices]

@@ -23,7 +23,7 @@ class Checkpoint(keras.callbacks.Callback):
     Parameters
     ----------
     best : Path, of the averaged weights with the lowest validation loss
-    latest : Path, of the weights of all networks and of the optimizer's state
+    latest : Path, of the weights of both parts, of their average and of the optimizer's state
     past : list of float, validation losses of the epochs before
     """
 

@@ -96,7 +96,7 @@ def _codes(text):
 
 def _sex_of_actor(speaker):
     """RAVDESS and BanglaSER give odd numbers to men and even ones to women."""
-    return "male" if int(speaker) % 2 else "female"
+    return "male" if speaker[-1:] in "13579" else "female"
 
 
 def _sex_unknown(speaker):

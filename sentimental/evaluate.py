@@ -69,7 +69,7 @@ def compute_metrics(recordings, probabilities):
 
 
 def bootstrap_uar(recordings, probabilities, n=1000):
-    """UAR over other speakers of the kind: `n` samples of as many, drawn with replacement.
+    """UAR over as many other speakers of the kind: speakers drawn with replacement, `n` times.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ def bootstrap_uar(recordings, probabilities, n=1000):
 
     Returns
     -------
-    uars : np.ndarray [shape=(n,)]; 95 % of other speakers lie between percentiles 2.5 and 97.5
+    uars : np.ndarray [shape=(n,)]; between percentiles 2.5 and 97.5 lies the UAR of 95 % of such
+        groups of speakers
 
     References
     ----------

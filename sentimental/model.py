@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
-from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
+from sentimental.features import N_FEATURES, N_INPUTS, N_SUMMARY, check_chain
 from sentimental.voice import MODEL_CHAIN, Usual
 
 # The model that is shipped; its weights lie beside it.
@@ -115,21 +115,22 @@ def weights_checksum(weights):
     return digest.hexdigest()
 
 
-def save_model(network, usual, corpora, json_path):
+def save_model(network, usual, training, json_path):
     """Write the architecture as JSON and the weights, beside it, as HDF5.
 
     Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
     which it reads but writes for whole models only. The weights are written in that older layout,
     so that plain Keras loads both: ``model_from_json(...)``, then
     ``model.load_weights("model8723_weights.h5")``. Beside what Keras reads, the JSON holds the
-    emotions in the order of the outputs, the constants of the chain, what is usual for a voice, the
-    corpora that trained, and a checksum that ties the weights to it.
+    emotions in the order of the outputs, the constants of the chain, what is usual for a voice,
+    what trained, and a checksum that ties the weights to it.
 
     Parameters
     ----------
     network : keras.Model
     usual : sentimental.voice.Usual
-    corpora : list of str, that trained the network
+    training : dict with ``corpora``, a list of those that trained, and ``held_out``, a fingerprint
+        of the recordings of them that did not
     json_path : str or Path
     """
     import h5py
@@ -157,7 +158,7 @@ def save_model(network, usual, corpora, json_path):
     content["emotions"] = EMOTIONS
     content["chain"] = MODEL_CHAIN
     content["usual"] = {name: values.tolist() for name, values in vars(usual).items()}
-    content["corpora"] = corpora
+    content["training"] = training
     content["weights_checksum"] = weights_checksum(network.get_weights())
     write_json(json_path, content)
 
@@ -205,7 +206,7 @@ def read_architecture(json_path):
     Returns
     -------
     text : str
-    content : dict, in which ``usual`` is a `sentimental.voice.Usual`, and ``corpora`` a list of str
+    content : dict, in which ``usual`` is a `sentimental.voice.Usual`
 
     Raises
     ------
@@ -220,10 +221,20 @@ def read_architecture(json_path):
         content = json.loads(text)
         layers = set(_layer_classes(content["config"]))
         emotions, _ = [*content["emotions"]], content["weights_checksum"]
-        content["corpora"] = [*content["corpora"]]
+        trained, told = content["training"], (*content["training"]["corpora"],)
+        if not all(isinstance(text, str) for text in (*told, trained["held_out"])):
+            raise TypeError
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
-        content["usual"] = Usual(**{k: np.array(v, float) for k, v in content["usual"].items()})
-    except (ValueError, KeyError, TypeError, AttributeError):
+        usual = {name: np.array(values, float) for name, values in content["usual"].items()}
+        content["usual"] = Usual(**usual)
+        shapes = {"features": N_FEATURES, "summary": N_SUMMARY, "variance": N_SUMMARY}
+        if any(usual[name].shape != (n,) for name, n in shapes.items()):
+            raise ValueError
+        if not all(np.isfinite(values).all() for values in usual.values()):
+            raise ValueError
+        if (usual["variance"] <= 0).any():
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None

@@ -63,7 +63,7 @@ def protocol_folds(protocol, recordings, training, split_seed):
     ----------
     protocol : str, "random", "speaker", "tess-speaker" or "corpus"
     recordings : list of dict
-        As `sentimental.features.load_features` returns them, sorted by corpus and file name. One
+        As `sentimental.storage.load_features` returns them, sorted by corpus and file name. One
         whose speaker is not known takes part in protocol "random" only. Where there are neither
         TESS nor RAVDESS, that protocol holds out of all recordings.
     training : Training

@@ -9,7 +9,7 @@ import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
 from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.features import extract_frames, frames_to_features
+from sentimental.features import N_INPUTS, N_SUMMARY, extract_frames, frames_to_features
 from sentimental.model import SHIPPED_MODEL, check_weights, read_architecture, weights_path_of
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
@@ -41,11 +41,17 @@ def load_recognizer(json_path=SHIPPED_MODEL):
                 for layer in file.attrs["layer_names"]
                 for weight in file[layer].attrs["weight_names"]
             ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise SentimentalError(
             f"{weights_path}: cannot be read ({error}); train it again"
         ) from None
     check_weights(json_path, content, weights)
+    units = len(weights[1]) if len(weights) == 8 else 0
+    gates = [(units, 4 * units), (4 * units,)]
+    shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
+    shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
+    if [weight.shape for weight in weights] != shapes:
+        raise SentimentalError(f"{weights_path}: not the weights of this network; train it again")
     return Recognizer(weights, content["usual"])
 
 

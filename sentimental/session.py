@@ -11,7 +11,7 @@ import numpy as np
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write
 from sentimental.chart import Utterance, strongest
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.speech import Endpointer
+from sentimental.speech import SPEECH_PAD, Endpointer
 from sentimental.voice import Voice
 
 # s of sound between two updates of the bars while somebody speaks.
@@ -51,7 +51,7 @@ class Session:
         self.n_refused = 0
         self.peak = 0.0
         self.voice = voice
-        self._n_known = voice.n_recordings if voice else 0  # utterances of it that are not new
+        self._kept, self._kept_grew = voice, False  # what was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
@@ -65,9 +65,13 @@ class Session:
 
     def new_voice(self):
         """Somebody else speaks from now on; what began before is still the last one's."""
-        if self.voice is not None:
-            self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds
-            self.voice, self._n_known = Voice(), 0
+        is_pressed_again = self.voice is not self._kept and not self.voice.n_recordings
+        if self.voice is None or is_pressed_again:
+            return
+        # What begins now is found with some of the silence before it.
+        padding = 0 if self.endpointer.speaking else SPEECH_PAD
+        self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
+        self.voice = Voice()
 
     def hear(self, samples):
         """Take more of the stream, and have recognized what is new of it.
@@ -107,6 +111,7 @@ class Session:
         probabilities = self._recognizer.predict_features(features, voice)
         if kind == "utterance" and voice is not None:
             voice.add(features)
+            self._kept_grew |= voice is self._kept
         return probabilities
 
     def collect(self):
@@ -140,10 +145,10 @@ class Session:
         self._worker.shutdown()
 
     def save_voice(self, path):
-        """Keep the voice, if there is one and something new was heard of it."""
+        """Keep the voice that was begun with, if something new was heard of it."""
         self._worker.shutdown()  # the voice grows by what is still to be recognized
-        if self.voice is not None and self.voice.n_recordings > self._n_known:
-            self.voice.save(path)
+        if self._kept_grew:
+            self._kept.save(path)
 
 
 # Files that a session leaves, whatever ends it --------------------------------------------------

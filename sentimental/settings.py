@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sentimental.base import SentimentalError
 
 # Endings of the names of settings that lie between 0 and 1.
-SHARES = ("_share", "_prob", "_dropout", "_weight", "_smoothing", "_decay")
+SHARES = ("_share", "_prior", "_prob", "_dropout", "_weight", "_smoothing", "_decay")
 # What else is so large is a mistake.
 HIGHEST = 1e6
 
@@ -18,7 +18,7 @@ class Training:
 
     # Seed of the random split into training, validation and test recordings.
     split_seed: int = 1
-    # Share of all recordings that are held out, in protocol "random".
+    # Share of the recordings of TESS and RAVDESS that are held out, in protocol "random".
     held_out_share: float = 0.125
     # Share of the held-out recordings that test; the rest validate.
     test_share: float = 0.304
@@ -42,8 +42,14 @@ class Training:
     steps_per_epoch: int = 200
     # Clips of a batch.
     batch_size: int = 64
-    # How often a corpus is drawn, against one that is not named here.
-    corpus_odds: dict = field(default_factory=lambda: {"TESS": 1.0, "RAVDESS": 2.0, "CREMA-D": 2.0})
+    # How often a corpus is drawn, against one that is not named here. Two are drawn twice as often:
+    # many speakers act the same sentences in every emotion.
+    corpus_odds: dict = field(
+        default_factory=lambda: (
+            {"RAVDESS": 2.0, "CREMA-D": 2.0}
+            | dict.fromkeys(("TESS", "nEMO", "ASED", "BanglaSER", "TurEV", "AESDD"), 1.0)
+        )
+    )
     # Chance that nothing was heard before of the voice of a clip.
     no_history_prob: float = 0.35
     # Earlier recordings of the same voice, at most.
@@ -74,8 +80,14 @@ class Training:
     temperature: float = 0.73
 
     def __post_init__(self):
-        least = {"units": 1, "epochs": 1, "batch_size": 1, "steps_per_epoch": 1, "max_history": 1}
+        least = {"units": 1, "epochs": 1, "steps_per_epoch": 1, "max_history": 1}
+        least |= {"batch_size": 2, "least_prior": 1e-6}
         check(self, least | {"grad_clip": 1e-6, "temperature": 0.01})
+        if self.batch_size % 2:
+            raise SentimentalError("batch_size: must be even")
+        for name in ("held_out_share", "test_share", "validation_share"):
+            if getattr(self, name) in (0, 1):
+                raise SentimentalError(f"{name}: must lie between 0 and 1, and be neither")
 
 
 def check(settings, least):

@@ -137,8 +137,9 @@ def frame_pitch(power):
     lag = lags[score.argmax(axis=1)]
     frame = np.arange(len(curve))
     before, height, after = (curve[frame, lag + step] for step in (-1, 0, 1))
+    height = np.where(is_peak.any(axis=1), height, 0)  # what only rises is hum
     # The top of a parabola through the three.
-    bend = np.maximum(2 * height - before - after, 1e-9)
+    bend = np.maximum(2 * curve[frame, lag] - before - after, 1e-9)
     period = lag + np.clip((after - before) / (2 * bend), -0.5, 0.5)
     return np.log2(SAMPLE_RATE / period), np.clip(height, 0, 1)
 

@@ -1,5 +1,7 @@
 """The features file: what preprocess.py writes and train_model.py reads."""
 
+import zlib
+
 import numpy as np
 
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write
@@ -54,12 +56,22 @@ def load_features(path):
                 obj_pairs_hooks=[json_numpy_obj_hook],
             )
         check_chain(path, content["chain"], "make it again with preprocess.py")
-        recordings = content["recordings"]
+        recordings = [*content["recordings"]]
         for recording in recordings:
             _check_recording(recording)
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        OverflowError,
+        RecursionError,
+        zlib.error,
+    ) as error:
         raise SentimentalError(
             f"{path}: not a features file ({type(error).__name__}: {error}); "
             "make it again with preprocess.py"

@@ -210,7 +210,7 @@ def train(
 
     Parameters
     ----------
-    recordings, validation : list of dict, as `sentimental.features.load_features` returns them
+    recordings, validation : list of dict, as `sentimental.storage.load_features` returns them
     training : Training
     augmentation : Augmentation
     epochs : int > 0
@@ -254,9 +254,8 @@ def train(
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=["accuracy"],
     )
-    learner(
-        [part[:1] for part in validation_inputs]
-    )  # builds it, so that its weights can be restored
+    # This builds it, so that its weights can be restored.
+    learner([part[:1] for part in validation_inputs])
     learner.optimizer.build(learner.trainable_variables)
 
     mark = fingerprint([*recordings, *validation], training, augmentation, epochs, seed)
@@ -329,12 +328,11 @@ def predict_recordings(network, usual, recordings, tallies=None):
     -------
     probabilities : np.ndarray [shape=(n, 8)]
     """
-    if tallies is None:
-        tallies = np.zeros((len(recordings), N_TALLY))
     order = np.argsort([len(recording["frames"]) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), len(EMOTIONS)))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         chunk = order[start : start + PREDICTION_BATCH]
-        inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, tallies[chunk])
+        told = None if tallies is None else tallies[chunk]
+        inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, told)
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities

@@ -39,6 +39,8 @@ MODEL_CHAIN = CHAIN | {
     "max_deviations": MAX_DEVIATIONS,
 }
 
+# Sums of a voice that are higher come from a damaged file.
+HIGHEST = 1e12
 # Recordings that are computed at once.
 CHUNK = 512
 
@@ -91,9 +93,9 @@ def tally(features, lengths):
 def measure(features, lengths, tallies, usual, shift=None):
     """Recordings in terms of what is usual for their voices.
 
-    From each frame the mean of the voice's earlier frames is subtracted, as far as it is known. The
-    summary is told in units of how the voice's earlier recordings differ; the fewer they are, the
-    more all voices' mean and variance count.
+    From each frame is subtracted how the mean of the voice's earlier frames differs from that of
+    all voices, as far as it is known. The summary is told in units of how the voice's earlier
+    recordings differ; the fewer they are, the more all voices' mean and variance count.
 
     Parameters
     ----------
@@ -188,7 +190,7 @@ def tally_recordings(recordings):
 
     Parameters
     ----------
-    recordings : list of dict, as `sentimental.features.load_features` returns them
+    recordings : list of dict, as `sentimental.storage.load_features` returns them
 
     Returns
     -------
@@ -257,7 +259,8 @@ class Voice:
 
         Parameters
         ----------
-        features : np.ndarray [shape=(n_frames, N_FEATURES)], as `Recognizer.features` returns them
+        features : np.ndarray [shape=(n_frames, N_FEATURES)]
+            As `Recognizer.compute_features` returns them
         """
         self.tally += tally(features[None], np.array([len(features)]))[0]
 
@@ -296,12 +299,12 @@ class Voice:
             voice = cls()
             for name, part in TALLY.items():
                 values = np.array(parts[name], np.float64)
-                if values.shape != voice.tally[part].shape or not np.isfinite(values).all():
+                if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
                     raise ValueError(name)
                 voice.tally[part] = values
         except OSError as error:
             raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
         n_frames, n_recordings = (voice.tally[TALLY[n]][0] for n in ("n_frames", "n_recordings"))
         if not 0 <= n_recordings <= n_frames:
