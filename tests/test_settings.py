@@ -11,17 +11,25 @@ from sentimental.evaluate import run_record
 from sentimental.protocols import protocol_folds
 from sentimental.settings import Training, change_settings
 
+pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
+
 # A training that takes a second.
 SMALL = {
-    "training": Training(units=4, batch_size=16, epochs={"random": 2}),
-    "augmentation": Augmentation(crop_frames=16),
+    "training": Training(
+        units=4, batch_size=8, epochs={"random": 2}, steps_per_epoch=2, summary_dropout=0.1
+    ),
+    "augmentation": Augmentation(crop_frames=10, time_mask_frames=2),
 }
 NAMES = [f"{group}.{field.name}" for group in SMALL for field in dataclasses.fields(SMALL[group])]
 # Gradients, recordings and trainings as small as these need a larger change than the usual one.
 OTHERS = {
     "training.grad_clip": 1e-3,
+    "training.batch_size": 4,
     "training.ema_decay": 0.1,
+    "training.least_prior": 0.5,
+    "training.max_history": 2,
     "augmentation.end_frames": 1,
+    "augmentation.babble_prob": 0.65,
 }
 
 
@@ -45,8 +53,9 @@ def effects(settings, tmp_path):
         folds = protocol_folds(protocol, recordings, training, training.split_seed)
         yield [[r["file"] for r in part] for fold in folds for part in fold]
     batches = AugmentedBatches(recordings, training, augmentation, seed=1)
-    yield [len(batches), *(array.tobytes() for array in batches[0])]
-    network, _ = train(
+    read, *others = batches[0]
+    yield [len(batches), *(array.tobytes() for array in [*read, *others])]
+    network, *_ = train(
         recordings,
         recordings[:8],
         training,
@@ -57,16 +66,6 @@ def effects(settings, tmp_path):
         temperature=training.temperature,
     )
     yield [weight.tobytes() for weight in network.get_weights()]
-
-
-@pytest.fixture
-def eagerly():
-    """Run every step without compiling it, which would take longer than the few steps."""
-    import sentimental.training as module
-
-    module.tf.config.run_functions_eagerly(True)
-    yield
-    module.tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +112,13 @@ def test_every_setting_changes_something_and_is_recorded(name, usual, eagerly, t
         ("training.epochs={'speaker': 0}", "between 1 and"),
         ("training.batch_size=1.5", "must be like"),
         ("training.batch_size=True", "must be like"),
-        ("training.batch_size=0", "between 1 and"),
+        ("training.batch_size=0", "between 2 and"),
+        ("training.batch_size=9", "must be even"),
+        ("training.held_out_share=0.0", "be neither"),
+        ("training.test_share=1.0", "be neither"),
+        ("training.validation_share=1", "be neither"),
+        ("training.least_prior=2.0", "between 1e-06 and 1"),
+        ("training.corpus_odds={'Tess': 1.0}", "must be like"),
         ("training.test_share=1.5", "between 0 and 1"),
         ("training.no_such=1", "no setting"),
         ("batch_size=3", "no setting"),
@@ -148,8 +153,8 @@ def test_of_a_dict_only_the_given_keys_change():
 
 
 def test_a_whole_number_becomes_a_float_where_there_was_one():
-    changed = change_settings({"training": Training()}, ["training.validation_share=1"])
-    assert isinstance(changed["training"].validation_share, float)
+    changed = change_settings({"training": Training()}, ["training.learning_rate=1"])
+    assert isinstance(changed["training"].learning_rate, float)
 
 
 def test_a_setting_cannot_be_assigned():

@@ -1,0 +1,13 @@
+"""Fixtures of several test files."""
+
+import pytest
+
+
+@pytest.fixture
+def eagerly():
+    """Run every training step without compiling it, which would take longer than a few steps."""
+    from sentimental.training import tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
