@@ -16,6 +16,8 @@ from sentimental.features import MAX_FRAMES, N_INPUTS, N_SUMMARY
 from sentimental.voice import MODEL_CHAIN
 
 ROOT = Path(__file__).resolve().parent.parent
+# What trained a model, as the model tells it.
+TRAINING = {"corpora": ["TESS", "mine"], "held_out": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def network():
 @pytest.fixture
 def saved(network, tmp_path):
     path = tmp_path / "m.json"
-    model.save_model(network, make_usual(), ["TESS", "mine"], path)
+    model.save_model(network, make_usual(), TRAINING, path)
     return path
 
 
@@ -100,7 +102,7 @@ def test_a_folded_temperature_divides_the_logits(network, clip):
 def test_a_reloaded_model_gives_the_same_probabilities(network, saved, clip):
     loaded, content = model.load_network(saved)
     np.testing.assert_array_equal(probabilities(loaded, *clip), probabilities(network, *clip))
-    assert content["corpora"] == ["TESS", "mine"]
+    assert content["training"] == TRAINING
     for usual in (content["usual"], load_recognizer(saved).usual):
         for name, values in vars(make_usual()).items():
             np.testing.assert_array_equal(getattr(usual, name), values)
@@ -121,6 +123,7 @@ def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip
     )
 
 
+USUAL = {name: values.tolist() for name, values in vars(make_usual()).items()}
 LAMBDA = {"class_name": "Lambda", "config": {}}
 LOADERS = [model.load_network, load_recognizer]
 
@@ -128,7 +131,7 @@ LOADERS = [model.load_network, load_recognizer]
 @pytest.mark.parametrize("load", LOADERS)
 def test_weights_of_another_training_are_refused(saved, tmp_path, load):
     other = tmp_path / "other.json"
-    model.save_model(model.build_network(), make_usual(), [], other)
+    model.save_model(model.build_network(), make_usual(), TRAINING, other)
     model.weights_path_of(other).replace(model.weights_path_of(saved))
     with pytest.raises(SentimentalError, match="not the weights"):
         load(saved)
@@ -148,10 +151,17 @@ def test_weights_of_another_training_are_refused(saved, tmp_path, load):
         ({"chain": MODEL_CHAIN | {"frames_of_doubt": 3}}, "frames_of_doubt 3 instead of"),
         ({"config": 3}, "not a model"),
         ({"emotions": 3}, "not a model"),
-        ({"corpora": 3}, "not a model"),
+        ({"training": 3}, "not a model"),
+        ({"training": TRAINING | {"corpora": 3}}, "not a model"),
+        ({"training": TRAINING | {"corpora": [3]}}, "not a model"),
+        ({"training": TRAINING | {"held_out": 3}}, "not a model"),
         ({"chain": 3}, "not a model"),
         ({"usual": 3}, "not a model"),
-        ({"usual": {"features": [0]}}, "not a model"),
+        ({"usual": USUAL | {"features": [0]}}, "not a model"),
+        ({"usual": USUAL | {"summary": ["loud"] * N_SUMMARY}}, "not a model"),
+        ({"usual": USUAL | {"summary": [float("nan")] * N_SUMMARY}}, "not a model"),
+        ({"usual": USUAL | {"variance": [0.0] * N_SUMMARY}}, "not a model"),
+        ({"usual": USUAL | {"other": [0.0]}}, "not a model"),
     ],
 )
 def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, load):
@@ -191,13 +201,26 @@ def test_damaged_or_missing_weights_are_one_clear_line(saved, load):
         load(saved)
 
 
+def test_weights_of_another_shape_are_refused(tmp_path):
+    path = tmp_path / "m.json"
+    model.save_model(model.build_network(8), make_usual(), TRAINING, path)
+    assert load_recognizer(path)
+    keras = model.import_keras()
+    frames, summary = keras.Input((None, N_INPUTS)), keras.Input((N_SUMMARY,))
+    both = keras.layers.Concatenate()([keras.layers.LSTM(8)(frames), summary])
+    other = keras.Model([frames, summary], keras.layers.Dense(8, activation="softmax")(both))
+    model.save_model(other, make_usual(), TRAINING, path)
+    with pytest.raises(SentimentalError, match="not the weights of this network"):
+        load_recognizer(path)
+
+
 # The files that are shipped
 
 
 def test_the_shipped_model_is_small_and_tells_what_trained_it():
     network, content = model.load_network(model.SHIPPED_MODEL)
     assert network.count_params() <= 70_000
-    assert {"TESS", "RAVDESS"} <= {*content["corpora"]} <= {*CORPORA}
+    assert {"TESS", "RAVDESS"} <= {*content["training"]["corpora"]} <= {*CORPORA}
 
 
 def test_the_metrics_in_results_are_of_the_shipped_model():

@@ -63,7 +63,7 @@ def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
 
 
 def test_a_loaded_recognizer_answers_as_the_network_that_was_saved(network, tmp_path):
-    model.save_model(network, make_usual(), [], tmp_path / "m.json")
+    model.save_model(network, make_usual(), {"corpora": [], "held_out": ""}, tmp_path / "m.json")
     clip = make_clip(40)
     answer = load_recognizer(tmp_path / "m.json").predict_inputs(*clip)
     np.testing.assert_allclose(answer, probabilities(network, *clip), atol=1e-5)

@@ -129,6 +129,12 @@ def test_harmonicity_is_the_share_of_the_voice_in_the_power(snr):
     assert found == pytest.approx(150, rel=0.01)
 
 
+@pytest.mark.parametrize("hum", [20, 50, 60])
+def test_hum_below_all_voices_has_no_harmonicity(hum):
+    _, harmonicity = spectrum.frame_pitch(power_spectrum(tone(hum, 0.5)))
+    assert harmonicity[2:-2].max() < 0.5
+
+
 def test_noise_and_silence_have_no_harmonicity():
     for samples in (noise(2.0, -20.0), np.zeros(SAMPLE_RATE, np.float32)):
         octaves, harmonicity = spectrum.frame_pitch(power_spectrum(samples))

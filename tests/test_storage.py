@@ -85,7 +85,9 @@ def test_a_features_file_cannot_run_code(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"recordings": 3}', '{"recordings": [], "chain": []}']
+    "content",
+    ["", "{", "[]", '{"recordings": 3}', '{"recordings": [], "chain": []}', "[" * 100_000],
+    ids=range(6),
 )
 def test_what_is_no_features_file_is_one_clear_line(tmp_path, content):
     path = tmp_path / "features.json"
@@ -93,3 +95,23 @@ def test_what_is_no_features_file_is_one_clear_line(tmp_path, content):
     with pytest.raises(SentimentalError, match=r"preprocess\.py") as caught:
         load_features(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("recordings", [3, None, [3], [[]]])
+def test_what_is_no_recordings_is_refused(tmp_path, recordings):
+    path = tmp_path / "features.json"
+    path.write_text(json.dumps({"chain": CHAIN, "recordings": recordings}))
+    with pytest.raises(SentimentalError, match="not a features file"):
+        load_features(path)
+
+
+def test_frames_that_cannot_be_unpacked_are_refused(tmp_path):
+    path = tmp_path / "features.json"
+    save_features(path, [recording()])
+    content = json.loads(path.read_text())
+    packed = content["recordings"][0]["frames"]["__ndarray__"]
+    assert packed.startswith("b64")
+    content["recordings"][0]["frames"]["__ndarray__"] = packed[:20] + "AAAA" + packed[24:]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not a features file"):
+        load_features(path)

@@ -266,6 +266,8 @@ def change(path, **parts):
         {"features": 3},
         {"summaries": ["loud"] * N_SUMMARY},
         {"squares": [float("inf")] * N_SUMMARY},
+        {"summaries": [1e200] * N_SUMMARY},
+        {"squares": [10**400] * N_SUMMARY},
         {"squares": None},
     ],
 )
@@ -281,7 +283,9 @@ def test_a_damaged_voice_is_refused_in_one_line(parts, clips, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "3", '{"voice": {}}', '{"voice": 3, "chain": 3}', "\0\xff"]
+    "content",
+    ["", "{", "[]", "3", '{"voice": {}}', '{"voice": 3, "chain": 3}', "\0\xff", "[" * 100_000],
+    ids=range(8),
 )
 def test_what_is_no_voice_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "anna.json"
