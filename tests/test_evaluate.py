@@ -2,16 +2,20 @@
 
 import numpy as np
 import pytest
-from signals import make_corpora, make_recordings
+from signals import make_corpora, make_recording, make_recordings
 
 from sentimental.base import EMOTIONS
 from sentimental.evaluate import (
+    bootstrap_uar,
     calibration,
     compute_group_metrics,
     compute_metrics,
     fit_temperature,
     one_hot,
+    print_metrics,
+    run_record,
 )
+from sentimental.voice import MODEL_CHAIN
 
 
 def always(emotion, n):
@@ -29,6 +33,64 @@ def test_uar_counts_every_emotion_the_same():
     assert metrics["calibration_error"] == pytest.approx(3 / 16)  # sure of all, right in 13
     assert np.sum(metrics["confusion"]) == metrics["n"] == 16
     assert metrics["confusion"][EMOTIONS.index("sad")][0] == 3
+    assert metrics["answers"] == {emotion: float(emotion == "neutral") for emotion in EMOTIONS}
+
+
+def test_among_its_own_emotions_what_does_not_occur_is_no_answer():
+    recordings = [make_recording("TESS", "OAF", emotion) for emotion in ("sad", "sad", "happy")]
+    probabilities = np.full((3, 8), 0.01)
+    calm, happy, sad = map(EMOTIONS.index, ("calm", "happy", "sad"))
+    probabilities[:, calm] = 0.5
+    probabilities[[0, 1, 2], [sad, happy, happy]] = 0.4
+    metrics = compute_metrics(recordings, probabilities)
+    assert (metrics["uar"], metrics["accuracy"]) == (0, 0)
+    assert metrics["answers"]["calm"] == 1
+    assert metrics["uar_own"] == pytest.approx(0.75)  # both happy, and one of two sad ones
+
+
+# Intervals
+
+
+def make_speakers(shares, n=40, corpus="TESS"):
+    """Recordings of two emotions by several speakers, and answers right in these shares."""
+    recordings, answers = [], []
+    for number, share in enumerate(shares):
+        for emotion, wrong in (("sad", "happy"), ("happy", "sad")):
+            recordings += [make_recording(corpus, str(number), emotion)] * n
+            n_right = round(share * n)
+            answers += [emotion] * n_right + [wrong] * (n - n_right)
+    return recordings, one_hot([{"emotion": answer} for answer in answers])
+
+
+def test_speakers_who_are_all_alike_leave_no_doubt():
+    np.testing.assert_allclose(bootstrap_uar(*make_speakers([0.75] * 5)), 0.75)
+
+
+def test_the_uar_of_other_speakers_spreads_as_the_mean_of_theirs():
+    shares = np.random.default_rng(1).uniform(0.2, 0.9, 20)
+    uars = bootstrap_uar(*make_speakers(shares, 200), n=2000)
+    assert uars.shape == (2000,)
+    assert uars.mean() == pytest.approx(shares.mean(), abs=0.01)
+    assert uars.std() == pytest.approx(shares.std() / np.sqrt(20), rel=0.1)
+    low, high = np.percentile(uars, (2.5, 97.5))
+    assert low < compute_metrics(*make_speakers(shares, 200))["uar"] < high
+
+
+def test_a_speaker_of_another_corpus_is_another():
+    one, other = make_speakers([1.0]), make_speakers([0.0], corpus="mine")
+    both = one[0] + other[0], np.concatenate([one[1], other[1]])
+    uars = bootstrap_uar(*both)
+    assert set(uars) == {0.0, 0.5, 1.0}
+    assert np.mean(uars == 0.5) == pytest.approx(0.5, abs=0.05)
+
+
+def test_an_emotion_that_was_not_drawn_does_not_count():
+    recordings = [make_recording("TESS", "a", "sad"), make_recording("TESS", "b", "happy")]
+    uars = bootstrap_uar(recordings, one_hot(recordings))
+    np.testing.assert_array_equal(uars, 1.0)
+
+
+# Calibration
 
 
 def test_calibration_error_is_the_distance_of_confidence_from_hits():
@@ -76,3 +138,26 @@ def test_groups_are_corpora_and_sexes():
 def test_a_speaker_of_unknown_sex_is_in_no_group_of_a_sex():
     recordings = [r | {"corpus": "mine", "speaker": ""} for r in make_recordings(8)]
     assert set(compute_group_metrics(recordings, one_hot(recordings))) == {"mine"}
+
+
+# Tables and records
+
+
+def test_a_table_has_a_line_for_each_part(capsys):
+    recordings = make_recordings(16)
+    metrics = compute_metrics(recordings, always(3, 16))
+    print_metrics({"a name that is long": metrics, "short": metrics})
+    _, head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:5] == ["clips", "accuracy", "UAR", "own", "ECE"]
+    assert [line.split("  ")[0] for line in lines] == ["a name that is long", "short"]
+    for line in lines:
+        assert "0.1250  0.1250  0.125  0.875  sad 100%; neutral 0.00  calm 0.00" in line
+
+
+def test_a_record_tells_what_trained_and_with_what():
+    record = run_record("random", make_corpora(), [1], {"split": 1}, {})
+    assert record["corpora"]["TESS"] == dict.fromkeys(EMOTIONS, 2) | {"calm": 0}
+    assert record["corpora"]["RAVDESS"] == dict.fromkeys(EMOTIONS, 24)
+    assert record["chain"] == MODEL_CHAIN
+    assert (record["protocol"], record["sizes"], record["seeds"]) == ("random", [1], {"split": 1})
+    assert {"python", "numpy", "keras"} <= {*record["versions"]}
