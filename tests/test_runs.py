@@ -120,6 +120,8 @@ def test_each_protocol_has_its_epochs_temperature_and_ways(protocol, temperature
     assert {training["epochs"] for training in fake.trained} == {epochs[protocol]}
     ways = {"h0", "h10", ONE_EMOTION} if protocol in ("speaker", "corpus") else {"h0"}
     assert {*runs[0]["probabilities"]} == ways
+    was_fitted = runs[0]["temperature"] != fake.temperature
+    assert was_fitted == (protocol == "corpus")
 
 
 def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(tmp_path, fake):

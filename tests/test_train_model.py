@@ -5,16 +5,21 @@ import json
 import numpy as np
 import pytest
 from scripts import run
-from signals import make_corpora, make_recordings
+from signals import make_corpora, make_recording, make_recordings, make_usual
 
 import sentimental.training
 import train_model
-from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.features import save_features
+from sentimental.base import SentimentalError
+from sentimental.evaluate import one_hot
+from sentimental.protocols import protocol_folds
+from sentimental.settings import Training
+from sentimental.storage import save_features
+from sentimental.voice import MODEL_CHAIN
 
 QUICK = (
     "--set=training.epochs={'random': 2}",
-    "--set=training.batch_size=16",
+    "--set=training.steps_per_epoch=2",
+    "--set=training.batch_size=8",
     "--set=training.units=8",
 )
 
@@ -23,6 +28,10 @@ def write_features(folder, recordings):
     path = folder / "features.json"
     save_features(path, recordings)
     return path
+
+
+def read(folder, name="headline"):
+    return json.loads((folder / f"{name}.json").read_text())
 
 
 def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
@@ -34,113 +43,229 @@ def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     assert trained.stdout.count("epoch ") == 2
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"features.json", "mine.json", "mine_weights.h5", "results"}
-    names = {path.name for path in (tmp_path / "results").iterdir()}
-    assert names == {"metrics.json", "loss.png", "accuracy.png", "confusion_matrix.png"}
-    metrics = json.loads((tmp_path / "results" / "metrics.json").read_text())
+    results = tmp_path / "results"
+    names = {path.name for path in results.iterdir()}
+    plots = {"loss.png", "accuracy.png", "confusion_matrix.png"}
+    assert names == {"metrics.json", "headline.json"} | plots
+    metrics = read(results, "metrics")
     assert metrics["command"].startswith("python ")
     assert metrics["sizes"] == {"train": 140, "validation": 13, "test": 7}
     assert metrics["settings"]["training"]["units"] == 8
     assert metrics["settings"]["training"]["epochs"]["random"] == 2
     assert metrics["seeds"] == {"split": 3, "training": 1}
+    assert metrics["chain"] == MODEL_CHAIN
+    figures = {f"random_{part}": round(metrics[part]["accuracy"], 4) for part in PARTS}
+    assert read(results) == figures
 
-    evaluated = run("train_model.py", *command[:4], "--evaluate", folder=tmp_path)
+    evaluated = run(
+        "train_model.py", *command[:4], "--evaluate", "--results", "again", folder=tmp_path
+    )
     assert evaluated.returncode == 0, evaluated.stderr
-    for part in ("validation", "test"):
+    for part in PARTS:
         (line,) = [x for x in evaluated.stdout.splitlines() if x.startswith(part)]
         assert line in trained.stdout
+    evaluation = read(tmp_path / "again", "evaluation")
+    assert evaluation == {part: metrics[part] for part in PARTS}
+    other_split = run("train_model.py", *command[:3], "--evaluate", folder=tmp_path)
+    assert other_split.returncode == 1
+    assert "what was held out cannot be told" in other_split.stderr
+
+
+PARTS = ("validation", "test")
 
 
 def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tmp_path):
     write_features(tmp_path, make_recordings(160))
     done = run("train_model.py", "features.json", "--seeds", "2", *QUICK, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "results" / "random.json").read_text())
-    assert result["pooled"]["clean"]["n"] == 2 * 20
-    assert result["settings"]["training"]["batch_size"] == 16
+    results = tmp_path / "results"
+    result = read(results, "random")
+    assert result["pooled"]["h0"]["n"] == 2 * 20
+    assert result["settings"]["training"]["batch_size"] == 8
     assert result["seeds"] == {"split": [1, 2], "training": [1, 2]}
     for seed in (1, 2):
         assert f"seed {seed}, fold 1: epoch   2/2" in done.stdout
-    assert not list((tmp_path / "results" / "folds").iterdir())
+    assert not list((results / "folds").iterdir())
+    accuracy = result["mean_and_standard_deviation"]["h0"]["accuracy"][0]
+    assert read(results) == {"splits_of_random": pytest.approx(accuracy, abs=1e-4)}
 
 
-def answer(emotions):
-    return np.eye(len(EMOTIONS))[[EMOTIONS.index(emotion) for emotion in emotions]]
+# What is written of the runs of a protocol
+
+
+def make_runs(protocol, answers, n_seeds):
+    """Runs whose answer in each way is that of `answers`, a function of recording and seed."""
+    recordings = [*make_corpora(), make_recording("CREMA-D", "1001", "sad")]
+    folds = protocol_folds(protocol, recordings, Training(), 1)
+    return [
+        {
+            "seed": seed,
+            "fold": number,
+            "split_seed": 1,
+            "sizes": {"train": len(train), "validation": len(validation), "test": len(test)},
+            "tested": test,
+            "temperature": 0.5 * number,
+            "seconds": 2.0 * seed,
+            "probabilities": {
+                way: one_hot([{"emotion": answer(r, seed)} for r in test])
+                for way, answer in answers.items()
+            },
+        }
+        for seed in range(1, n_seeds + 1)
+        for number, (train, validation, test) in enumerate(folds, 1)
+    ]
 
 
 @pytest.fixture
-def in_this_process(monkeypatch):
-    monkeypatch.setattr(train_model, "Parallel", lambda n_jobs: list)
-    monkeypatch.setattr(train_model, "delayed", lambda function: function)
+def run_protocol(monkeypatch, tmp_path):
+    """Run a protocol whose runs are made up; the record of it."""
+
+    def run_protocol(protocol, answers, n_seeds):
+        runs, cleared = make_runs(protocol, answers, n_seeds), []
+        monkeypatch.setattr(train_model, "run_folds", lambda *arguments: runs)
+        monkeypatch.setattr(
+            train_model, "clear_folds", lambda *arguments: cleared.append(arguments)
+        )
+        settings = {"training": Training(), "augmentation": train_model.Augmentation()}
+        train_model.run_protocol(protocol, make_corpora(), {}, n_seeds, tmp_path, settings)
+        assert cleared == [(protocol, runs, tmp_path / "folds")]
+        for name in (f"{protocol}.png", f"{protocol}_calibration.png"):
+            assert (tmp_path / name).exists()
+        return read(tmp_path, protocol)
+
+    return run_protocol
 
 
-SETTINGS = {"training": train_model.Training(), "augmentation": train_model.Augmentation()}
+def truth(recording, seed):
+    return recording["emotion"]
 
 
-def test_finished_folds_are_not_trained_again(tmp_path, monkeypatch, in_this_process):
-    trained = []
+def neutral(recording, seed):
+    return "neutral"
 
-    def fake_train(
-        recordings, validation, training, augmentation, epochs, seed, checkpoint, **more
-    ):
-        assert more["temperature"] is None  # fitted to speakers that were not trained on
-        checkpoint.mkdir(parents=True, exist_ok=True)
-        if len(trained) == stop_at:
-            raise KeyboardInterrupt
-        trained.append(more["name"])
-        return None, {"temperature": 2.0, "seconds": 1.0}
 
-    def predict_neutral_or_sad(network, tested):
-        return answer("sad" if recording["condition"] else "neutral" for recording in tested)
+def test_what_is_written_of_protocol_speaker(run_protocol, tmp_path, capsys):
+    def neutral_at_first(recording, seed):
+        return "neutral" if seed == 1 else recording["emotion"]
 
-    monkeypatch.setattr(sentimental.training, "train", fake_train)
-    monkeypatch.setattr(sentimental.training, "predict_recordings", predict_neutral_or_sad)
-    noisy = {"white": [r | {"condition": "white"} for r in reversed(make_corpora())]}
-    stop_at = 7
-    with pytest.raises(KeyboardInterrupt):
-        train_model.run_protocol("speaker", make_corpora(), noisy, 2, tmp_path, SETTINGS)
-    stop_at = None
-    train_model.run_protocol("speaker", make_corpora(), noisy, 2, tmp_path, SETTINGS)
-    assert len(trained) == len(set(trained)) == 10
-    result = json.loads((tmp_path / "speaker.json").read_text())
-    assert result["mean_and_standard_deviation"]["uar"] == pytest.approx([1 / 8, 0])
-    assert result["pooled"]["clean"]["recall"]["neutral"] == 1
-    assert result["pooled"]["white"]["recall"]["sad"] == 1
-    assert result["pooled"]["clean"]["n"] == result["pooled"]["white"]["n"] == 2 * 24 * 8
-    assert result["temperature"] == pytest.approx(2)
+    ways = {"h0": neutral_at_first, "h10": truth, "h10, one emotion": neutral, "white": neutral}
+    result = run_protocol("speaker", ways, 2)
+    mean, deviation = result["mean_and_standard_deviation"]["h0"]["uar"]
+    assert (mean, deviation) == pytest.approx((9 / 16, np.std([1 / 8, 1], ddof=1)))
+    assert result["pooled"]["h0"]["n"] == 2 * 24 * 8
+    assert result["pooled"]["h0"]["recall"]["sad"] == 0.5
+    assert {*result["folds"]} == {f"fold {number}" for number in range(1, 6)}
+    assert result["folds"]["fold 1"]["h0"]["n"] == 2 * 5 * 8
+    np.testing.assert_allclose(result["interval_over_speakers"]["h0"], 9 / 16)
+    assert result["groups"]["male"]["uar"] == pytest.approx(9 / 16)
+    assert result["temperatures"] == [0.5, 1.0, 1.5, 2.0, 2.5] * 2
+    assert result["mean_training_seconds"] == pytest.approx(3)
     assert result["seeds"] == {"split": [1, 1], "training": [1, 2]}
-    assert (tmp_path / "speaker.png").exists()
-    assert (tmp_path / "speaker_calibration.png").exists()
-    assert not list((tmp_path / "folds").iterdir())
+    assert len(result["sizes"]) == 5
+    figures = {"h0": 9 / 16, "h10": 1, "h10_one_emotion": 1 / 8, "white": 1 / 8}
+    expected = {f"speaker_{way}": pytest.approx(value, abs=1e-4) for way, value in figures.items()}
+    assert read(tmp_path) == expected
+    out = capsys.readouterr().out
+    assert "speaker h0: 0.5625 ± 0.6187 over 2 seeds; with as many other speakers 0.562" in out
 
 
-def test_with_one_seed_there_is_no_deviation_and_other_seeds_keep_their_folds(
-    tmp_path, monkeypatch, in_this_process, capsys
-):
-    other = tmp_path / "folds" / "corpus_seed3_fold1"
-    other.mkdir(parents=True)
-    monkeypatch.setattr(
-        train_model,
-        "run_fold",
-        lambda protocol, seed, number, fold, parts, folder, settings: (
-            (folder / f"{protocol}_seed{seed}_fold{number}.json").write_text("{}")
-            and {
-                "temperature": 1.0,
-                "seconds": 1.0,
-                "probabilities": {"clean": answer(r["emotion"] for r in parts["clean"])},
-            }
-        ),
-    )
-    train_model.run_protocol("corpus", make_corpora(), {}, 1, tmp_path, SETTINGS)
-    result = json.loads((tmp_path / "corpus.json").read_text())
-    assert result["mean_and_standard_deviation"]["uar"] == [1.0, None]
-    assert "uar 1.0000 with one seed" in capsys.readouterr().out
-    assert [path.name for path in (tmp_path / "folds").iterdir()] == [other.name]
+def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(run_protocol, tmp_path, capsys):
+    def right_of_tess(recording, seed):
+        return recording["emotion"] if recording["corpus"] == "TESS" else "neutral"
+
+    result = run_protocol("corpus", {"h0": right_of_tess, "h10": truth}, 1)
+    assert {*result["folds"]} == {"TESS", "RAVDESS", "CREMA-D"}
+    mean = (1 + 1 / 8 + 0) / 3
+    assert result["mean_and_standard_deviation"]["h0"]["uar"] == [pytest.approx(mean), None]
+    assert result["pooled"]["h0"]["uar"] == pytest.approx(mean)
+    own = (1 + 1 / 8 + 1) / 3  # of CREMA-D there is but one emotion
+    assert result["mean_and_standard_deviation"]["h0"]["uar_own"][0] == pytest.approx(own)
+    np.testing.assert_allclose(result["interval_over_speakers"]["h0"], mean)
+    assert result["folds"]["RAVDESS"]["h0"]["interval"] == pytest.approx([1 / 8, 1 / 8])
+    headline = read(tmp_path)
+    assert headline["corpus_mean_h0"] == pytest.approx(mean, abs=1e-4)
+    assert headline["corpus_RAVDESS_h0"] == 0.125
+    assert headline["corpus_CREMA-D_h10"] == 1
+    assert "corpus h0: 0.3750 with one seed; with as many" in capsys.readouterr().out
 
 
-def test_a_condition_without_a_tested_recording_is_refused():
-    recordings = make_corpora()
-    with pytest.raises(SentimentalError, match=r"condition white: .* is not among"):
-        train_model.match_conditions(recordings, {"white": recordings[1:]})
+def test_the_headline_keeps_what_other_runs_found(tmp_path):
+    train_model.update_headline(tmp_path, {"speaker_h0": 0.5, "speaker_white": 0.3})
+    train_model.update_headline(tmp_path, {"tess-speaker_h0": 0.12345, "corpus_TESS_h0": 1})
+    train_model.update_headline(tmp_path, {"speaker_h0": np.float64(0.6)})
+    assert read(tmp_path) == {"corpus_TESS_h0": 1, "speaker_h0": 0.6, "tess-speaker_h0": 0.1235}
+    (tmp_path / "headline.json").write_text("{")
+    with pytest.raises(SentimentalError, match="headline.json: cannot be read; delete it"):
+        train_model.update_headline(tmp_path, {"speaker_h0": 0.5})
+
+
+# The saved model on what did not train it
+
+
+@pytest.fixture
+def evaluate(monkeypatch, tmp_path):
+    """Evaluate a model that answers neutral at first, and the truth after some recordings."""
+
+    def predict_recordings(network, usual, recordings, tallies=None):
+        if tallies is None:
+            return one_hot([{"emotion": "neutral"}] * len(recordings))
+        return one_hot(recordings)
+
+    monkeypatch.setattr(sentimental.training, "predict_recordings", predict_recordings)
+
+    def evaluate(recordings, corpora, held_out="", *options):
+        content = {
+            "usual": make_usual(),
+            "training": {"corpora": corpora, "held_out": held_out},
+        }
+        monkeypatch.setattr(train_model, "load_network", lambda path: (None, content))
+        features = write_features(tmp_path, recordings)
+        train_model.main([str(features), "--evaluate", *options])
+
+    return evaluate
+
+
+def make_strangers(speaker="A", n=16):
+    return [make_recording("mine", speaker, "happy", file=f"{number}") for number in range(n)]
+
+
+def test_a_corpus_that_did_not_train_is_measured_in_all_ways(evaluate, tmp_path, capsys):
+    options = ("--results", str(tmp_path / "figures"))
+    evaluate(make_strangers() + make_recordings(16), ["TESS", "RAVDESS"], "", *options)
+    evaluation = read(tmp_path / "figures", "evaluation")
+    assert {*evaluation} == {"mine h0", "mine h10", "mine h10, one emotion"}
+    assert [part["uar"] for part in evaluation.values()] == [0, 1, 1]
+    assert [part["n"] for part in evaluation.values()] == [16] * 3
+    assert "mine h10, one emotion" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+
+
+def test_where_no_speaker_is_known_there_is_no_history(evaluate, capsys):
+    evaluate(make_strangers(""), ["TESS", "RAVDESS"])
+    out = capsys.readouterr().out
+    assert "mine h0" in out
+    assert "h10" not in out
+
+
+def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
+    recordings = sorted(make_recordings(160), key=lambda r: (r["corpus"], r["file"]))
+    ((_, *held_out),) = protocol_folds("random", recordings, Training(), 1)
+    mark = train_model.held_out_mark(held_out)
+    moved = [r | {"file": f"elsewhere/{r['file']}"} for r in recordings]
+    for some, corpora in [(moved, ["TESS", "RAVDESS"]), (moved + make_strangers(), ["TESS"])]:
+        evaluate(some, corpora, mark)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[1] for line in lines if line.split()[:1] == ["test"]] == ["7"]
+    with pytest.raises(SentimentalError, match="RAVDESS, TESS: trained this model, and what was"):
+        evaluate(recordings[1:], ["TESS", "RAVDESS"], mark)
+
+
+def test_a_few_recordings_are_too_few_to_measure(evaluate):
+    with pytest.raises(SentimentalError, match="15 recordings are too few"):
+        evaluate(make_strangers(n=15), [])
+
+
+# What is refused
 
 
 @pytest.mark.parametrize(
@@ -159,28 +284,6 @@ def test_two_files_of_one_condition_are_refused(tmp_path):
     assert set(train_model.load_conditions([path])) == {"white"}
     with pytest.raises(SentimentalError, match="another file of condition white"):
         train_model.load_conditions([path, path])
-
-
-def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(
-    tmp_path, monkeypatch, in_this_process
-):
-    def files_tested(split_seed, n_seeds):
-        seen = []
-
-        def fake_fold(protocol, seed, number, fold, parts, folder, settings):
-            seen.append([recording["file"] for recording in fold[2]])
-            if len(seen) == n_seeds:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(train_model, "run_fold", fake_fold)
-        settings = {"training": train_model.Training(split_seed=split_seed)}
-        with pytest.raises(KeyboardInterrupt):
-            train_model.run_protocol("random", make_recordings(160), {}, 2, tmp_path, settings)
-        return seen
-
-    first, second = files_tested(1, 2)
-    assert first != second
-    assert files_tested(2, 1) == [second]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +311,7 @@ def test_bad_features_end_with_one_line(tmp_path, content, message):
         ("--protocol", "speaker", "--seed", "3"),
         ("--evaluate", "--seed", "3"),
         ("--seed", "-1"),
+        ("--seed", "65536"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, capsys):
