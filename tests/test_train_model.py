@@ -189,6 +189,10 @@ def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(run_protocol, tmp_pat
     assert "corpus h0: 0.3750 with one seed; with as many" in capsys.readouterr().out
 
 
+def test_an_interval_holds_95_percent():
+    assert train_model.interval(np.arange(1001)) == pytest.approx([25, 975])
+
+
 def test_the_headline_keeps_what_other_runs_found(tmp_path):
     train_model.update_headline(tmp_path, {"speaker_h0": 0.5, "speaker_white": 0.3})
     train_model.update_headline(tmp_path, {"tess-speaker_h0": 0.12345, "corpus_TESS_h0": 1})
@@ -212,6 +216,7 @@ def evaluate(monkeypatch, tmp_path):
         return one_hot(recordings)
 
     monkeypatch.setattr(sentimental.training, "predict_recordings", predict_recordings)
+    monkeypatch.chdir(tmp_path)
 
     def evaluate(recordings, corpora, held_out="", *options):
         content = {
@@ -237,14 +242,14 @@ def test_a_corpus_that_did_not_train_is_measured_in_all_ways(evaluate, tmp_path,
     assert [part["uar"] for part in evaluation.values()] == [0, 1, 1]
     assert [part["n"] for part in evaluation.values()] == [16] * 3
     assert "mine h10, one emotion" in capsys.readouterr().out
-    assert not (tmp_path / "results").exists()
 
 
-def test_where_no_speaker_is_known_there_is_no_history(evaluate, capsys):
+def test_where_no_speaker_is_known_there_is_no_history(evaluate, tmp_path, capsys):
     evaluate(make_strangers(""), ["TESS", "RAVDESS"])
     out = capsys.readouterr().out
     assert "mine h0" in out
     assert "h10" not in out
+    assert [path.name for path in tmp_path.iterdir()] == ["features.json"]  # nothing is kept
 
 
 def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
