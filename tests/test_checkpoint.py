@@ -3,13 +3,14 @@
 import pytest
 from signals import make_recordings
 
+from sentimental import checkpoint
 from sentimental.augment import Augmentation
 from sentimental.base import SentimentalError
 from sentimental.checkpoint import fingerprint, prepare_checkpoint, read_history
 from sentimental.settings import Training
 
 
-def test_what_a_training_depends_on_changes_its_fingerprint():
+def test_what_a_training_depends_on_changes_its_fingerprint(monkeypatch):
     recordings = make_recordings(8)
     marks = {
         fingerprint(recordings, Training(), Augmentation(), 4, 1),
@@ -19,7 +20,9 @@ def test_what_a_training_depends_on_changes_its_fingerprint():
         fingerprint(recordings, Training(batch_size=16), Augmentation(), 4, 1),
         fingerprint(recordings, Training(), Augmentation(jitter=0.2), 4, 1),
     }
-    assert len(marks) == 6
+    monkeypatch.setitem(checkpoint.MODEL_CHAIN, "octave_cost", 0.5)
+    marks.add(fingerprint(recordings, Training(), Augmentation(), 4, 1))
+    assert len(marks) == 7
 
 
 def test_a_checkpoint_is_kept_for_the_same_training_only(tmp_path, capsys):

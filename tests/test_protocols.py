@@ -142,7 +142,8 @@ def test_share_and_seed_of_the_validation_part_can_be_set(protocol):
         folds = make_folds(protocol, make_recordings(), **settings)
         return [[r["file"] for r in validation] for _, validation, _ in folds]
 
-    assert validation_files() == validation_files(split_seed=1, validation_share=0.1)
+    share = Training().validation_share
+    assert validation_files() == validation_files(split_seed=1, validation_share=share)
     assert validation_files() != validation_files(split_seed=2)
     for few, many in zip(validation_files(), validation_files(validation_share=0.5), strict=True):
         assert len(many) > 3 * len(few)
