@@ -25,6 +25,8 @@ ACTOR_FOLDS = (
 ACTRESSES = ("OAF", "YAF")
 # Corpora of which recordings are held out in protocol "random".
 HELD_OUT = ("RAVDESS", "TESS")
+# Of fewer recordings of those, none would be left to validate or to test.
+LEAST_TO_SPLIT = 16
 # Corpora that protocol "corpus" leaves out, one in each fold.
 LEFT_OUT = ("TESS", "RAVDESS", "CREMA-D", "nEMO", "ASED", "BanglaSER", "TurEV", "AESDD")
 # The same actors sing in it.
@@ -64,8 +66,8 @@ def protocol_folds(protocol, recordings, training, split_seed):
     protocol : str, "random", "speaker", "tess-speaker" or "corpus"
     recordings : list of dict
         As `sentimental.storage.load_features` returns them, sorted by corpus and file name. One
-        whose speaker is not known takes part in protocol "random" only. Where there are neither
-        TESS nor RAVDESS, that protocol holds out of all recordings.
+        whose speaker is not known takes part in protocol "random" only. Where there are
+        hardly any of TESS and RAVDESS, that protocol holds out of all recordings.
     training : Training
         Its ``held_out_share`` and ``test_share`` count in protocol "random", its
         ``validation_share``, of what does not test, in "tess-speaker" and "corpus".
@@ -83,7 +85,9 @@ def protocol_folds(protocol, recordings, training, split_seed):
     from sklearn.model_selection import train_test_split
 
     if protocol == "random":
-        pool = _select(recordings, "corpus", HELD_OUT) or recordings
+        pool = _select(recordings, "corpus", HELD_OUT)
+        if len(pool) < LEAST_TO_SPLIT:
+            pool = recordings
         parts = split_random(len(pool), training, split_seed)
         train, *held_out = ([pool[index] for index in part] for part in parts)
         others = [] if pool is recordings else _without(recordings, "corpus", HELD_OUT)
