@@ -87,6 +87,14 @@ def test_protocol_random_holds_out_the_same_whatever_else_trains():
     assert sorted(*files([*train, *validation, *test])) == sorted(*files(make_others()))
 
 
+def test_few_recordings_of_tess_and_ravdess_are_split_with_the_others():
+    few = [make_recording("RAVDESS", "01", "happy"), make_recording("TESS", "OAF", "sad")]
+    recordings = [*make_others(), *few]
+    ((train, *held_out),) = make_folds("random", recordings)
+    assert all(held_out)
+    assert len(train) + sum(map(len, held_out)) == len(recordings)
+
+
 @pytest.mark.parametrize("protocol", ["speaker", "tess-speaker", "corpus"])
 def test_no_recording_and_no_tested_speaker_is_on_both_sides(protocol):
     for training, validation, test in make_folds(protocol, make_all()):
