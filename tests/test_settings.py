@@ -26,6 +26,7 @@ OTHERS = {
     "training.grad_clip": 1e-3,
     "training.batch_size": 4,
     "training.ema_decay": 0.1,
+    "training.corpus_odds": {"RAVDESS": 0.5},
     "training.least_prior": 0.5,
     "training.max_history": 2,
     "augmentation.end_frames": 1,
