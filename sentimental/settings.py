@@ -46,8 +46,10 @@ class Training:
     # RAVDESS is the one with all emotions, and slow to learn: with 2.0, as often as CREMA-D, the
     # validation recordings of protocol "random" are recognized worse by 4 points.
     corpus_odds: dict = field(
-        default_factory=lambda: {"RAVDESS": 6.0, "CREMA-D": 2.0}
-        | dict.fromkeys(("TESS", "nEMO", "ASED", "BanglaSER", "TurEV", "AESDD"), 1.0)
+        default_factory=lambda: (
+            {"RAVDESS": 6.0, "CREMA-D": 2.0}
+            | dict.fromkeys(("TESS", "nEMO", "ASED", "BanglaSER", "TurEV", "AESDD"), 1.0)
+        )
     )
     # Chance that nothing was heard before of the voice of a clip.
     no_history_prob: float = 0.35
