@@ -63,7 +63,7 @@ from sentimental.evaluate import (
 )
 from sentimental.model import load_network, save_model, weights_checksum
 from sentimental.plots import plot_calibration, plot_confusion, plot_history
-from sentimental.protocols import PROTOCOLS, protocol_folds
+from sentimental.protocols import PROTOCOLS, count_parts, protocol_folds
 from sentimental.runs import clear_folds, draw_histories, run_folds
 from sentimental.settings import Training, change_settings
 from sentimental.storage import load_features
@@ -139,10 +139,9 @@ def train_saved_model(recordings, settings, seed, model, folder):
     from sentimental.training import predict_recordings, train
 
     training, augmentation = settings["training"], settings["augmentation"]
-    ((train_part, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
-    sizes = dict(
-        zip(("train", "validation", "test"), map(len, (train_part, *held_out)), strict=True)
-    )
+    (fold,) = protocol_folds("random", recordings, training, training.split_seed)
+    train_part, *held_out = fold
+    sizes = count_parts(fold)
     print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
 
     checkpoint = Path(f"{model}_checkpoint")
@@ -266,14 +265,14 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     numbers = sorted({run["fold"] for run in runs})
     by_fold = [[run for run in runs if run["fold"] == number] for number in numbers]
     by_seed = [[run for run in runs if run["seed"] == seed] for seed in range(1, n_seeds + 1)]
-    ways, spread, intervals = {}, {}, {}
+    ways, spread, intervals, of_folds = {}, {}, {}, {}
     for way in runs[0]["probabilities"]:
         ways[way] = measure_runs(protocol, runs, way)
-        samples = [
-            bootstrap_uar(*pool(group, way))
-            for group in ([runs] if protocol == "speaker" else by_fold)
-        ]
-        intervals[way] = interval(np.mean(samples, axis=0))
+        of_folds[way] = [bootstrap_uar(*pool(group, way)) for group in by_fold]
+        if protocol == "speaker":  # whose folds are pooled
+            intervals[way] = interval(bootstrap_uar(*pool(runs, way)))
+        else:
+            intervals[way] = interval(np.mean(of_folds[way], axis=0))
         seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
         spread[way] = {}
         for name in ("accuracy", "uar", "uar_own"):
@@ -282,11 +281,10 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
             spread[way][name] = [float(np.mean(values)), deviation]
         ways[way]["uar"] = spread[way]["uar"][0]  # the figure of the protocol
     folds = {}
-    for number, group in zip(numbers, by_fold, strict=True):
+    for index, group in enumerate(by_fold):
         corpus = group[0]["tested"][0]["corpus"]
-        folds[corpus if protocol == "corpus" else f"fold {number}"] = {
-            way: compute_metrics(*pool(group, way))
-            | {"interval": interval(bootstrap_uar(*pool(group, way)))}
+        folds[corpus if protocol == "corpus" else f"fold {index + 1}"] = {
+            way: compute_metrics(*pool(group, way)) | {"interval": interval(of_folds[way][index])}
             for way in ways
         }
     groups = compute_group_metrics(*pool(runs, "h0"))

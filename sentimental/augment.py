@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentimental.base import SentimentalError
-from sentimental.features import frame_features
+from sentimental.features import frame_features, mark_speech
 from sentimental.settings import check
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 
@@ -268,7 +268,7 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
     n, n_frames, _ = mel.shape
     centers, widths = mel_bands()
     crossings = widths * (2 * centers / SAMPLE_RATE) ** 2  # power @ crossings = level * ZCR^2
-    is_speech = (np.arange(n_frames) < lengths[:, None])[..., None]
+    is_speech = mark_speech(lengths, n_frames)[..., None]
     before = 10 ** (mel / 10) * is_speech
     level_before = np.maximum(before @ widths, 1e-10)
 

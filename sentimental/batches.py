@@ -14,8 +14,8 @@ from sentimental.voice import (
     CHUNK,
     TALLY,
     draw_history,
+    find_same_voice,
     find_usual,
-    group_voices,
     measure,
     tally,
     voice_of,
@@ -64,8 +64,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.mean, mean_square = np.sum(moments, axis=0) / n_frames
         self.std = np.sqrt(np.maximum(mean_square - self.mean**2, 1e-9))
         voices = [voice_of(recording) for recording in recordings]
-        groups = group_voices(voices)
-        self.same_voice = [groups.get(voice, np.array([], int)) for voice in voices]
+        self.same_voice = find_same_voice(voices)
         self.usual = find_usual(self.tallies, voices)
         self.matrices = vtlp_matrices(augmentation.vtlp)
         self.draw_epoch(0)
@@ -81,9 +80,9 @@ class AugmentedBatches(keras.utils.PyDataset):
         for number, recording in enumerate(self.recordings):
             groups[recording["corpus"], recording["emotion"]].append(number)
         corpora = [corpus for corpus, _ in groups]
-        weights = self.training.corpus_odds
+        odds = self.training.corpus_odds
         shares = {
-            (corpus, emotion): weights.get(corpus, 1.0) / corpora.count(corpus)
+            (corpus, emotion): odds.get(corpus, 1.0) / corpora.count(corpus)
             for corpus, emotion in sorted(groups)
         }
         n_drawn = self.training.steps_per_epoch * self.training.batch_size

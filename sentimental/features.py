@@ -107,11 +107,16 @@ def smooth_pitch(octaves, harmonicity, lengths):
     from scipy.ndimage import median_filter
 
     octaves, frame = octaves.copy(), np.arange(octaves.shape[1])
-    voiced = (harmonicity >= VOICED) & (frame < lengths[:, None])
+    voiced = (harmonicity >= VOICED) & mark_speech(lengths, octaves.shape[1])
     for row, is_voiced in zip(octaves, voiced, strict=True):
         known = np.flatnonzero(is_voiced)
         row[:] = np.interp(frame, known, row[known]) if len(known) else NO_PITCH
     return median_filter(octaves, (1, PITCH_FRAMES), mode="nearest")
+
+
+def mark_speech(lengths, n_frames):
+    """Which frames are not padding; np.ndarray of bool [shape=(len(lengths), n_frames)]."""
+    return np.arange(n_frames) < lengths[:, None]
 
 
 def pad(clips):
@@ -133,7 +138,7 @@ def pad(clips):
     return batch, lengths
 
 
-# From the mel spectrum to features --------------------------------------------------
+# From the mel spectrum to features --------------------------------------------------------------
 
 
 def band_zcr(mel):
@@ -183,7 +188,7 @@ def frame_features(mel, others, lengths):
     -------
     features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32], zeros where padding is
     """
-    is_speech = (np.arange(mel.shape[1]) < lengths[:, None])[..., None]
+    is_speech = mark_speech(lengths, mel.shape[1])[..., None]
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     mfcc = np.maximum(mel, loudest - SPECTRUM_TOP_DB) @ dct_matrix()[:, :N_MFCC]
     rms_zcr, octaves, harmonicity = others[..., :2], others[..., 2], others[..., 3:]
@@ -230,7 +235,7 @@ def add_slopes(features, lengths):
     """
     from scipy.signal import savgol_filter
 
-    is_speech = (np.arange(features.shape[1]) < lengths[:, None])[..., None]
+    is_speech = mark_speech(lengths, features.shape[1])[..., None]
     # The last frame goes on, as if there were no padding to fit a slope to.
     frames = np.where(is_speech, features, features[np.arange(len(features)), lengths - 1][:, None])
     slopes = [
@@ -260,8 +265,7 @@ def summarize(features, lengths):
     .. [1] F. Eyben et al., "The Geneva minimalistic acoustic parameter set (GeMAPS) for voice
        research and affective computing", IEEE Trans. Affective Computing 7(2), 2016
     """
-    frame = np.arange(features.shape[1])
-    is_speech = (frame < lengths[:, None])[..., None]
+    is_speech = mark_speech(lengths, features.shape[1])[..., None]
     n = lengths[:, None].astype(np.float32)
     mean = (features * is_speech).sum(axis=1) / n
     deviation = np.sqrt((((features - mean[:, None]) * is_speech) ** 2).sum(axis=1) / n)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
-from sentimental.features import N_FEATURES, N_INPUTS, N_SUMMARY, check_chain
+from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
 from sentimental.voice import MODEL_CHAIN, Usual
 
 # The model that is shipped; its weights lie beside it.
@@ -221,19 +221,11 @@ def read_architecture(json_path):
         content = json.loads(text)
         layers = set(_layer_classes(content["config"]))
         emotions, _ = [*content["emotions"]], content["weights_checksum"]
-        trained, told = content["training"], (*content["training"]["corpora"],)
-        if not all(isinstance(text, str) for text in (*told, trained["held_out"])):
+        trained = [*content["training"]["corpora"], content["training"]["held_out"]]
+        if not all(isinstance(name, str) for name in trained):
             raise TypeError
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
-        usual = {name: np.array(values, float) for name, values in content["usual"].items()}
-        content["usual"] = Usual(**usual)
-        shapes = {"features": N_FEATURES, "summary": N_SUMMARY, "variance": N_SUMMARY}
-        if any(usual[name].shape != (n,) for name, n in shapes.items()):
-            raise ValueError
-        if not all(np.isfinite(values).all() for values in usual.values()):
-            raise ValueError
-        if (usual["variance"] <= 0).any():
-            raise ValueError
+        content["usual"] = Usual.parse(content["usual"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"

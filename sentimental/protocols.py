@@ -107,6 +107,11 @@ def protocol_folds(protocol, recordings, training, split_seed):
     ]
 
 
+def count_parts(fold):
+    """How many recordings train, validate and test, as a dict."""
+    return dict(zip(("train", "validation", "test"), map(len, fold), strict=True))
+
+
 def _select(recordings, key, values):
     """Those recordings whose value of `key` is among `values`."""
     return [recording for recording in recordings if recording[key] in values]

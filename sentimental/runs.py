@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 
 from sentimental.base import WORKER_MEMORY, SentimentalError, write_json
 from sentimental.evaluate import fit_temperature
-from sentimental.protocols import protocol_folds
+from sentimental.protocols import count_parts, protocol_folds
 from sentimental.voice import draw_tallies
 
 # `sentimental.training` is imported where it is used: it loads TensorFlow, which takes seconds.
@@ -184,14 +184,14 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
         # Only protocol random is another split with each seed.
         split_seed = training.split_seed + (seed - 1 if protocol == "random" else 0)
         folds = protocol_folds(protocol, recordings, training, split_seed)
-        for number, (train, validation, test) in enumerate(folds, 1):
+        for number, fold in enumerate(folds, 1):
+            train, validation, test = fold
             tested = validation + test if protocol == "random" else test
             jobs.append(
                 (seed, number, (train, validation, tested), match_conditions(tested, conditions))
             )
-            sizes = {"train": len(train), "validation": len(validation), "test": len(test)}
-            runs.append({"seed": seed, "fold": number, "split_seed": split_seed, "sizes": sizes})
-            runs[-1]["tested"] = tested
+            runs.append({"seed": seed, "fold": number, "split_seed": split_seed})
+            runs[-1] |= {"sizes": count_parts(fold), "tested": tested}
     os.environ.update(WORKER_MEMORY)
     results = Parallel(n_jobs=-1)(
         delayed(run_fold)(protocol, *job, frames, folder, settings) for job in jobs

@@ -19,6 +19,7 @@ from sentimental.features import (
     add_slopes,
     check_chain,
     frames_to_features,
+    mark_speech,
     summarize,
 )
 
@@ -70,6 +71,18 @@ class Usual:
     summary: np.ndarray
     variance: np.ndarray
 
+    @classmethod
+    def parse(cls, content):
+        """Make one of what a model's JSON file holds; raise ValueError where it cannot be one."""
+        usual = cls(**{name: np.array(values, float) for name, values in content.items()})
+        sizes = {"features": N_FEATURES, "summary": N_SUMMARY, "variance": N_SUMMARY}
+        for name, values in vars(usual).items():
+            if values.shape != (sizes[name],) or not np.isfinite(values).all():
+                raise ValueError(f"{name}: {sizes[name]} finite numbers are needed")
+        if (usual.variance <= 0).any():
+            raise ValueError("variance: must be positive")
+        return usual
+
 
 def tally(features, lengths):
     """What each recording adds to the tally of its voice.
@@ -83,7 +96,7 @@ def tally(features, lengths):
     -------
     tallies : np.ndarray [shape=(n, N_TALLY), float64]
     """
-    is_speech = (np.arange(features.shape[1]) < lengths[:, None])[..., None]
+    is_speech = mark_speech(lengths, features.shape[1])[..., None]
     sums = (features * is_speech).sum(axis=1, dtype=np.float64)
     summaries = summarize(features, lengths).astype(np.float64)
     ones = np.ones((len(features), 1))
@@ -114,7 +127,7 @@ def measure(features, lengths, tallies, usual, shift=None):
     n_frames, sums, k, summaries, squares = (tallies[:, part] for part in TALLY.values())
     frame_shift, summary_shift = shift or (0, 0)
     unlike = sums - n_frames * (usual.features - frame_shift)
-    is_speech = (np.arange(features.shape[1]) < lengths[:, None])[..., None]
+    is_speech = mark_speech(lengths, features.shape[1])[..., None]
     offset = (unlike / (n_frames + FRAMES_OF_DOUBT)).astype(np.float32)
     inputs = add_slopes(features, lengths)
     inputs[..., :N_FEATURES] -= offset[:, None] * is_speech
@@ -165,6 +178,12 @@ def group_voices(voices):
         if voice is not None:
             groups.setdefault(voice, []).append(number)
     return {voice: np.array(numbers) for voice, numbers in groups.items()}
+
+
+def find_same_voice(voices):
+    """For each recording, the indices of all of its voice; none where the voice is not known."""
+    groups, nobody = group_voices(voices), np.array([], int)
+    return [groups.get(voice, nobody) for voice in voices]
 
 
 def draw_history(number, same_voice, n, rng):
@@ -218,10 +237,8 @@ def draw_tallies(recordings, n, rng, one_emotion=False):
     tallies = tally_recordings(recordings)
     voices = [voice_of(recording) for recording in recordings]
     emotions = np.array([recording["emotion"] for recording in recordings])
-    groups = group_voices(voices)
     drawn = np.zeros_like(tallies)
-    for number, voice in enumerate(voices):
-        same_voice = groups.get(voice, np.array([], int))
+    for number, same_voice in enumerate(find_same_voice(voices)):
         if one_emotion and len(same_voice):
             emotion = rng.choice(np.unique(emotions[same_voice]))
             same_voice = same_voice[emotions[same_voice] == emotion]
