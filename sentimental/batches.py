@@ -7,7 +7,7 @@ import numpy as np
 from sentimental.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
 from sentimental.base import SentimentalError
 from sentimental.evaluate import one_hot
-from sentimental.features import add_slopes, frames_to_features, pad
+from sentimental.features import add_slopes, frames_to_features, pad, summarize
 from sentimental.model import import_keras
 from sentimental.spectrum import N_MELS, mfcc_to_mel
 from sentimental.voice import (
@@ -56,7 +56,7 @@ class AugmentedBatches(keras.utils.PyDataset):
                 mel = mfcc_to_mel(clip[:, :N_MELS])
                 self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
             features, lengths = frames_to_features(frames)
-            tallies.append(tally(features, lengths))
+            tallies.append(tally(features, lengths, summarize(features, lengths)))
             inputs = add_slopes(features, lengths).astype(np.float64)
             moments.append([inputs.sum(axis=(0, 1)), (inputs**2).sum(axis=(0, 1))])
         self.tallies = np.concatenate(tallies)
@@ -117,14 +117,15 @@ class AugmentedBatches(keras.utils.PyDataset):
         clips, lengths = pad([self.clips[index] for index in batch])
         features, lengths = augment(clips, lengths, self.matrices, self.augmentation, rng)
         # The voice's earlier recordings went through the same voice, microphone and room.
-        changed, before = tally(features, lengths), self.tallies[batch]
+        summaries = summarize(features, lengths)
+        changed, before = tally(features, lengths, summaries), self.tallies[batch]
         shift = (
             changed[:, TALLY["features"]] / changed[:, TALLY["n_frames"]]
             - before[:, TALLY["features"]] / before[:, TALLY["n_frames"]],
             changed[:, TALLY["summaries"]] - before[:, TALLY["summaries"]],
         )
         histories = np.stack([self._draw_history(index, rng) for index in batch])
-        inputs, summaries = measure(features, lengths, histories, self.usual, shift)
+        inputs, summaries = measure(features, lengths, summaries, histories, self.usual, shift)
         inputs = add_jitter(standardize(inputs, self.mean, self.std), self.augmentation, rng)
         inputs = mask_time(inputs, lengths, self.augmentation, rng)
         weights = frame_weights(lengths, inputs.shape[1], self.training)

@@ -3,7 +3,7 @@
     extract_frames  speech                         -> (n_frames, 84): MFCC, RMS, ZCR, pitch; stored
     frame_features  mel spectra, and the rest      -> (n, n_frames, 21): what tells the emotion
     add_slopes      features                       -> (n, n_frames, 63): with their slopes
-    summarize       features                       -> (n, 109): each recording as a whole
+    summarize       features                       -> (n, 176): each recording as a whole
 
 What is usual for a voice is taken off features and summary by `sentimental.voice`; then the network
 reads them. A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its
@@ -44,8 +44,12 @@ VOICED = 0.5
 PITCH_FRAMES = 5
 # log2 of Hz. The pitch where no frame has one.
 NO_PITCH = 7.5
+# RMS that a level is taken of, at least.
+MIN_RMS = 1e-4
 # Frames over which a slope is fitted.
 DELTA_WIDTH = 9
+# Frames (0.5 s) over which the mean of the level is taken that syllables rise above.
+PHRASE_FRAMES = 17
 
 # What the features depend on: every constant of `spectrum`, of `audio`, and of this module above
 # this line. It is stored with the features and with the model, and compared when they are loaded.
@@ -62,7 +66,7 @@ N_FEATURES = N_MFCC + 4 + len(LOW_PASS)
 # Numbers of a frame that the network reads: with first and second slopes.
 N_INPUTS = 3 * N_FEATURES
 # Numbers of a recording as a whole.
-N_SUMMARY = 5 * N_FEATURES + 4
+N_SUMMARY = 8 * N_FEATURES + 8
 # Frames (157) of the longest recording.
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH
 
@@ -256,15 +260,19 @@ def summarize(features, lengths):
     Returns
     -------
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
-        Mean, standard deviation, 20th and 80th percentile and mean absolute change of each
-        feature; median and range (10th to 90th percentile) of the pitch where there is one, share
-        of frames that have one, and log of the number of frames
+        Of each feature the mean, standard deviation, 20th and 80th percentile, mean absolute
+        change; how the mean over voiced frames and that over the power differ from the mean; rise
+        over the recording. Median and range (10th to 90th percentile) of the pitch where there is
+        one, share of frames that have one, and log of the number of frames; how often voice sets
+        in; how the level varies, how it varies about its moving mean, and with the pitch
 
     References
     ----------
     .. [1] F. Eyben et al., "The Geneva minimalistic acoustic parameter set (GeMAPS) for voice
        research and affective computing", IEEE Trans. Affective Computing 7(2), 2016
     """
+    from scipy.ndimage import uniform_filter1d
+
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     n = lengths[:, None].astype(np.float32)
     mean = (features * is_speech).sum(axis=1) / n
@@ -274,13 +282,28 @@ def summarize(features, lengths):
     low, high = _percentiles(np.where(is_speech, features, np.inf), lengths, (20, 80))
 
     voiced = (features[..., -1:] >= VOICED) & is_speech
-    n_voiced = voiced.sum(axis=(1, 2))
-    pitch = np.where(voiced, features[..., -2:-1], np.inf)
-    pitch = np.where(n_voiced[:, None, None] > 0, pitch, NO_PITCH)
-    lowest, median, highest = _percentiles(pitch, np.maximum(n_voiced, 1), (10, 50, 90))
+    n_voiced = voiced.sum(axis=(1, 2))[:, None]
+    rms, octaves = features[..., N_MFCC : N_MFCC + 1], features[..., -2:-1]
+    of_voice = (features * voiced).sum(axis=1) / np.maximum(n_voiced, 1) - mean
+    power = rms**2 * is_speech
+    of_loud = (features * power).sum(axis=1) / np.maximum(power.sum(axis=1), 1e-9) - mean
+    position = np.arange(features.shape[1], dtype=np.float32)[:, None] / n[..., None]
+    position = (position - (n[..., None] - 1) / n[..., None] / 2) * is_speech
+    rise = (features * position).sum(axis=1) / np.maximum((position**2).sum(axis=1), 1e-6)
+
+    pitch = np.where(voiced, octaves, np.inf)
+    pitch = np.where(n_voiced[..., None] > 0, pitch, NO_PITCH)
+    lowest, median, highest = _percentiles(pitch, np.maximum(n_voiced[:, 0], 1), (10, 50, 90))
+    onsets = (voiced[:, 1:] & ~voiced[:, :-1]).sum(axis=1)
+    level = np.log(np.maximum(rms, MIN_RMS))
+    level = (level - (level * is_speech).sum(axis=1, keepdims=True) / n[..., None]) * is_speech
+    syllables = level - uniform_filter1d(level, PHRASE_FRAMES, axis=1, mode="constant")
+    pitch_and_level = (level * (octaves - mean[:, None, -2:-1])).sum(axis=1)
     return np.concatenate(
-        [mean, deviation, low, high, change]
-        + [median, highest - lowest, n_voiced[:, None] / n, np.log(n)],
+        [mean, deviation, low, high, change, of_voice * (n_voiced > 0), of_loud, rise]
+        + [median, highest - lowest, n_voiced / n, np.log(n), onsets / n]
+        + [np.sqrt((part**2 * is_speech).sum(axis=1) / n) for part in (level, syllables)]
+        + [pitch_and_level / n],
         axis=1,
     ).astype(np.float32)
 

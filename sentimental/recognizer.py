@@ -9,7 +9,13 @@ import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
 from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.features import N_INPUTS, N_SUMMARY, extract_frames, frames_to_features
+from sentimental.features import (
+    N_INPUTS,
+    N_SUMMARY,
+    extract_frames,
+    frames_to_features,
+    summarize,
+)
 from sentimental.model import SHIPPED_MODEL, check_weights, read_architecture, weights_path_of
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
@@ -151,8 +157,8 @@ class Recognizer:
         probabilities : np.ndarray [shape=(8,), float32]
         """
         voice = voice or Voice()
-        lengths = np.array([len(features)])
-        inputs, summaries = measure(features[None], lengths, voice.tally[None], self.usual)
+        clip = features[None], np.array([len(features)])
+        inputs, summaries = measure(*clip, summarize(*clip), voice.tally[None], self.usual)
         return self.predict_inputs(inputs[0], summaries[0])
 
     def predict_inputs(self, inputs, summary):

@@ -12,7 +12,7 @@ from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.batches import AugmentedBatches
 from sentimental.checkpoint import Checkpoint, fingerprint, prepare_checkpoint, read_history
 from sentimental.evaluate import fit_temperature, one_hot
-from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features
+from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features, summarize
 from sentimental.model import build_network, fold_standardization, fold_temperature, import_keras
 from sentimental.voice import N_TALLY, measure
 
@@ -311,7 +311,7 @@ def recordings_to_inputs(recordings, usual, tallies=None):
     features, lengths = frames_to_features([recording["frames"] for recording in recordings])
     if tallies is None:
         tallies = np.zeros((len(recordings), N_TALLY))
-    return measure(features, lengths, tallies, usual)
+    return measure(features, lengths, summarize(features, lengths), tallies, usual)
 
 
 def predict_recordings(network, usual, recordings, tallies=None):

@@ -84,13 +84,14 @@ class Usual:
         return usual
 
 
-def tally(features, lengths):
+def tally(features, lengths, summaries):
     """What each recording adds to the tally of its voice.
 
     Parameters
     ----------
     features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
 
     Returns
     -------
@@ -98,12 +99,12 @@ def tally(features, lengths):
     """
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     sums = (features * is_speech).sum(axis=1, dtype=np.float64)
-    summaries = summarize(features, lengths).astype(np.float64)
+    summaries = summaries.astype(np.float64)
     ones = np.ones((len(features), 1))
     return np.concatenate([lengths[:, None], sums, ones, summaries, summaries**2], axis=1)
 
 
-def measure(features, lengths, tallies, usual, shift=None):
+def measure(features, lengths, summaries, tallies, usual, shift=None):
     """Recordings in terms of what is usual for their voices.
 
     From each frame is subtracted how the mean of the voice's earlier frames differs from that of
@@ -114,6 +115,7 @@ def measure(features, lengths, tallies, usual, shift=None):
     ----------
     features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
     tallies : np.ndarray [shape=(n, N_TALLY)], of each voice's earlier recordings; zeros for none
     usual : Usual
     shift : (features, summaries) or None
@@ -124,7 +126,7 @@ def measure(features, lengths, tallies, usual, shift=None):
     inputs : np.ndarray [shape=(n, n_frames, N_INPUTS), float32], zeros where padding is
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
     """
-    n_frames, sums, k, summaries, squares = (tallies[:, part] for part in TALLY.values())
+    n_frames, sums, k, earlier, squares = (tallies[:, part] for part in TALLY.values())
     frame_shift, summary_shift = shift or (0, 0)
     unlike = sums - n_frames * (usual.features - frame_shift)
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
@@ -132,9 +134,9 @@ def measure(features, lengths, tallies, usual, shift=None):
     inputs = add_slopes(features, lengths)
     inputs[..., :N_FEATURES] -= offset[:, None] * is_speech
 
-    spread = np.maximum(squares - summaries**2 / np.maximum(k, 1), 0)  # k times the variance
-    unlike = summaries - k * (usual.summary - summary_shift)
-    deviation = summarize(features, lengths) - usual.summary - unlike / (k + RECORDINGS_OF_DOUBT)
+    spread = np.maximum(squares - earlier**2 / np.maximum(k, 1), 0)  # k times the variance
+    unlike = earlier - k * (usual.summary - summary_shift)
+    deviation = summaries - usual.summary - unlike / (k + RECORDINGS_OF_DOUBT)
     scale = np.sqrt((spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT))
     limited = np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
     return inputs, limited.astype(np.float32)
@@ -217,7 +219,8 @@ def tally_recordings(recordings):
     """
     frames = [recording["frames"] for recording in recordings]
     chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
-    return np.concatenate([tally(*frames_to_features(chunk)) for chunk in chunks])
+    features = map(frames_to_features, chunks)
+    return np.concatenate([tally(*some, summarize(*some)) for some in features])
 
 
 def draw_tallies(recordings, n, rng, one_emotion=False):
@@ -279,7 +282,8 @@ class Voice:
         features : np.ndarray [shape=(n_frames, N_FEATURES)]
             As `Recognizer.compute_features` returns them
         """
-        self.tally += tally(features[None], np.array([len(features)]))[0]
+        clip = features[None], np.array([len(features)])
+        self.tally += tally(*clip, summarize(*clip))[0]
 
     def save(self, path):
         """Write the voice as JSON: numbers from which no speech can be made.

@@ -115,7 +115,8 @@ def test_without_augmentation_and_history_a_batch_is_what_prediction_reads():
 
     drawn, n_frames = batches.batches[3], features.shape[1]
     np.testing.assert_array_equal(labels, one_hot([recordings[n] for n in drawn]))
-    expected, summary = measure(features[drawn], lengths[drawn], batches.tallies[drawn] * 0, usual)
+    clips = features[drawn], lengths[drawn]
+    expected, summary = measure(*clips, summarize(*clips), batches.tallies[drawn] * 0, usual)
     expected = standardize(expected, batches.mean, batches.std)
     np.testing.assert_allclose(inputs[:, :n_frames], expected, atol=2e-3)
     assert not inputs[:, n_frames:].any()
@@ -150,7 +151,9 @@ def test_a_history_went_through_the_telephone_of_its_clip():
     )
     assert np.abs(shift[0][:, 0]).min() > 1  # MFCC 0: the telephone is heard
     told = through_it.tallies[partner]
-    expected, summary = measure(heard, lengths, told, through_it.usual, shift)
+    expected, summary = measure(
+        heard, lengths, summarize(heard, lengths), told, through_it.usual, shift
+    )
     expected = standardize(expected, through_it.mean, through_it.std)
     np.testing.assert_allclose(inputs[..., :n_features], expected[..., :n_features], atol=0.01)
     np.testing.assert_allclose(summaries, summary, atol=0.02)

@@ -9,12 +9,14 @@ from sentimental import features as module
 from sentimental.audio import MAX_SECONDS, clean_audio
 from sentimental.features import (
     MAX_FRAMES,
+    MIN_RMS,
     N_FEATURES,
     N_INPUTS,
     N_MFCC,
     N_STORED,
     N_SUMMARY,
     NO_PITCH,
+    PHRASE_FRAMES,
     SPECTRUM_TOP_DB,
     VOICED,
     add_slopes,
@@ -162,16 +164,26 @@ def test_the_summary_is_what_numpy_computes_of_each_feature():
     clips = [features_of(recording["frames"]) for recording in make_recordings(6)]
     for clip, summary in zip(clips, summarize(*pad(clips)), strict=True):
         clip = clip.astype(float)
-        voiced = clip[clip[:, HARMONICITY] >= VOICED, PITCH]
+        is_voiced = clip[:, HARMONICITY] >= VOICED
+        voiced, mean, power = clip[is_voiced, PITCH], clip.mean(axis=0), clip[:, RMS] ** 2
         assert 2 < len(voiced) < len(clip)
+        level = np.log(np.maximum(clip[:, RMS], MIN_RMS))
+        level -= level.mean()
+        around = np.convolve(level, np.ones(PHRASE_FRAMES) / PHRASE_FRAMES)[PHRASE_FRAMES // 2 :]
         expected = [
-            clip.mean(axis=0),
+            mean,
             clip.std(axis=0),
             [nearest(column, 20) for column in clip.T],
             [nearest(column, 80) for column in clip.T],
             np.abs(clip[1:] - clip[:-1]).mean(axis=0),
+            clip[is_voiced].mean(axis=0) - mean,
+            np.average(clip, axis=0, weights=power) - mean,
+            np.polyfit(np.arange(len(clip)) / len(clip), clip, 1)[0],
             [nearest(voiced, 50), nearest(voiced, 90) - nearest(voiced, 10)],
             [len(voiced) / len(clip), np.log(len(clip))],
+            [np.count_nonzero(np.diff(is_voiced.astype(int)) > 0) / len(clip)],
+            [level.std(), np.sqrt(np.mean((level - around[: len(clip)]) ** 2))],
+            [np.mean(level * (clip[:, PITCH] - mean[PITCH]))],
         ]
         assert summary.shape == (N_SUMMARY,)
         np.testing.assert_allclose(summary, np.concatenate(expected), rtol=1e-4, atol=1e-4)
@@ -181,10 +193,11 @@ def test_the_summary_of_what_has_no_voice_or_one_frame():
     clip = np.ones((5, N_FEATURES), np.float32)
     clip[:, HARMONICITY] = VOICED - 0.1
     whispered, short = summarize(*pad([clip, clip[:1]]))
-    assert whispered[-4:] == pytest.approx([NO_PITCH, 0, 0, np.log(5)])
-    assert short[-4:] == pytest.approx([NO_PITCH, 0, 0, 0])
+    assert whispered[-8:-3] == pytest.approx([NO_PITCH, 0, 0, np.log(5), 0])
+    assert short[-8:-3] == pytest.approx([NO_PITCH, 0, 0, 0, 0])
     assert not short[N_FEATURES : 2 * N_FEATURES].any()  # deviation
     assert not short[4 * N_FEATURES : 5 * N_FEATURES].any()  # change
+    assert not short[5 * N_FEATURES : 8 * N_FEATURES].any()  # voiced, loud, rise
 
 
 # Padding

@@ -10,7 +10,7 @@ from scripts import ROOT
 from signals import SAMPLES, make_usual, noise, speech, tone
 
 from sentimental import EMOTIONS, Recognizer, SentimentalError, Voice, load_recognizer, model
-from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY
+from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY, summarize
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.voice import measure
 
@@ -109,8 +109,8 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
 
     features = recognizer.compute_features(speech(1))
     assert features.shape[1] == N_FEATURES
-    lengths = np.array([len(features)])
-    inputs, summaries = measure(features[None], lengths, told[None], recognizer.usual)
+    clip = features[None], np.array([len(features)])
+    inputs, summaries = measure(*clip, summarize(*clip), told[None], recognizer.usual)
     by_hand = recognizer.predict_inputs(inputs[0], summaries[0])
     np.testing.assert_array_equal(recognizer.predict_features(features, voice), by_hand)
     np.testing.assert_array_equal(voice.tally, told)  # asking for features leaves it as it is

@@ -62,7 +62,7 @@ def voice_that_said(clips):
 
 def measure_one(clip, told, usual, shift=None):
     """Inputs and summary of one recording."""
-    inputs, summaries = measure(*pad([clip]), told, usual, shift)
+    inputs, summaries = measure(*pad([clip]), summarize(*pad([clip])), told, usual, shift)
     return inputs[0], summaries[0]
 
 
@@ -71,7 +71,8 @@ def measure_one(clip, told, usual, shift=None):
 
 def test_without_a_history_recordings_are_compared_with_all_voices(clips, usual):
     features, lengths = pad(clips)
-    inputs, summaries = measure(features, lengths, np.zeros((8, N_TALLY)), usual)
+    raw = summarize(features, lengths)
+    inputs, summaries = measure(features, lengths, raw, np.zeros((8, N_TALLY)), usual)
     np.testing.assert_array_equal(inputs, add_slopes(features, lengths))
     deviations = (summarize(features, lengths) - usual.summary) / np.sqrt(usual.variance)
     assert deviations.min() < -MAX_DEVIATIONS < MAX_DEVIATIONS < deviations.max()
@@ -112,7 +113,8 @@ def test_a_voice_heard_for_long_is_taken_off_all_and_padding_stays_zero(clips, u
     features, lengths = pad(clips)
     long = voice_that_said(clips * 300)
     assert long.known > 0.99
-    inputs, _ = measure(features, lengths, np.tile(long.tally, (8, 1)), usual)
+    raw = summarize(features, lengths)
+    inputs, _ = measure(features, lengths, raw, np.tile(long.tally, (8, 1)), usual)
     spoken = inputs[inputs.any(axis=-1)]
     assert len(spoken) == lengths.sum()
     expected = usual.features
@@ -137,7 +139,7 @@ def test_another_microphone_leaves_a_voice_that_is_known_as_it_is(monkeypatch):
 
 
 def test_what_is_usual_is_a_mean_and_how_much_one_voice_varies(clips):
-    tallies = tally(*pad(clips))
+    tallies = tally(*pad(clips), summarize(*pad(clips)))
     voices = ["a", "a", "a", "b", "b", "c", None, None]
     usual = find_usual(tallies, voices)
     np.testing.assert_allclose(usual.features, np.concatenate(clips).mean(axis=0), atol=1e-5)
