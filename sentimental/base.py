@@ -35,17 +35,17 @@ class Stopped(KeyboardInterrupt):
 def on_end_signals(act):
     """Have `act` called with the number of each of ``END_SIGNALS`` that comes.
 
-    What `nohup` has the system ignore stays ignored.
+    What `nohup` has the system ignore stays ignored, but not Ctrl-C, as shells have it for jobs in
+    the background: whoever sends it there means it.
     """
     for number in END_SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: act(number))
 
 
 def end_at_once(number):
     """End the process by a signal, with one line: where there is nothing to save, as in imports."""
-    with contextlib.suppress(OSError):
-        print("\nstopped", file=sys.stderr, flush=True)
+    _tell("\nstopped")
     os._exit(128 + number)
 
 
@@ -74,30 +74,38 @@ def run_script(main):
 
     try:
         on_end_signals(stop)
-        return _run(main)
+        status = _run(main)
     except KeyboardInterrupt as stopped:
-        with contextlib.suppress(OSError):  # the terminal may have been closed
-            print("\nstopped", file=sys.stderr, flush=True)
-        return 128 + (stopped.args or [signal.SIGINT])[0]  # as shells expect
+        _tell("\nstopped")
+        status = 128 + (stopped.args or [signal.SIGINT])[0]  # as shells expect
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    try:
+        sys.stdout.flush()  # here, where it can still be told that nobody reads it
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not (status or isinstance(error, BrokenPipeError)):
+            _tell(f"error: standard output: {error.strerror}")
+        status = status or 1
+    return status
 
 
 def _run(main):
     try:
-        status = main() or 0
-        sys.stdout.flush()  # here, where it can still be told that nobody reads it
-        return status
+        return main() or 0
     except SentimentalError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        _tell(f"error: {error}")
+    except BrokenPipeError:
+        pass  # the reader of our output has left, as `head` does
     except OSError as error:
-        print(f"error: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        _tell(f"error: {error.filename or 'system'}: {error.strerror or error}")
+    return 1
+
+
+def _tell(line):
+    with contextlib.suppress(OSError):  # the terminal may have been closed
+        print(line, file=sys.stderr, flush=True)
 
 
 # Files that are written -------------------------------------------------------------------------
