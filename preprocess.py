@@ -214,8 +214,8 @@ def compute_all(recordings, kept, condition, voices):
     ):
         for number, result in progress:
             file = new[number]["file"]
-            frames, refusal = computed[file] = result or (None, f"{file}: {died}")
-            if not refusal:
+            frames, _ = computed[file] = result or (None, f"{file}: {died}")
+            if frames is not None:
                 kept.save(new[number]["hash"], frames)
     return computed, n_resumed
 

@@ -50,14 +50,13 @@ if __name__ == "__main__":
 import argparse
 import hashlib
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError, write_json
+from sentimental.base import EMOTIONS, SentimentalError, remove_folder, write_json
 from sentimental.evaluate import (
     bootstrap_uar,
     calibration,
@@ -182,7 +181,7 @@ def train_saved_model(recordings, settings, seed, model, folder):
     plot_history(history, "loss", folder / "loss.png")
     plot_history(history, "accuracy", folder / "accuracy.png")
     plot_confusion(parts, folder / "confusion_matrix.png")
-    shutil.rmtree(checkpoint)
+    remove_folder(checkpoint)
     print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
 
 

@@ -223,8 +223,11 @@ def _remove_dead_partials(path):
     for entry in os.scandir(Path(os.path.realpath(path)).parent):
         number = entry.name.removesuffix(end).removeprefix(".")
         if entry.name == f".{number}{end}" and number.isdecimal() and not _is_running(int(number)):
-            with contextlib.suppress(OSError):
-                os.unlink(entry.path)
+            if entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def _is_running(number):
@@ -261,6 +264,14 @@ def _naming(path, partial, rest=""):
         raise SentimentalError(
             f"{path}: cannot be written ({error.strerror or error}){rest}"
         ) from None
+
+
+def remove_folder(path):
+    """Remove a folder that is there whole or not at all, whenever this is stopped."""
+    _remove_dead_partials(path)
+    partial = _partial(path)
+    os.replace(path, partial)
+    shutil.rmtree(partial)
 
 
 def write_json(path, content):

@@ -1,11 +1,10 @@
 """The frames of recordings that are finished, while a run of preprocess.py is not."""
 
 import hashlib
-import shutil
 
 import numpy as np
 
-from sentimental.base import SentimentalError
+from sentimental.base import SentimentalError, remove_folder
 from sentimental.features import CHAIN
 
 
@@ -54,7 +53,7 @@ class Finished:
     def clear(self):
         """Remove the folder, once all is written."""
         if self.folder:
-            shutil.rmtree(self.folder)
+            remove_folder(self.folder)
 
     def _cannot_write(self, error):
         return SentimentalError(f"{self.folder}: cannot be written ({error.strerror or error})")

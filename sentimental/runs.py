@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.base import SentimentalError, atomic_write, write_json
+from sentimental.base import SentimentalError, atomic_write, remove_folder, write_json
 from sentimental.evaluate import fit_temperature
 from sentimental.protocols import count_parts, protocol_folds
 from sentimental.voice import draw_tallies
@@ -160,7 +160,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
         way: predict_recordings(network, usual, *told).tolist() for way, told in ways.items()
     }
     write_json(path, result)
-    shutil.rmtree(checkpoint)
+    remove_folder(checkpoint)
     return result
 
 

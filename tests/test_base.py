@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from sentimental.base import (
     Stopped,
     atomic_write,
     check_outputs,
+    remove_folder,
     run_script,
     write_json,
 )
@@ -227,6 +229,26 @@ def test_partial_files_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
         (tmp_path / names[0]).touch()
         write([tmp_path / "a.json"])
         assert {path.name for path in tmp_path.iterdir()} - {"a.json"} == {*names[1:]}
+
+
+def test_a_folder_is_removed_whole_or_not_at_all(tmp_path, monkeypatch):
+    def stop(path, **options):
+        raise KeyboardInterrupt
+
+    folder, dead = tmp_path / "a_checkpoint", subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for path in (folder, tmp_path / f".{dead.pid}.partial.a_checkpoint"):
+        path.mkdir()
+        (path / "file").touch()
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(shutil, "rmtree", stop)
+        remove_folder(folder)
+    assert folder.exists() == bool([*folder.rglob("*")])
+    folder.mkdir(exist_ok=True)
+    for path in tmp_path.glob(f".{os.getpid()}.partial.*"):
+        shutil.rmtree(path)
+    remove_folder(folder)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("name", ["file/a.json", "folder"])
