@@ -189,21 +189,13 @@ def known_frames(output, condition):
 def compute_all(recordings, kept, condition, voices):
     """Run the signal chain over all recordings that no stopped run has finished.
 
-    Parameters
-    ----------
-    recordings : list of dict
-    kept : Finished
-    condition, voices : as for `compute_frames`
-
     Returns
     -------
     computed : dict of (frames, refusal), as `compute_frames` gives them, by the recording's file
     n_resumed : int, those that a stopped run had finished
     """
-    computed = {}
-    for recording in recordings:
-        if (frames := kept.load(recording["hash"])) is not None:
-            computed[recording["file"]] = frames, None
+    resumed = {recording["file"]: kept.load(recording["hash"]) for recording in recordings}
+    computed = {file: (frames, None) for file, frames in resumed.items() if frames is not None}
     n_resumed = len(computed)
     new = [recording for recording in recordings if recording["file"] not in computed]
     jobs = ((recording["file"], recording["hash"], condition, voices) for recording in new)

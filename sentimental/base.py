@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ END_SIGNALS = [
 ]
 # s in which a second signal is the same wish: shells and terminals send several, as do people.
 SAME_WISH_SECONDS = 2.0
+# s after which a signal that came during an import is heeded, if that is over.
+RETRY_SECONDS = 0.05
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 
@@ -53,6 +56,7 @@ def run_script(main):
     """Call a script's `main`; every error that a user can mend becomes one line.
 
     Each of ``END_SIGNALS`` is raised in it as Stopped, so that files are closed on the way out.
+    During an import it waits: modules turn what is raised in them into errors of their own.
 
     Parameters
     ----------
@@ -68,7 +72,9 @@ def run_script(main):
 
     def stop(number):
         nonlocal last
-        if time.monotonic() - last >= SAME_WISH_SECONDS:
+        if _is_importing():
+            threading.Timer(RETRY_SECONDS, signal.raise_signal, [number]).start()
+        elif time.monotonic() - last >= SAME_WISH_SECONDS:
             last = time.monotonic()
             raise Stopped(number)
 
@@ -89,6 +95,14 @@ def run_script(main):
             _tell(f"error: standard output: {error.strerror}")
         status = status or 1
     return status
+
+
+def _is_importing():
+    """Whether a module is being imported where a signal has come."""
+    frame = sys._getframe()
+    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _run(main):
