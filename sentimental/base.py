@@ -73,7 +73,9 @@ def run_script(main):
     def stop(number):
         nonlocal last
         if _is_importing():
-            threading.Timer(RETRY_SECONDS, signal.raise_signal, [number]).start()
+            retry = threading.Timer(RETRY_SECONDS, _send_to_main_thread, [number])
+            retry.daemon = True
+            retry.start()
         elif time.monotonic() - last >= SAME_WISH_SECONDS:
             last = time.monotonic()
             raise Stopped(number)
@@ -103,6 +105,14 @@ def _is_importing():
     while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
         frame = frame.f_back
     return frame is not None
+
+
+def _send_to_main_thread(number):
+    """Send a signal to where it ends a wait."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, number)
+    else:
+        signal.raise_signal(number)
 
 
 def _run(main):
