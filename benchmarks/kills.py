@@ -3,8 +3,8 @@
     python benchmarks/kills.py                50 kills, in ten minutes
     python benchmarks/kills.py 200 --seed 2
 
-A run is stopped by SIGTERM, SIGHUP, SIGINT or SIGKILL, at a moment drawn between its start and its
-end. Then there must be no process of it, no file that is cut and no traceback, and all that it said
+A run is stopped by SIGTERM, SIGHUP, SIGINT or SIGKILL, at a moment drawn between the start of the
+script (before, it is Python alone that hears a signal) and its end. Then there must be no process of it, no file that is cut and no traceback, and all that it said
 to be finished must be there. After a signal that it can hear of, its exit status is 128 and the
 number of the signal, and no partial file is left. The same command, given again, must take up what
 was finished and leave what an undisturbed run does. Live sessions are killed as well where there is
@@ -48,7 +48,9 @@ N_ACTORS, N_INPUTS, N_EPOCHS = 24, 12, 4
 # s in which the processes of a script that was killed must be gone.
 GONE_SECONDS = 5.0
 # s in which Python has started and heeds signals.
-STARTED_SECONDS = 0.2
+STARTED_SECONDS = 0.3
+# s of a live session that is not disturbed.
+LIVE_SECONDS = 12.0
 # s of audio at the end that a session may lose which is killed.
 LOST_SECONDS = 1.0
 
@@ -91,10 +93,11 @@ def make_data(folder):
         shutil.copy(SAMPLES[number % len(SAMPLES)], folder / f"{number}.flac")
 
 
-def start(name, folder, environment):
+@contextlib.contextmanager
+def started(name, folder, environment):
     """Start a script, as a terminal would: in a session of its own, which Ctrl-C does not skip."""
     script, *options = COMMANDS[name]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, ROOT / script, *options],
         cwd=folder,
         env=environment,
@@ -103,6 +106,11 @@ def start(name, folder, environment):
         text=True,
         start_new_session=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_until_gone(session):
@@ -220,19 +228,19 @@ def kill(name, number, moment, data, undisturbed, environment):
         folder = Path(folder)
         for path in data.iterdir():
             os.symlink(path, folder / path.name)
-        script = start(name, folder, environment)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            script.wait(moment)
-        ended_before = script.poll() is not None
-        script.send_signal(number)
-        stopped, notes = script.communicate(timeout=60)
+        with started(name, folder, environment) as script:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                script.wait(moment)
+            ended_before = script.poll() is not None
+            script.send_signal(number)
+            stopped, notes = script.communicate(timeout=60)
         faults = [f"{n} processes are left"] if (n := wait_until_gone(script.pid)) else []
         expected = -number if number == signal.SIGKILL else 128 + number
         allowed = {expected, 0}
         if name == "live" and number == signal.SIGINT:
             allowed |= {1}  # nothing was heard
-        if moment < STARTED_SECONDS or names_in(folder) == undisturbed:
-            allowed |= {-number}  # Python was not there yet, or not any more
+        if names_in(folder) == undisturbed:
+            allowed |= {-number}  # all is written, and Python about to leave
         if script.returncode not in allowed and not ended_before:
             faults.append(f"exit status {script.returncode}: {notes.strip()[-300:]}")
         if number != signal.SIGKILL:
@@ -243,8 +251,8 @@ def kill(name, number, moment, data, undisturbed, environment):
         is_over = names_in(folder) == undisturbed
         n_kept = len([*folder.rglob("*.npy")]) if name == "preprocess" else 0
         if name != "live":
-            script = start(name, folder, environment)
-            again, notes = script.communicate(timeout=300)
+            with started(name, folder, environment) as script:
+                again, notes = script.communicate(timeout=300)
             if script.returncode:
                 return [*faults, f"the next run ends with {script.returncode}: {notes.strip()}"]
             if not is_over:
@@ -262,11 +270,11 @@ def measure(name, data, environment):
         for path in data.iterdir():
             os.symlink(path, folder / path.name)
         began = time.monotonic()
-        script = start(name, folder, environment)
-        if name == "live":
-            time.sleep(12)
-            script.send_signal(signal.SIGTERM)
-        _, notes = script.communicate(timeout=300)
+        with started(name, folder, environment) as script:
+            if name == "live":
+                time.sleep(LIVE_SECONDS)
+                script.send_signal(signal.SIGTERM)
+            _, notes = script.communicate(timeout=300)
         if script.returncode != (143 if name == "live" else 0):
             raise SentimentalError(f"{name}: ends with {script.returncode}: {notes.strip()}")
         seconds = time.monotonic() - began
@@ -317,7 +325,7 @@ def main():
             name = names[index % len(names)]
             number = SIGNALS[(index + index // len(names)) % len(SIGNALS)]
             seconds, undisturbed = runs[name]
-            moment = rng.uniform(0, 1.05 * seconds)
+            moment = rng.uniform(STARTED_SECONDS, 1.05 * seconds)
             environment = microphone if name == "live" else None
             found = kill(name, number, moment, data, undisturbed, environment)
             told = f"{name}, {signal.Signals(number).name} after {moment:.2f} s"

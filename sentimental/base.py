@@ -142,7 +142,7 @@ def is_special(path):
     ----------
     path : str or Path
     """
-    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/")):
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
         return True  # names of what is open already, even where that is a file
     try:
         mode = os.stat(path).st_mode
@@ -168,6 +168,8 @@ def check_outputs(outputs, inputs=()):
     read, written = {os.path.realpath(path) for path in inputs}, set()
     for path in outputs:
         if is_special(path):
+            if not os.access(path, os.W_OK):
+                raise SentimentalError(f"{path}: cannot be written (no such file, or no right to)")
             continue
         place = os.path.realpath(path)
         if place in read:
