@@ -25,7 +25,7 @@ def double_unless(number, deadly):
 
 
 def wait_for_end():
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\n".encode())  # in one piece
     time.sleep(60)
 
 
