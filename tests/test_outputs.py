@@ -43,6 +43,18 @@ def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
     assert not log.failed
 
 
+def test_an_old_log_stays_where_there_is_no_room_for_a_new_one(tmp_path, monkeypatch):
+    def fail(log, row):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "log.csv"
+    path.write_text("an old one")
+    monkeypatch.setattr(Log, "_add", fail)
+    with pytest.raises(SentimentalError, match="No space left"):
+        Log(str(path))
+    assert path.read_text() == "an old one"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such pipes here")
 def test_a_log_goes_through_a_pipe_and_a_link(tmp_path):
     pipe, link, read = tmp_path / "pipe", tmp_path / "link.csv", []

@@ -29,6 +29,11 @@ def wait_for_end():
     time.sleep(60)
 
 
+def hear_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+    return "nothing heard"
+
+
 def is_running(number):
     """Whether there is a process of this number that is more than an entry in a list."""
     try:
@@ -48,6 +53,11 @@ def test_a_worker_that_dies_costs_its_own_job():
     results = list(run_jobs(double_unless, [(n, 7) for n in range(20)]))
     assert len(results) == 20
     assert dict(results) == {n: 2 * n if n != 7 else None for n in range(20)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_ctrl_c_is_for_the_parent_alone():
+    assert list(run_jobs(hear_ctrl_c, [()])) == [(0, "nothing heard")]
 
 
 def test_an_error_of_a_job_is_raised():
