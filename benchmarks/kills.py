@@ -7,9 +7,9 @@ A run is stopped by SIGTERM, SIGHUP, SIGINT or SIGKILL, at a moment drawn betwee
 script (before, it is Python alone that hears a signal) and its end. Then there must be no process
 of it, no file that is cut and no traceback, and all that it said to be finished must be there.
 After a signal that it can hear of, its exit status is 128 and the number of the signal, and no
-partial file is left but of worker processes. The same command, given again, must take up what was finished and leave what
-an undisturbed run does. Live sessions are killed as well where there is PulseAudio (see
-virtual_microphone.py).
+partial file is left but of worker processes. The same command, given again, must take up what was
+finished and leave what an undisturbed run does. Live sessions are killed as well where there is
+PulseAudio (see virtual_microphone.py).
 
 All data are made here. Exit status: 0 when all is well, 1 with a line for each fault.
 """
