@@ -10,7 +10,8 @@ by a folder BanglaSER above it, AESDD's lie in a folder per emotion); for any ot
 emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav). A file whose
 emotion cannot be told is reported, never guessed. Recordings that are known to be faulty are left
 out, with the reason. A recording met twice is used once. A second run computes only what is new or
-changed.
+changed, and a run that was stopped, by whatever, goes on where it was: until the features file is
+whole, finished recordings lie beside it in a folder features_unfinished.
 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
 MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame are stored. Of a recording longer
@@ -20,7 +21,13 @@ audio.py and features.py of sentimental/.
 With --condition all recordings are changed in one way, to test how much a network loses by it.
 """
 
+from sentimental.base import check_outputs, end_at_once, is_special, on_end_signals, run_script
+
+if __name__ == "__main__":
+    on_end_signals(end_at_once)  # before the imports that take seconds
+
 import argparse
+import contextlib
 import hashlib
 import os
 import sys
@@ -29,11 +36,10 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import EMOTIONS, WORKER_MEMORY, SentimentalError, run_script
+from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
@@ -42,10 +48,12 @@ from sentimental.conditions import (
 )
 from sentimental.corpora import CORPORA, describe, reason_left_out
 from sentimental.features import extract_frames
+from sentimental.finished import Finished
 from sentimental.storage import load_features, save_features
+from sentimental.workers import run_jobs
 
 # Extensions of files that lie beside the recordings of corpora.
-NOT_SOUND = {".csv", ".html", ".json", ".md", ".pdf", ".py", ".txt", ".zip"}
+NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip"}
 
 
 def find_files(paths):
@@ -165,7 +173,7 @@ def known_frames(output, condition):
     Those of another condition are computed anew, and babble always: it is made of the recordings of
     the run.
     """
-    if condition == "babble" or not output.exists():
+    if condition == "babble" or is_special(output) or not output.exists():
         return {}
     try:
         return {
@@ -176,6 +184,32 @@ def known_frames(output, condition):
     except SentimentalError as error:
         print(f"Computing everything again: {error}")
         return {}
+
+
+def compute_all(recordings, kept, condition, voices):
+    """Run the signal chain over all recordings that no stopped run has finished.
+
+    Returns
+    -------
+    computed : dict of (frames, refusal), as `compute_frames` gives them, by the recording's file
+    n_resumed : int, those that a stopped run had finished
+    """
+    resumed = {recording["file"]: kept.load(recording["hash"]) for recording in recordings}
+    computed = {file: (frames, None) for file, frames in resumed.items() if frames is not None}
+    n_resumed = len(computed)
+    new = [recording for recording in recordings if recording["file"] not in computed]
+    jobs = ((recording["file"], recording["hash"], condition, voices) for recording in new)
+    died = "the process that read it was killed; does it take more memory than there is?"
+    with (
+        contextlib.closing(run_jobs(compute_frames, jobs)) as results,
+        tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
+    ):
+        for number, result in progress:
+            file = new[number]["file"]
+            frames, _ = computed[file] = result or (None, f"{file}: {died}")
+            if frames is not None:
+                kept.save(new[number]["hash"], frames)
+    return computed, n_resumed
 
 
 def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
@@ -222,19 +256,16 @@ def main():
     start = time.monotonic()
 
     files, n_passed_over, refused = find_files(arguments.paths)
+    check_outputs([output], files)
     recordings, n_duplicates, left_out, refused_files = describe_files(files)
     refused += refused_files
 
     known = known_frames(output, condition)
     new = [recording for recording in recordings if recording["hash"] not in known]
-    n_known = len(recordings) - len(new)
     voices = [recording["file"] for recording in recordings] if condition == "babble" else []
-    os.environ.update(WORKER_MEMORY)
-    results = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(compute_frames)(r["file"], r["hash"], condition, voices) for r in new
-    )
-    results = tqdm(results, "Computing", len(new), unit=" files", disable=None)
-    computed = dict(zip((r["file"] for r in new), results, strict=True))
+    folder = None if is_special(output) else output.with_name(f"{output.stem}_unfinished")
+    kept = Finished(folder, condition, voices)
+    computed, n_resumed = compute_all(new, kept, condition, voices)
 
     finished = []
     for recording in recordings:
@@ -244,6 +275,7 @@ def main():
         else:
             finished.append(recording | {"condition": condition, "frames": frames})
     if not finished:
+        kept.clear()
         for line in refused:
             print(f"  refused: {line}")
         raise SentimentalError(
@@ -251,8 +283,10 @@ def main():
             "written; give folders that hold recordings"
         )
     save_features(output, finished)
+    kept.clear()
     print_summary(finished, n_duplicates, n_passed_over, left_out, refused)
     size = output.stat().st_size / 1e6
+    n_known = len(recordings) - len(new) + n_resumed
     print(
         f"{len(finished) - n_known} computed, {n_known} taken from the last run, "
         f"in {time.monotonic() - start:.1f} s; {output} has {size:.1f} MB"

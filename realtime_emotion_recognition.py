@@ -27,7 +27,8 @@ in which they are given. Given again, they count again.
 What is said while the model is still loading is recognized as soon as it is ready. On a slow
 machine the bars follow less often, but no audio is lost.
 
-Columns of --log, which has one row for each update of the bars, utterance or file:
+Columns of --log, which has one row for each update of the bars, utterance or file, written as it
+comes:
 
     kind            update, utterance or file
     source          the microphone, or the file
@@ -36,35 +37,41 @@ Columns of --log, which has one row for each update of the bars, utterance or fi
                     as if the recognized files followed each other
     emotion         the strongest
     neutral ... surprise    the eight probabilities
+    error           of a file, why it was not recognized; the columns from start_s on are empty then
+
+--log - writes them to the standard output, and to the standard error what is printed there else.
 
 Exit status: 0 when something was recognized; 1 when nothing was, when a file could not be read or
-when the microphone vanished; 2 for wrong options; 130 when Ctrl-C came before the end of --input or
-before the microphone was open. Whatever ends a session, --log, --save-audio and --voice hold it up
-to there.
+written, or when the microphone vanished; 2 for wrong options; 130 when Ctrl-C came before the end
+of --input or before the microphone was open; 128 and its number when another signal ended it, so
+143 for SIGTERM. Whatever ends a session, --log, --save-audio and --voice hold it up to there; the
+first two do so even when it is killed.
 """
 
 import os
-import signal
+
+from sentimental.base import end_at_once, on_end_signals
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports just ends
+    on_end_signals(end_at_once)  # before the imports that take seconds
     # The matrices are so small that a second thread would only wait in a loop, at full load.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import contextlib
+import signal
 import sys
 import time
 from pathlib import Path
 
 from sentimental.audio import load_audio
-from sentimental.base import SentimentalError, run_script
+from sentimental.base import SentimentalError, check_outputs, run_script
 from sentimental.chart import Utterance, save_plot
-from sentimental.display import DRAW_SECONDS, note, open_display, result_line
+from sentimental.display import DRAW_SECONDS, PlainLines, note, open_display, result_line
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
-from sentimental.model import SHIPPED_MODEL
+from sentimental.model import SHIPPED_MODEL, weights_path_of
+from sentimental.outputs import STDOUT, Audio, Log
 from sentimental.recognizer import load_recognizer
-from sentimental.session import Session, open_audio, open_log
+from sentimental.session import Session
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
 from sentimental.voice import Voice
@@ -75,8 +82,8 @@ SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
 END_SECONDS = 60.0
 # What --voice takes for a history that is not wanted.
 NO_VOICE = "none"
-# Signals that end a session, where the system has them, and how the user is told.
-END_SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "the terminal was closed"}
+# Signals that end a session and are told by other words than their names.
+SIGNAL_WORDS = {"SIGINT": "Ctrl-C", "SIGHUP": "the terminal was closed"}
 
 
 def list_devices(args):
@@ -115,45 +122,45 @@ def recognize_files(args, paths):
     utterances, seconds, status = [], 0.0, 0
     width = max(len(str(path)) for path in paths)
     try:
-        with open_log(args.log) as write_row:
+        with Log(args.log) as log:
             for path in paths:
                 try:
                     samples = load_audio(path)
                     check_speech(samples, path)
                     probabilities = recognizer.predict_samples(samples, path, voice)
-                except SentimentalError as error:
-                    note(f"error: {error}")
-                    continue
                 except Exception as error:  # costs one file only
-                    note(f"error: {path}: {type(error).__name__}: {error}")
+                    if not isinstance(error, SentimentalError):
+                        error = f"{path}: {type(error).__name__}: {error}"
+                    note(f"error: {error}")
+                    log.write_error(path, error)
                     continue
                 end = seconds + len(samples) / SAMPLE_RATE
                 utterances.append(Utterance(seconds, end, probabilities))
-                write_row("file", path, utterances[-1])
+                log.write("file", path, utterances[-1])
                 print(result_line(f"{str(path):{width}s}", utterances[-1]), flush=True)
                 seconds = end
-    finally:  # Ctrl-C leaves chart and voice of what was recognized before
+    finally:  # a signal leaves voice and chart of what was recognized before
         if utterances:
-            status = try_to_save(args.save_plot, save_plot, utterances, seconds)
             if voice:
-                status |= try_to_save(args.voice, voice.save)
+                status = try_to_save(args.voice, voice.save)
+            status |= try_to_save(args.save_plot, save_plot, utterances, seconds)
     n_bad = len(paths) - len(utterances)
     if n_bad:
         raise SentimentalError(f"{n_bad} of {len(paths)} files could not be recognized")
-    return status
+    return status | log.failed
 
 
-def end_by_signals(session, files):
-    """Let ``END_SIGNALS`` end a session; what `nohup` has the system ignore stays ignored.
+def end_by_signals(session):
+    """Let signals end a session; returns the list of those that come."""
+    signals = []
 
-    When `files` (contextlib.ExitStack) are closed, all but Ctrl-C mean again what they meant.
-    """
-    for name, words in END_SIGNALS.items():
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) != signal.SIG_IGN:
-            before = signal.signal(number, lambda *_, words=words: setattr(session, "end", words))
-            if name != "SIGINT":
-                files.callback(signal.signal, number, before)
+    def end(number):
+        signals.append(number)
+        name = signal.Signals(number).name
+        session.end = SIGNAL_WORDS.get(name, name)
+
+    on_end_signals(end)
+    return signals
 
 
 def recognize_live(args):
@@ -161,32 +168,36 @@ def recognize_live(args):
     list_inputs, _ = BACKENDS[args.backend]
     device = choose_input(list_inputs(), args.device)
     session = Session(load_recognizer(args.model), load_voice(args.voice))
-    with contextlib.ExitStack() as files:
-        end_by_signals(session, files)
-        write_row = files.enter_context(open_log(args.log))
-        write_audio = files.enter_context(open_audio(args.save_audio, device.sample_rate))
+    with Log(args.log) as log, Audio(args.save_audio, device.sample_rate) as audio:
         try:
-            display, microphone, failure = listen(args, device, session, write_row, write_audio)
+            display, microphone, failure, signals = listen(args, device, session, log, audio)
         finally:  # whatever ended it
             status = try_to_save(args.voice, session.save_voice)
+    seconds = session.endpointer.seconds
     note(f"error: {failure}" if failure else f"Ended: {session.end}.")
     note(
-        f"{session.endpointer.seconds:.1f} s of audio, {session.n_updates} updates of the bars, "
+        f"{seconds:.1f} s of audio, {session.n_updates} updates of the bars, "
         f"{microphone.n_overflows} overflows of the sound card"
     )
-    status |= bool(failure)
+    status |= bool(failure) | log.failed | audio.failed
+    if signals and (signals[0] != signal.SIGINT or seconds == 0):
+        status = 128 + signals[0]
+        display = PlainLines()  # nobody is there to close a window
     if session.utterances:
-        seconds = session.endpointer.seconds
         status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
         display.show_summary(session.utterances, seconds)
-    elif not failure:
+    elif not (failure or status > 128):
         raise nothing_heard(session)
     return status
 
 
-def listen(args, device, session, write_row, write_audio):
-    """Let a session hear a microphone until it ends; returns display, microphone and failure."""
+def listen(args, device, session, log, audio):
+    """Let a session hear a microphone until it ends.
+
+    Returns display, microphone, failure (SentimentalError or None) and the signals that came.
+    """
     failure = None
+    signals = end_by_signals(session)
     with open_microphone(device, args.backend) as microphone:
         began = time.time()
         note(f"Listening to {device.name} at {device.sample_rate} Hz; Ctrl-C ends.")
@@ -208,7 +219,7 @@ def listen(args, device, session, write_row, write_audio):
                     raise
             finally:
                 for kind, utterance in results:
-                    write_row(kind, device.name, utterance)
+                    log.write(kind, device.name, utterance)
 
         drawn = 0.0
         while not session.end:
@@ -217,7 +228,7 @@ def listen(args, device, session, write_row, write_audio):
             except SentimentalError as error:
                 failure = error
                 break
-            write_audio(original)
+            audio.write(original)
             session.hear(samples)
             results = session.collect()
             if results or time.monotonic() - drawn >= DRAW_SECONDS:
@@ -228,11 +239,11 @@ def listen(args, device, session, write_row, write_audio):
             elif 0 < args.end_after < session.endpointer.silence:
                 session.end = f"{args.end_after:g} s of silence"
     original, samples = microphone.read_rest()
-    write_audio(original)
+    audio.write(original)
     session.hear(samples)
     session.finish()
     report(session.collect())
-    return display, microphone, failure
+    return display, microphone, failure, signals
 
 
 def nothing_heard(session):
@@ -282,7 +293,9 @@ def parse_args(argv):
         help="end after so much silence; 0: never (default: %(default)g)",
     )
     parser.add_argument(
-        "--log", metavar="FILE.csv", help="one row for each update, utterance or file"
+        "--log",
+        metavar="FILE.csv",
+        help=f"one row for each update, utterance or file; {STDOUT}: to the standard output",
     )
     parser.add_argument("--save-audio", metavar="FILE.flac", help="what the microphone heard")
     parser.add_argument("--save-plot", metavar="FILE.png", help="the summary chart")
@@ -318,6 +331,9 @@ def main(argv=None):
     args = parse_args(argv)
     if args.list_devices:
         return list_devices(args)
+    log, voice = (None if path in (STDOUT, NO_VOICE) else path for path in (args.log, args.voice))
+    outputs = [path for path in (log, args.save_audio, args.save_plot, voice) if path]
+    check_outputs(outputs, [*(args.input or []), args.model, weights_path_of(args.model)])
     if args.demo:
         here = Path.cwd()
         paths = [
@@ -335,7 +351,6 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     # PortAudio and ALSA write notes straight to file descriptor 2. What the user needs to know
     # comes through Python, which keeps a way of its own to the terminal.
     sys.stdout.reconfigure(errors="replace")

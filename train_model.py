@@ -42,17 +42,21 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
     python train_model.py data/features.json --set augmentation.vtlp=0 --results elsewhere --seeds 1
 """
 
+from sentimental.base import check_outputs, end_at_once, on_end_signals, run_script
+
+if __name__ == "__main__":
+    on_end_signals(end_at_once)  # before the imports that take seconds
+
 import argparse
 import hashlib
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError, run_script, write_json
+from sentimental.base import EMOTIONS, SentimentalError, remove_folder, write_json
 from sentimental.evaluate import (
     bootstrap_uar,
     calibration,
@@ -61,7 +65,7 @@ from sentimental.evaluate import (
     print_metrics,
     run_record,
 )
-from sentimental.model import load_network, save_model, weights_checksum
+from sentimental.model import load_network, save_model, weights_checksum, weights_path_of
 from sentimental.plots import plot_calibration, plot_confusion, plot_history
 from sentimental.protocols import PROTOCOLS, count_parts, protocol_folds
 from sentimental.runs import clear_folds, draw_histories, run_folds
@@ -133,7 +137,7 @@ def train_saved_model(recordings, settings, seed, model, folder):
     recordings : list of dict
     settings : dict with ``training`` and ``augmentation``
     seed : int, of first weights and augmentation
-    model : str, path of the model files without their endings
+    model : Path, of the JSON file
     folder : Path, of metrics and plots
     """
     from sentimental.training import predict_recordings, train
@@ -144,7 +148,7 @@ def train_saved_model(recordings, settings, seed, model, folder):
     sizes = count_parts(fold)
     print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
 
-    checkpoint = Path(f"{model}_checkpoint")
+    checkpoint = model.with_name(f"{model.stem}_checkpoint")
     network, usual, history = train(
         train_part,
         held_out[0],
@@ -157,7 +161,7 @@ def train_saved_model(recordings, settings, seed, model, folder):
     )
     corpora = sorted({recording["corpus"] for recording in train_part})
     trained = {"corpora": corpora, "held_out": held_out_mark(held_out)}
-    save_model(network, usual, trained, f"{model}.json")
+    save_model(network, usual, trained, model)
 
     probabilities = [predict_recordings(network, usual, part) for part in held_out]
     parts = dict(
@@ -177,8 +181,8 @@ def train_saved_model(recordings, settings, seed, model, folder):
     plot_history(history, "loss", folder / "loss.png")
     plot_history(history, "accuracy", folder / "accuracy.png")
     plot_confusion(parts, folder / "confusion_matrix.png")
-    shutil.rmtree(checkpoint)
-    print(f"\nWritten: {model}.json, {model}_weights.h5, and figures in {folder}/")
+    remove_folder(checkpoint)
+    print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
 
 
 def held_out_mark(held_out):
@@ -194,12 +198,12 @@ def evaluate_saved_model(recordings, training, model, folder):
     ----------
     recordings : list of dict
     training : Training, whose split held out of TESS and RAVDESS what did not train
-    model : str, path of the model files without their endings
+    model : Path, of its JSON file
     folder : Path or None, where the figures are kept as evaluation.json
     """
     from sentimental.training import predict_recordings
 
-    network, content = load_network(f"{model}.json")
+    network, content = load_network(model)
     usual, trained = content["usual"], content["training"]
     corpora = sorted({recording["corpus"] for recording in recordings})
     parts = {}
@@ -379,9 +383,10 @@ def parse_arguments(argv):
     )
     parser.add_argument(
         "--model",
-        default="model8723",
-        metavar="NAME",
-        help="write or read NAME.json and NAME_weights.h5 (default: %(default)s)",
+        type=Path,
+        default=Path("model8723.json"),
+        metavar="FILE.json",
+        help="write or read it, with its weights in FILE_weights.h5 (default: %(default)s)",
     )
     parser.add_argument(
         "--results",
@@ -402,6 +407,8 @@ def parse_arguments(argv):
         parser.error("--seed is of the training of the saved model; --seeds N has the seeds 1 to N")
     if arguments.seed is not None and not 0 <= arguments.seed < 2**16:
         parser.error("--seed must lie between 0 and 65535")
+    if arguments.model.suffix != ".json":
+        parser.error(f"--model {arguments.model}: the name must end with .json")
     arguments.seed = 1 if arguments.seed is None else arguments.seed
     if arguments.evaluate and not arguments.saves_model:
         parser.error("--evaluate is of the saved model, which is of protocol random")
@@ -415,6 +422,11 @@ def main(argv=None):
     arguments = parse_arguments(argv)
     settings = {"training": Training(), "augmentation": Augmentation()}
     settings = change_settings(settings, arguments.set)
+    name = "evaluation.json" if arguments.evaluate else "headline.json"
+    outputs = [arguments.results / name] if arguments.results else []
+    if arguments.saves_model and not arguments.evaluate:
+        outputs += [arguments.model, weights_path_of(arguments.model)]
+    check_outputs(outputs, [arguments.features, *arguments.conditions])
     n_least = 2 * len(EMOTIONS) if arguments.evaluate else 4 * len(EMOTIONS)
     recordings = load_recordings(arguments.features, n_least)
     if arguments.evaluate:

@@ -12,26 +12,33 @@ is left alone, and TESS, RAVDESS and CREMA-D go on where they stopped (where the
 of files). Each corpus has a license of its own, several of them non-commercial: see data/README.md.
 """
 
+# ruff: noqa: E402
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from sentimental.base import SentimentalError, end_at_once, on_end_signals, run_script
+
+if __name__ == "__main__":
+    on_end_signals(end_at_once)  # before the imports that take seconds
+
 import argparse
 import errno
 import hashlib
 import re
 import shlex
 import shutil
-import sys
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pooch
 import requests
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental.base import SentimentalError, run_script  # noqa: E402
-from sentimental.corpora import CORPORA  # noqa: E402
+from sentimental.corpora import CORPORA
 
 # What can be had here, by corpus.
 ARCHIVES = {name: corpus.archive for name, corpus in CORPORA.items() if corpus.archive}

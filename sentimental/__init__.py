@@ -8,11 +8,13 @@ recognizer.predict("speech.wav")  # {'neutral': 0.02, 'calm': 0.01, ..., 'surpri
 The modules, each importing only what stands above it:
 
     base        the emotions, the one error, files written whole, the end of a script
+    workers     jobs on all cores, each of which costs itself alone
     settings    settings of the training, and --set
     spectrum    frames of samples; their spectrum, pitch, level and zero crossings
     audio       decode, level, trim, denoise: samples in, samples out
     features    MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     storage     the features file
+    finished    frames, while a run of preprocess.py is not over
     voice       what is usual for a voice, and a recording compared with it
     speech      where speech lies in a recording or a stream
     corpora     file names, codes, speakers, archives: all that is known of a corpus
@@ -31,10 +33,24 @@ The modules, each importing only what stands above it:
     chart       the summary of a session: its mean, in a line and as a chart
     display     plain lines, terminal bars, window, summary chart
     session     what is heard of a stream, and what is recognized of it
+    outputs     log and audio, each written as it comes
 """
 
-from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.recognizer import Recognizer, load_recognizer
-from sentimental.voice import Voice
+import importlib
 
 __all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "Voice", "load_recognizer"]
+
+_MODULES = {
+    "EMOTIONS": "base",
+    "Recognizer": "recognizer",
+    "SentimentalError": "base",
+    "Voice": "voice",
+    "load_recognizer": "recognizer",
+}
+
+
+def __getattr__(name):
+    """Import what is asked for: a script that needs `sentimental.base` waits for nothing else."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

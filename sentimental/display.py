@@ -6,12 +6,11 @@ All have the methods ``show`` and, for the end, ``show_summary``; `open_display`
 import contextlib
 import os
 import shutil
-import signal
 import sys
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.base import EMOTIONS, SentimentalError, on_end_signals
 from sentimental.chart import (
     COLORS,
     SILENCE_COLOR,
@@ -280,7 +279,7 @@ class Window(PlainLines):
         self._strip.set_data(self._history)
 
     def show_summary(self, utterances, seconds):
-        """Replace the bars by the summary chart until the user closes it or presses Ctrl-C."""
+        """Replace the bars by the summary chart until the user closes it or a signal comes."""
         super().show_summary(utterances, seconds)
         if self.closed:
             return
@@ -288,8 +287,8 @@ class Window(PlainLines):
         self._canvas.mpl_disconnect(self._on_draw_id)
         draw_summary(self._figure, utterances, seconds)
         self._canvas.draw()
-        signal.signal(signal.SIGINT, lambda *_: self._plt.close(self._figure))
-        timer = self._canvas.new_timer(100)  # Python hears of Ctrl-C only when something happens
+        on_end_signals(lambda number: self._plt.close(self._figure))
+        timer = self._canvas.new_timer(100)  # Python hears of signals only when something happens
         timer.start()
         self._plt.show(block=True)
 

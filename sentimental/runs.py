@@ -8,18 +8,18 @@ What is tested is tested in several ways, by name:
     white, babble ...  under a condition of `sentimental.conditions`, as h0
 """
 
+import contextlib
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from sentimental.base import WORKER_MEMORY, SentimentalError, write_json
+from sentimental.base import SentimentalError, atomic_write, remove_folder, write_json
 from sentimental.evaluate import fit_temperature
 from sentimental.protocols import count_parts, protocol_folds
 from sentimental.voice import draw_tallies
+from sentimental.workers import run_jobs
 
 # `sentimental.training` is imported where it is used: it loads TensorFlow, which takes seconds.
 
@@ -74,7 +74,7 @@ def draw_histories(recordings, seed):
 def pack_frames(lists):
     """Frames of all recordings as one array, and the recordings with the place of theirs in it.
 
-    joblib hands one array to all processes without a copy, but many small ones with each job.
+    All processes share the memory of one array that they map from a file.
 
     Parameters
     ----------
@@ -97,12 +97,17 @@ def pack_frames(lists):
     return np.concatenate(frames), packed
 
 
+def frames_path(folder, protocol):
+    """Where the frames of all recordings lie while the folds of a protocol run."""
+    return folder / f"{protocol}_frames.npy"
+
+
 def unpack_frames(frames, recordings):
     """Recordings with ``frames``, of what `pack_frames` returned."""
     return [recording | {"frames": frames[slice(*recording["place"])]} for recording in recordings]
 
 
-def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings):
+def run_fold(protocol, seed, number, fold, conditions, folder, settings):
     """Train one fold and recognize what it tests, unless a run that was stopped has done so.
 
     Parameters
@@ -111,8 +116,7 @@ def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings)
     seed, number : int, of the training and of the fold
     fold : (train, validation, test), each a list of dict as `pack_frames` returns them
     conditions : dict of list of dict; what is tested, under other conditions
-    frames : np.ndarray, as `pack_frames` returns it
-    folder : Path, where what is finished waits for the rest
+    folder : Path, where what is finished waits for the rest, and the frames lie
     settings : dict with ``training`` and ``augmentation``
 
     Returns
@@ -132,6 +136,7 @@ def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings)
         result = json.loads(path.read_text())
         if result["fingerprint"] == mark:
             return result
+    frames = np.load(frames_path(folder, protocol), mmap_mode="r")
     train_part, validation, tested = (unpack_frames(frames, part) for part in fold)
     network, usual, history = train(
         train_part,
@@ -155,7 +160,7 @@ def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings)
         way: predict_recordings(network, usual, *told).tolist() for way, told in ways.items()
     }
     write_json(path, result)
-    shutil.rmtree(checkpoint)
+    remove_folder(checkpoint)
     return result
 
 
@@ -176,6 +181,11 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
     runs : list of dict, one for each seed and fold, with ``seed``, ``fold``, ``split_seed``,
         ``sizes`` (how many train, validate and test), ``tested`` (list of dict), ``temperature``,
         ``seconds`` and ``probabilities`` (dict of np.ndarray [shape=(n, 8)], by way of testing)
+
+    Raises
+    ------
+    SentimentalError
+        When a training was killed; all others have been finished then.
     """
     frames, (recordings, *changed) = pack_frames([recordings, *conditions.values()])
     conditions = dict(zip(conditions, changed, strict=True))
@@ -192,13 +202,23 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
             )
             runs.append({"seed": seed, "fold": number, "split_seed": split_seed})
             runs[-1] |= {"sizes": count_parts(fold), "tested": tested}
-    os.environ.update(WORKER_MEMORY)
-    results = Parallel(n_jobs=-1)(
-        delayed(run_fold)(protocol, *job, frames, folder, settings) for job in jobs
-    )
-    for run, result in zip(runs, results, strict=True):
-        run |= {key: result[key] for key in ("temperature", "seconds")}
-        run["probabilities"] = {k: np.array(p) for k, p in result["probabilities"].items()}
+    with atomic_write(frames_path(folder, protocol)) as partial:
+        np.save(partial, frames)
+    killed = []
+    jobs = ((protocol, *job, folder, settings) for job in jobs)
+    with contextlib.closing(run_jobs(run_fold, jobs)) as results:
+        for index, result in results:
+            run = runs[index]
+            if result is None:
+                killed.append(f"seed {run['seed']}, fold {run['fold']}")
+                continue
+            run |= {key: result[key] for key in ("temperature", "seconds")}
+            run["probabilities"] = {k: np.array(p) for k, p in result["probabilities"].items()}
+    if killed:
+        raise SentimentalError(
+            f"{'; '.join(killed)}: killed; is there too little memory? Given again, the command "
+            "goes on where it was"
+        )
     if protocol == "corpus":
         set_temperatures(runs)
     return runs
@@ -233,6 +253,7 @@ def _heat(probabilities, temperature):
 
 def clear_folds(protocol, runs, folder):
     """Delete what waited in `folder` once all is written."""
+    frames_path(folder, protocol).unlink()
     for run in runs:
         name = f"{protocol}_seed{run['seed']}_fold{run['fold']}"
         (folder / f"{name}.json").unlink()

@@ -1,15 +1,12 @@
-"""A live session: what is heard of a stream, what is recognized of it, and the files it leaves."""
+"""A live session: what is heard of a stream, and what is recognized of it."""
 
 import collections
-import contextlib
-import csv
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, SentimentalError, atomic_write
-from sentimental.chart import Utterance, strongest
+from sentimental.base import SentimentalError
+from sentimental.chart import Utterance
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import SPEECH_PAD, Endpointer
 from sentimental.voice import Voice
@@ -149,47 +146,3 @@ class Session:
         self._worker.shutdown()  # the voice grows by what is still to be recognized
         if self._kept_grew:
             self._kept.save(path)
-
-
-# Files that a session leaves, whatever ends it --------------------------------------------------
-
-
-@contextlib.contextmanager
-def open_log(path):
-    """Gives ``write_row(kind, source, utterance)``; without a path, it is idle."""
-    if path is None:
-        yield lambda *row: None
-        return
-    with (
-        atomic_write(path, keep=True) as partial,
-        open(partial, "w", newline="", encoding="utf-8") as stream,
-    ):
-        rows = csv.writer(stream)
-        rows.writerow(["kind", "source", "clock", "start_s", "end_s", "emotion", *EMOTIONS])
-
-        def write_row(kind, source, utterance):
-            start, end, probabilities = utterance
-            times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
-            values = [f"{p:.4f}" for p in probabilities]
-            rows.writerow([kind, source, *times, strongest(probabilities)[0], *values])
-
-        yield write_row
-
-
-@contextlib.contextmanager
-def open_audio(path, sample_rate):
-    """Gives ``write(samples)``; without a path, it is idle."""
-    if path is None:
-        yield lambda samples: None
-        return
-    import soundfile
-
-    try:
-        with (
-            atomic_write(path, keep=True) as partial,
-            soundfile.SoundFile(partial, "w", sample_rate, channels=1, subtype="PCM_16") as file,
-        ):
-            yield file.write
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string.rstrip(".")
-        raise SentimentalError(f"{path}: cannot be written ({reason})") from None

@@ -1,6 +1,10 @@
 """preprocess.py as its user meets it: odd files, conditions, a second run."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import json_tricks
@@ -10,9 +14,10 @@ import scripts
 import soundfile
 from signals import tone, voice
 
-from preprocess import compute_frames, describe_files, find_files
+from preprocess import compute_frames, describe_files, find_files, main
 from sentimental.audio import clean_audio, load_audio
 from sentimental.features import extract_frames
+from sentimental.finished import Finished
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
 from sentimental.storage import load_features
 
@@ -96,6 +101,89 @@ def test_a_changed_file_is_computed_again(corpus, tmp_path):
     changed, same = load_features(output)
     assert len(changed["frames"]) > 1.8 * SAMPLE_RATE / HOP_LENGTH
     assert len(same["frames"]) < 0.9 * SAMPLE_RATE / HOP_LENGTH
+
+
+# Runs that are stopped
+
+
+def write_many(folder, n):
+    folder.mkdir()
+    for number in range(n):
+        sound = voice(0.8, pitch=100 + number, seed=number)
+        soundfile.write(folder / f"{number:03d}.wav", sound, SAMPLE_RATE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
+    write_many(tmp_path / "happy", 60)
+    output, unfinished = tmp_path / "features.json", tmp_path / "features_unfinished"
+    script = subprocess.Popen(
+        [sys.executable, scripts.ROOT / "preprocess.py", tmp_path / "happy", "--output", output],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while not list(unfinished.glob("*.npy")):
+        assert script.poll() is None
+        time.sleep(0.001)
+    script.send_signal(number := getattr(signal, name))
+    _, notes = script.communicate(timeout=30)
+    if name != "SIGKILL":
+        assert (script.returncode, notes.strip()) == (128 + number, b"stopped")
+    kept = len(list(unfinished.glob("*.npy")))
+    assert 0 < kept < 60
+    assert [path.name for path in tmp_path.iterdir()] != [output.name]
+    done = preprocess(tmp_path / "happy", "--output", output)
+    n_taken = int(done.stdout.split(" computed, ")[1].split()[0])
+    assert kept - 1 <= n_taken <= kept  # the last one may be cut
+    assert {path.name for path in tmp_path.iterdir()} == {"happy", output.name}
+    path = tmp_path / "happy" / "000.wav"
+    frames = {Path(r["file"]).name: r["frames"] for r in load_features(output)}
+    assert len(frames) == 60
+    expected = extract_frames(clean_audio(load_audio(path)))
+    np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_kept_is_of_the_same_condition_and_whole(tmp_path):
+    kept, frames = Finished(tmp_path / "a", "white"), np.ones((3, 2), np.float32)
+    kept.save("hash", frames)
+    np.testing.assert_array_equal(Finished(tmp_path / "a", "white").load("hash"), frames)
+    assert kept.load("other") is None
+    assert Finished(tmp_path / "a", "gain").load("hash") is None
+    (path,) = kept.folder.iterdir()
+    for size in (len(path.read_bytes()) - 1, 50, 0):
+        os.truncate(path, size)
+        assert kept.load("hash") is None
+    kept.clear()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    write_many(tmp_path / "happy", 1)
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file" / "f.json", tmp_path / "happy" / "000.wav", tmp_path):
+        done = preprocess(tmp_path / "happy", "--output", output)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {output}: ")
+        assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_worker_that_dies_costs_its_own_file(tmp_path, monkeypatch, capsys):
+    write_many(tmp_path / "happy", 3)
+
+    def kill_second(function, jobs):
+        for number, job in enumerate(jobs):
+            yield number, function(*job) if number != 1 else None
+
+    monkeypatch.setattr("preprocess.run_jobs", kill_second)
+    arguments = ["preprocess.py", str(tmp_path / "happy"), "--output", str(tmp_path / "f.json")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    assert len(load_features(tmp_path / "f.json")) == 2
+    lines = [line for line in capsys.readouterr().out.splitlines() if "refused: " in line]
+    assert len(lines) == 1
+    assert f"{tmp_path / 'happy' / '001.wav'}: the process that read it was killed" in lines[0]
 
 
 # Conditions

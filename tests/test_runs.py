@@ -35,6 +35,12 @@ def count(tallies):
     return tallies[:, TALLY["n_recordings"]].astype(int).ravel()
 
 
+def run_jobs_here(function, jobs):
+    """In the place of `sentimental.workers.run_jobs`: in this process, one after the other."""
+    for number, job in enumerate(jobs):
+        yield number, function(*job)
+
+
 @pytest.fixture
 def fake(monkeypatch):
     """Trainings that only note what they were asked for, and sure answers that tell it.
@@ -66,8 +72,7 @@ def fake(monkeypatch):
             ]
         )
 
-    monkeypatch.setattr(module, "Parallel", lambda n_jobs: list)
-    monkeypatch.setattr(module, "delayed", lambda function: function)
+    monkeypatch.setattr(module, "run_jobs", run_jobs_here)
     monkeypatch.setattr(sentimental.training, "train", train)
     monkeypatch.setattr(sentimental.training, "predict_recordings", predict_recordings)
     return fake
@@ -106,6 +111,20 @@ def test_finished_folds_are_not_trained_again(tmp_path, fake):
     (tmp_path / "speaker_seed3_fold1.json").write_text("{}")
     clear_folds("speaker", runs, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["speaker_seed3_fold1.json"]
+
+
+def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path, fake, monkeypatch):
+    def kill_second(function, jobs):
+        for number, job in enumerate(jobs):
+            yield number, function(*job) if number != 1 else None
+
+    arguments = "speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
+    with monkeypatch.context() as killing:
+        killing.setattr(module, "run_jobs", kill_second)
+        with pytest.raises(SentimentalError, match="^seed 1, fold 2: killed"):
+            run_folds(*arguments)
+    assert len(fake.trained) == 4
+    assert len(run_folds(*arguments)) == len(fake.trained) == 5
 
 
 @pytest.mark.parametrize(

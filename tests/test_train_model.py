@@ -36,7 +36,7 @@ def read(folder, name="headline"):
 
 def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     features = write_features(tmp_path, make_recordings(160))
-    command = (features, "--model", "mine", "--set=training.split_seed=3", *QUICK)
+    command = (features, "--model", "mine.json", "--set=training.split_seed=3", *QUICK)
     trained = run("train_model.py", *command, folder=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "training.units: 8 instead of 64" in trained.stdout

@@ -1,0 +1,101 @@
+"""Jobs in processes: what comes back, what a dead worker costs, what is left of them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from scripts import ROOT
+
+from sentimental.workers import run_jobs
+
+
+def double(number):
+    return 2 * number
+
+
+def double_unless(number, deadly):
+    """A job whose process is killed, as the system kills what takes too much memory."""
+    if number == deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+
+
+def wait_for_end():
+    os.write(1, f"{os.getpid()}\n".encode())  # in one piece
+    time.sleep(60)
+
+
+def hear_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+    return "nothing heard"
+
+
+def is_running(number):
+    """Whether there is a process of this number that is more than an entry in a list."""
+    try:
+        with open(f"/proc/{number}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_every_job_has_its_result():
+    assert dict(run_jobs(double, ((n,) for n in range(20)))) == {n: 2 * n for n in range(20)}
+    assert list(run_jobs(double, [])) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_worker_that_dies_costs_its_own_job():
+    results = list(run_jobs(double_unless, [(n, 7) for n in range(20)]))
+    assert len(results) == 20
+    assert dict(results) == {n: 2 * n if n != 7 else None for n in range(20)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_ctrl_c_is_for_the_parent_alone():
+    assert list(run_jobs(hear_ctrl_c, [()])) == [(0, "nothing heard")]
+
+
+def test_an_error_of_a_job_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        list(run_jobs(divmod, [(1, 0)]))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="no /proc here")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_workers_end_with_their_parent(name):
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from sentimental.base import run_script\n"
+        "from sentimental.workers import run_jobs\n"
+        "from test_workers import wait_for_end\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(run_script(lambda: list(run_jobs(wait_for_end, [(), ()])) and None))"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    worker = int(parent.stdout.readline())
+    assert is_running(worker)
+    # As a terminal does, to all of them; a kill is for one.
+    send = os.killpg if name == "SIGINT" else os.kill
+    send(parent.pid, getattr(signal, name))
+    status = parent.wait(20)
+    for _ in range(200):
+        if not is_running(worker):
+            break
+        time.sleep(0.05)
+    assert not is_running(worker)
+    notes = parent.stderr.read()
+    if name == "SIGINT":
+        assert (status, notes.strip()) == (130, b"stopped")
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(parent.pid, signal.SIGKILL)
