@@ -21,11 +21,10 @@ With --condition all recordings are changed in one way, to test how much a netwo
 """
 
 import argparse
-import hashlib
 import os
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -40,95 +39,9 @@ from sentimental.conditions import (
     CONDITIONS,
     apply_condition,
 )
-from sentimental.corpora import CORPORA, describe, reason_left_out
 from sentimental.features import extract_frames
+from sentimental.recordings import describe_files, drop_twins, find_files, next_copies
 from sentimental.storage import load_features, save_features
-
-# Extensions of files that lie beside the recordings of corpora.
-NOT_SOUND = {".csv", ".html", ".json", ".md", ".pdf", ".py", ".txt", ".zip"}
-
-
-def find_files(paths):
-    """List the files below the given folders, and what cannot be found or read.
-
-    Parameters
-    ----------
-    paths : list of Path, folders or files
-
-    Returns
-    -------
-    files : list of Path, sorted, each once
-    n_passed_over : int, hidden files and files that are no sound by their extension
-    refused : list of str, a line for each path that does not exist or cannot be read
-    """
-    files, refused, n_passed_over = set(), [], 0
-
-    def refuse_folder(error):
-        refused.append(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
-
-    for path in paths:
-        if path.is_file():
-            files.add(path)
-            continue
-        if not path.is_dir():
-            refused.append(f"{path}: no such file or folder; check the name")
-            continue
-        for folder, _, names in os.walk(path, onerror=refuse_folder):
-            for file in (Path(folder, name) for name in names):
-                if file.name.startswith(".") or file.suffix.lower() in NOT_SOUND:
-                    n_passed_over += 1
-                elif file.is_file():
-                    files.add(file)
-                else:
-                    refused.append(f"{file}: no file that can be read; is it a broken link?")
-    return sorted(files), n_passed_over, refused
-
-
-def describe_files(files):
-    """Describe every file, and take each recording once.
-
-    Parameters
-    ----------
-    files : list of Path
-
-    Returns
-    -------
-    recordings : list of dict, as `describe` gives them, and ``hash``; sorted by corpus and name
-    n_duplicates : int, files that are the same recording as one that is used
-    left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
-    refused : list of str, a line for each file that is not used
-    """
-    same, left_out, refused = defaultdict(list), Counter(), []
-    for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
-        try:
-            recording = describe(path)
-            if reason := reason_left_out(recording):
-                left_out[recording["corpus"], reason] += 1
-                continue
-            recording["hash"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        except SentimentalError as error:
-            refused.append(str(error))
-        except OSError as error:
-            refused.append(f"{path}: cannot be read ({error.strerror}); check its rights")
-        else:
-            same[recording["hash"]].append(recording)
-    recordings, n_duplicates = [], 0
-    for copies in same.values():
-        if len({copy["emotion"] for copy in copies}) > 1:
-            told = ", ".join(f"{copy['file']} as {copy['emotion']}" for copy in copies)
-            refused += [
-                f"{copy['file']}: one recording with several emotions ({told}); keep the right one"
-                for copy in copies
-            ]
-            continue
-        # RAVDESS was published with one recording under the names of two takes (actor 07, happy).
-        # Every split of it counts both, so within a corpus only the same name makes a copy.
-        known = [copy for copy in copies if copy["corpus"] in CORPORA]
-        takes = {Path(copy["file"]).stem: copy for copy in reversed(known)} or {"": copies[0]}
-        recordings += takes.values()
-        n_duplicates += len(copies) - len(takes)
-    recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
-    return recordings, n_duplicates, left_out, refused
 
 
 def compute_frames(path, content_hash, condition="", voices=()):
@@ -178,6 +91,21 @@ def known_frames(output, condition):
         return {}
 
 
+def compute_all(recordings, condition, voices):
+    """Run the signal chain over many recordings, on all cores.
+
+    Returns
+    -------
+    computed : dict of (frames, refusal), as `compute_frames` gives them, by the recording's file
+    """
+    os.environ.update(WORKER_MEMORY)
+    results = Parallel(n_jobs=-1, return_as="generator")(
+        delayed(compute_frames)(r["file"], r["hash"], condition, voices) for r in recordings
+    )
+    results = tqdm(results, "Computing", len(recordings), unit=" files", disable=None)
+    return dict(zip((r["file"] for r in recordings), results, strict=True))
+
+
 def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
     """Print files per corpus and emotion, and what was left out or refused and why."""
     corpora = sorted({recording["corpus"] for recording in recordings})
@@ -222,27 +150,29 @@ def main():
     start = time.monotonic()
 
     files, n_passed_over, refused = find_files(arguments.paths)
-    recordings, n_duplicates, left_out, refused_files = describe_files(files)
+    takes, left_out, refused_files = describe_files(files)
     refused += refused_files
 
     known = known_frames(output, condition)
-    new = [recording for recording in recordings if recording["hash"] not in known]
-    n_known = len(recordings) - len(new)
-    voices = [recording["file"] for recording in recordings] if condition == "babble" else []
-    os.environ.update(WORKER_MEMORY)
-    results = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(compute_frames)(r["file"], r["hash"], condition, voices) for r in new
-    )
-    results = tqdm(results, "Computing", len(new), unit=" files", disable=None)
-    computed = dict(zip((r["file"] for r in new), results, strict=True))
+    voices = [copies[0]["file"] for copies in takes] if condition == "babble" else []
+    computed = {}
+    while recordings := next_copies(takes, computed):
+        taken = {r["file"]: (known[r["hash"]], None) for r in recordings if r["hash"] in known}
+        new = [recording for recording in recordings if recording["file"] not in taken]
+        computed |= taken | compute_all(new, condition, voices)
 
-    finished = []
-    for recording in recordings:
-        frames, refusal = computed.get(recording["file"]) or (known[recording["hash"]], None)
+    finished, refusals = [], []
+    for recording in (copy for copies in takes for copy in copies if copy["file"] in computed):
+        frames, refusal = computed[recording["file"]]
         if refusal:
-            refused.append(refusal)
+            refusals.append(refusal)
         else:
             finished.append(recording | {"condition": condition, "frames": frames})
+    finished, contradictions = drop_twins(finished)
+    refusals += contradictions
+    refused += refusals
+    n_duplicates = sum(map(len, takes)) - len(finished) - len(refusals)
+    n_known = sum(recording["hash"] in known for recording in finished)
     if not finished:
         for line in refused:
             print(f"  refused: {line}")

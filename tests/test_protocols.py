@@ -6,7 +6,7 @@ import pytest
 from signals import make_corpora, make_recording
 
 from sentimental.base import SentimentalError
-from sentimental.corpora import describe
+from sentimental.labels import describe
 from sentimental.protocols import RAVDESS_SONG, protocol_folds, split_random
 from sentimental.settings import Training
 from sentimental.voice import voice_of
