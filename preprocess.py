@@ -4,13 +4,12 @@
     python preprocess.py data/TESS data/RAVDESS my_recordings --output data/features.json
     python preprocess.py data/RAVDESS --condition babble --output data/babble.json
 
-Folders are read recursively. Emotion, speaker and corpus are told by the file name for TESS,
-RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD and SAVEE (BanglaSER's is told from RAVDESS's
-by a folder BanglaSER above it, AESDD's lie in a folder per emotion); for any other recording the
-emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav). A file whose
-emotion cannot be told is reported, never guessed. Recordings that are known to be faulty are left
-out, with the reason. A recording met twice is used once. A second run computes only what is new or
-changed.
+Folders are read recursively, linked ones as well. Emotion, speaker and corpus are told by the file
+name for TESS, RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD, SAVEE and EmoDB; for any other
+recording the emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav).
+data/README.md tells the rules. A file whose emotion cannot be told is reported, never guessed.
+Recordings that are known to be faulty are left out, with the reason. A take that lies there in
+several files is used once. A second run computes only what is new or changed.
 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
 MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame are stored. Of a recording longer

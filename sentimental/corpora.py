@@ -262,10 +262,10 @@ CORPORA = {
         ),
         Corpus(
             name="EmoDB",
-            pattern=r"(?P<speaker>0[389]|1[0-6])[ab]\d\d(?P<emotion>[a-z])[a-f]",
+            pattern=r"(?P<speaker>0[389]|1[0-6])[ab]\d\d(?P<emotion>[a-z])[a-z]?",
             emotion_codes=_codes("n=neutral f=happy t=sad w=angry a=fear e=disgust l=boredom"),
             sex_of=lambda speaker: "female" if speaker in EMODB_WOMEN else "male",
-            left_out={".{5}L.": "boredom, which is none of the emotions that are recognized"},
+            left_out={".{5}L.*": "boredom, which is none of the emotions that are recognized"},
         ),
     )
 }

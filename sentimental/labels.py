@@ -134,7 +134,7 @@ def reason_left_out(recording):
 
 def _location(path):
     """What the patterns of corpora are compared with."""
-    return path.absolute().with_suffix("").as_posix()
+    return f"{path.absolute().parent.as_posix()}/{path.stem}"
 
 
 def _match(corpus, location):

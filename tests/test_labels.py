@@ -49,6 +49,7 @@ from sentimental.labels import (
         ("JE_a07.wav", "SAVEE", "JE", "angry", "male"),
         ("AudioData/KL/n30.wav", "SAVEE", "KL", "neutral", "male"),
         ("03a01Fa.wav", "EmoDB", "03", "happy", "male"),
+        ("14b02N.wav", "EmoDB", "14", "neutral", "female"),
         ("wav/16B10WB.WAV", "EmoDB", "16", "angry", "female"),
         ("YAF_BACK_PS.WAV", "TESS", "YAF", "surprise", "female"),
         ("oaf_back_fear.wav", "TESS", "OAF", "fear", "female"),
