@@ -81,6 +81,19 @@ def test_a_name_does_not_make_a_file_lossless(tmp_path):
     assert takes_in(tmp_path) == ([["OAF_back_angry.wav", "OAF_back_angry.flac"]], [])
 
 
+def test_a_video_is_not_lossless_because_it_begins_as_wav_does(tmp_path):
+    (tmp_path / "oaf_back_angry.avi").write_bytes(b"RIFF    AVI LIST")
+    (tmp_path / "OAF_back_angry.mp3").write_bytes(b"ID3")
+    assert takes_in(tmp_path) == ([["OAF_back_angry.mp3", "oaf_back_angry.avi"]], [])
+
+
+def test_long_files_that_begin_alike_are_two_recordings(tmp_path):
+    (tmp_path / "sad").mkdir()
+    for name in "ab":
+        (tmp_path / "sad" / f"{name}.wav").write_bytes(bytes(3 << 20) + name.encode())
+    assert takes_in(tmp_path) == ([["a.wav"], ["b.wav"]], [])
+
+
 def test_the_name_of_a_corpus_comes_before_an_own_one(tmp_path):
     for name in ("a/happy/a.wav", "b/03-01-03-01-02-01-07.wav"):
         write(tmp_path / name)
@@ -251,15 +264,21 @@ def test_two_links_to_one_folder_are_both_read(tmp_path):
 
 @links
 @pytest.mark.parametrize("relative", [True, False])
-def test_links_in_a_circle_come_to_an_end(tmp_path, monkeypatch, relative):
+@pytest.mark.parametrize(
+    ("circle", "found"),
+    [
+        ([("one/self", "../one")], ["happy/a.wav"]),
+        ([("one/up", "..")], ["happy/a.wav"]),
+        ([("one/happy/up", "../../..")], ["happy/a.wav"]),
+        ([("one/to", "../two"), ("two/to", "../one")], ["happy/a.wav", "to/sad/b.wav"]),
+    ],
+)
+def test_links_in_a_circle_come_to_an_end(tmp_path, monkeypatch, circle, found, relative):
+    base = tmp_path / "base"
     for name in ("one/happy/a.wav", "two/sad/b.wav"):
-        write(tmp_path / name, seed=len(name))
-    (tmp_path / "one" / "self").symlink_to(tmp_path / "one")
-    (tmp_path / "one" / "up").symlink_to("..")
-    (tmp_path / "one" / "other").symlink_to(tmp_path / "two")
-    (tmp_path / "two" / "other").symlink_to("../one")
-    monkeypatch.chdir(tmp_path)
-    folder = Path("one") if relative else tmp_path / "one"
-    files, _, refused = find_files([folder])
-    assert files == [folder / "happy/a.wav", folder / "other/sad/b.wav"]
-    assert refused == []
+        write(base / name)
+    for link, target in circle:
+        (base / link).symlink_to(target)
+    monkeypatch.chdir(base)
+    folder = Path("one") if relative else base / "one"
+    assert find_files([folder]) == ([folder / name for name in found], 0, [])
