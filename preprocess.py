@@ -163,7 +163,7 @@ def main():
     finished, refusals = [], []
     for recording in (copy for copies in takes for copy in copies if copy["file"] in computed):
         frames, refusal = computed[recording["file"]]
-        if refusal:
+        if frames is None:
             refusals.append(refusal)
         else:
             finished.append(recording | {"condition": condition, "frames": frames})

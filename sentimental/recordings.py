@@ -169,7 +169,7 @@ def next_copies(takes, computed):
     Parameters
     ----------
     takes : list of list of dict, as `describe_files` gives them
-    computed : dict of (frames, refusal) by file, where one of both is None
+    computed : dict of (frames, line) by file; frames is None when it was refused
 
     Returns
     -------
@@ -178,7 +178,7 @@ def next_copies(takes, computed):
     recordings = []
     for copies in takes:
         left = [copy for copy in copies if copy["file"] not in computed]
-        if left and all(computed[copy["file"]][1] for copy in copies if copy not in left):
+        if left and all(computed[copy["file"]][0] is None for copy in copies if copy not in left):
             recordings.append(left[0])
     return recordings
 

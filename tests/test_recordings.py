@@ -122,7 +122,9 @@ def test_the_files_of_a_take_are_tried_in_turn_until_one_can_be_read():
         recordings = next_copies(takes, computed)
         assert [recording["file"] for recording in recordings] == expected
         computed |= {
-            recording["file"]: (np.ones(3), None) if recording == takes[0][0] else (None, "broken")
+            recording["file"]: (np.ones(3), "cut off")
+            if recording == takes[0][0]
+            else (None, "broken")
             for recording in recordings
         }
 
