@@ -4,14 +4,14 @@
     python preprocess.py data/TESS data/RAVDESS my_recordings --output data/features.json
     python preprocess.py data/RAVDESS --condition babble --output data/babble.json
 
-Folders are read recursively. Emotion, speaker and corpus are told by the file name for TESS,
-RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD and SAVEE (BanglaSER's is told from RAVDESS's
-by a folder BanglaSER above it, AESDD's lie in a folder per emotion); for any other recording the
-emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav). A file whose
-emotion cannot be told is reported, never guessed. Recordings that are known to be faulty are left
-out, with the reason. A recording met twice is used once. A second run computes only what is new or
-changed, and a run that was stopped, by whatever, goes on where it was: until the features file is
-whole, finished recordings lie beside it in a folder features_unfinished.
+Folders are read recursively, linked ones as well. Emotion, speaker and corpus are told by the file
+name for TESS, RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD, SAVEE and EmoDB; for any other
+recording the emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav).
+data/README.md tells the rules. A file whose emotion cannot be told is reported, never guessed.
+Recordings that are known to be faulty are left out, with the reason. A take that lies there in
+several files is used once. A second run computes only what is new or changed, and a
+run that was stopped, by whatever, goes on where it was: until the features file is whole, finished
+recordings lie beside it in a folder features_unfinished.
 
 Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
 MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame are stored. Of a recording longer
@@ -28,11 +28,9 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
-import hashlib
-import os
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -46,97 +44,11 @@ from sentimental.conditions import (
     CONDITIONS,
     apply_condition,
 )
-from sentimental.corpora import CORPORA, describe, reason_left_out
 from sentimental.features import extract_frames
 from sentimental.finished import Finished
+from sentimental.recordings import describe_files, drop_twins, find_files, next_copies
 from sentimental.storage import load_features, save_features
 from sentimental.workers import run_jobs
-
-# Extensions of files that lie beside the recordings of corpora.
-NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip"}
-
-
-def find_files(paths):
-    """List the files below the given folders, and what cannot be found or read.
-
-    Parameters
-    ----------
-    paths : list of Path, folders or files
-
-    Returns
-    -------
-    files : list of Path, sorted, each once
-    n_passed_over : int, hidden files and files that are no sound by their extension
-    refused : list of str, a line for each path that does not exist or cannot be read
-    """
-    files, refused, n_passed_over = set(), [], 0
-
-    def refuse_folder(error):
-        refused.append(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
-
-    for path in paths:
-        if path.is_file():
-            files.add(path)
-            continue
-        if not path.is_dir():
-            refused.append(f"{path}: no such file or folder; check the name")
-            continue
-        for folder, _, names in os.walk(path, onerror=refuse_folder):
-            for file in (Path(folder, name) for name in names):
-                if file.name.startswith(".") or file.suffix.lower() in NOT_SOUND:
-                    n_passed_over += 1
-                elif file.is_file():
-                    files.add(file)
-                else:
-                    refused.append(f"{file}: no file that can be read; is it a broken link?")
-    return sorted(files), n_passed_over, refused
-
-
-def describe_files(files):
-    """Describe every file, and take each recording once.
-
-    Parameters
-    ----------
-    files : list of Path
-
-    Returns
-    -------
-    recordings : list of dict, as `describe` gives them, and ``hash``; sorted by corpus and name
-    n_duplicates : int, files that are the same recording as one that is used
-    left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
-    refused : list of str, a line for each file that is not used
-    """
-    same, left_out, refused = defaultdict(list), Counter(), []
-    for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
-        try:
-            recording = describe(path)
-            if reason := reason_left_out(recording):
-                left_out[recording["corpus"], reason] += 1
-                continue
-            recording["hash"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        except SentimentalError as error:
-            refused.append(str(error))
-        except OSError as error:
-            refused.append(f"{path}: cannot be read ({error.strerror}); check its rights")
-        else:
-            same[recording["hash"]].append(recording)
-    recordings, n_duplicates = [], 0
-    for copies in same.values():
-        if len({copy["emotion"] for copy in copies}) > 1:
-            told = ", ".join(f"{copy['file']} as {copy['emotion']}" for copy in copies)
-            refused += [
-                f"{copy['file']}: one recording with several emotions ({told}); keep the right one"
-                for copy in copies
-            ]
-            continue
-        # RAVDESS was published with one recording under the names of two takes (actor 07, happy).
-        # Every split of it counts both, so within a corpus only the same name makes a copy.
-        known = [copy for copy in copies if copy["corpus"] in CORPORA]
-        takes = {Path(copy["file"]).stem: copy for copy in reversed(known)} or {"": copies[0]}
-        recordings += takes.values()
-        n_duplicates += len(copies) - len(takes)
-    recordings.sort(key=lambda recording: (recording["corpus"], Path(recording["file"]).name))
-    return recordings, n_duplicates, left_out, refused
 
 
 def compute_frames(path, content_hash, condition="", voices=()):
@@ -187,29 +99,32 @@ def known_frames(output, condition):
 
 
 def compute_all(recordings, kept, condition, voices):
-    """Run the signal chain over all recordings that no stopped run has finished.
+    """Run the signal chain over many recordings, on all cores.
+
+    Parameters
+    ----------
+    recordings : list of dict
+    kept : Finished
+    condition, voices : as for `compute_frames`
 
     Returns
     -------
     computed : dict of (frames, refusal), as `compute_frames` gives them, by the recording's file
-    n_resumed : int, those that a stopped run had finished
     """
-    resumed = {recording["file"]: kept.load(recording["hash"]) for recording in recordings}
-    computed = {file: (frames, None) for file, frames in resumed.items() if frames is not None}
-    n_resumed = len(computed)
-    new = [recording for recording in recordings if recording["file"] not in computed]
-    jobs = ((recording["file"], recording["hash"], condition, voices) for recording in new)
+    computed = {}
+    jobs = ((recording["file"], recording["hash"], condition, voices) for recording in recordings)
     died = "the process that read it was killed; does it take more memory than there is?"
     with (
         contextlib.closing(run_jobs(compute_frames, jobs)) as results,
-        tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
+        tqdm(results, "Computing", len(recordings), unit=" files", disable=None) as progress,
     ):
         for number, result in progress:
-            file = new[number]["file"]
-            frames, _ = computed[file] = result or (None, f"{file}: {died}")
+            recording = recordings[number]
+            result = frames, _ = result or (None, f"{recording['file']}: {died}")
+            computed[recording["file"]] = result
             if frames is not None:
-                kept.save(new[number]["hash"], frames)
-    return computed, n_resumed
+                kept.save(recording["hash"], frames)
+    return computed
 
 
 def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
@@ -257,23 +172,37 @@ def main():
 
     files, n_passed_over, refused = find_files(arguments.paths)
     check_outputs([output], files)
-    recordings, n_duplicates, left_out, refused_files = describe_files(files)
+    takes, left_out, refused_files = describe_files(files)
     refused += refused_files
 
     known = known_frames(output, condition)
-    new = [recording for recording in recordings if recording["hash"] not in known]
-    voices = [recording["file"] for recording in recordings] if condition == "babble" else []
+    voices = [copies[0]["file"] for copies in takes] if condition == "babble" else []
     folder = None if is_special(output) else output.with_name(f"{output.stem}_unfinished")
     kept = Finished(folder, condition, voices)
-    computed, n_resumed = compute_all(new, kept, condition, voices)
+    computed, taken = {}, set()
+    while recordings := next_copies(takes, computed):
+        for recording in recordings:
+            frames = known.get(recording["hash"])
+            if frames is None:
+                frames = kept.load(recording["hash"])
+            if frames is not None:
+                computed[recording["file"]] = frames, None
+                taken.add(recording["file"])
+        new = [recording for recording in recordings if recording["file"] not in taken]
+        computed |= compute_all(new, kept, condition, voices)
 
-    finished = []
-    for recording in recordings:
-        frames, refusal = computed.get(recording["file"]) or (known[recording["hash"]], None)
-        if refusal:
-            refused.append(refusal)
+    finished, refusals = [], []
+    for recording in (copy for copies in takes for copy in copies if copy["file"] in computed):
+        frames, refusal = computed[recording["file"]]
+        if frames is None:
+            refusals.append(refusal)
         else:
             finished.append(recording | {"condition": condition, "frames": frames})
+    finished, contradictions = drop_twins(finished)
+    refusals += contradictions
+    refused += refusals
+    n_duplicates = sum(map(len, takes)) - len(finished) - len(refusals)
+    n_known = sum(recording["file"] in taken for recording in finished)
     if not finished:
         kept.clear()
         for line in refused:
@@ -286,7 +215,6 @@ def main():
     kept.clear()
     print_summary(finished, n_duplicates, n_passed_over, left_out, refused)
     size = output.stat().st_size / 1e6
-    n_known = len(recordings) - len(new) + n_resumed
     print(
         f"{len(finished) - n_known} computed, {n_known} taken from the last run, "
         f"in {time.monotonic() - start:.1f} s; {output} has {size:.1f} MB"

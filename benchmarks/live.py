@@ -94,7 +94,7 @@ def test_files(paths):
     files, _, refused = preprocess.find_files(paths)
     if refused:
         raise SentimentalError(refused[0])
-    recordings, _, _ = preprocess.describe_files(files)
+    recordings = [copies[0] for copies in preprocess.describe_files(files)[0]]
     if len(recordings) < 100:
         raise SentimentalError("too few recordings there; take both corpora whole")
     training = Training()

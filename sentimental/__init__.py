@@ -18,6 +18,8 @@ The modules, each importing only what stands above it:
     voice       what is usual for a voice, and a recording compared with it
     speech      where speech lies in a recording or a stream
     corpora     file names, codes, speakers, archives: all that is known of a corpus
+    labels      corpus, speaker, emotion and take, told by a file's name or folder
+    recordings  the recordings below some folders, each take once
     protocols   what trains, validates and tests
     conditions  noise, babble, telephone, gain: what tests do to a recording
     augment     what training does to a recording

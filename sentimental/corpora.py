@@ -4,14 +4,8 @@ A new corpus is one more entry of ``CORPORA``. No other module names its files, 
 speakers or its archive.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-
-from sentimental.base import EMOTIONS, SentimentalError
-
-# Corpora ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -63,11 +57,11 @@ class Corpus:
     name : str
     pattern : str
         Regular expression of the end of a recording's path, without extension, in any case of
-        letters, with groups ``speaker`` and ``emotion``. The first corpus whose pattern fits is
-        taken, so one whose names look like another's has a folder in its pattern, and stands
-        before the other.
+        letters, with groups ``speaker`` and ``emotion``, and ``take`` where another part of the
+        name may differ between files of one take. Where the patterns of several corpora fit, and
+        nothing else tells them apart, the last is taken.
     emotion_codes : Mapping of str to str
-        Group ``emotion`` in lower case, to one of ``EMOTIONS``.
+        Group ``emotion`` in lower case, to one of ``EMOTIONS``, or to another if it is left out.
     sex_of : callable
         Takes a speaker, returns "female", "male" or, where it is not known, None.
     speaker_aliases : Mapping of str to str
@@ -111,13 +105,14 @@ ASED_WOMEN = {
     *("01", "03", "05", "07", "09", "11", "13", "15", "17", "19", "21", "23", "25"),
     *("27", "29", "31", "33", "35", "37", "43", "47", "48", "49", "58", "62"),
 }
+EMODB_WOMEN = {"08", "09", "13", "14", "16"}
 
 CORPORA = {
     corpus.name: corpus
     for corpus in (
         Corpus(
             name="TESS",
-            pattern=r"(?P<speaker>OAF?|YAF)_\w+_(?P<emotion>[a-z]+)",
+            pattern=r"(?P<speaker>OAF?|YAF)_(?P<take>\w+_(?P<emotion>[a-z]+))",
             # "ps" is "pleasant surprise".
             emotion_codes=_codes("neutral happy sad angry fear disgust ps=surprise"),
             sex_of=lambda speaker: "female",
@@ -134,9 +129,8 @@ CORPORA = {
         ),
         Corpus(
             name="BanglaSER",
-            # Named like RAVDESS, with codes of its own, so that a folder has to tell it.
-            pattern=r"[^/]*BanglaSER[^/]*/(?:.*/)?"
-            r"0[1-3]-01-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
+            # Named like RAVDESS, with more sentences, repetitions and speakers, and other codes.
+            pattern=r"0[1-3]-01-(?P<emotion>\d\d)-0[12]-0[1-3]-0[1-3]-(?P<speaker>[0-2]\d|3[0-4])",
             emotion_codes=_codes("01=happy 02=sad 03=angry 04=surprise 05=neutral"),
             sex_of=_sex_of_actor,
             left_out={
@@ -155,8 +149,9 @@ CORPORA = {
         ),
         Corpus(
             name="RAVDESS",
-            # Two sentences, two repetitions, 24 actors: BanglaSER has more of each.
-            pattern=r"0[1-3]-01-(?P<emotion>\d\d)-\d\d-0[12]-0[12]-(?P<speaker>[01]\d|2[0-4])",
+            # A take was published as sound (03) and as video with sound (01).
+            pattern=r"0[1-3]-(?P<take>01-(?P<emotion>\d\d)-\d\d-0[12]-0[12]-"
+            r"(?P<speaker>[01]\d|2[0-4]))",
             emotion_codes=RAVDESS_CODES,
             sex_of=_sex_of_actor,
             archive=Archive(
@@ -169,7 +164,7 @@ CORPORA = {
         ),
         Corpus(
             name="RAVDESS song",
-            pattern=r"0[1-3]-02-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d)",
+            pattern=r"0[1-3]-(?P<take>02-(?P<emotion>\d\d)-\d\d-\d\d-\d\d-(?P<speaker>\d\d))",
             emotion_codes=RAVDESS_CODES,
             sex_of=_sex_of_actor,
         ),
@@ -223,7 +218,7 @@ CORPORA = {
         ),
         Corpus(
             name="TurEV",
-            pattern=r"(?P<speaker>\d{4})_(?P<emotion>[a-z]{2})_\w+",
+            pattern=r"(?P<speaker>1157|1234|1358|1984|6783|7895)_(?P<emotion>[a-z]{2})_\w+",
             emotion_codes=_codes("sk=calm mt=happy hl=sad kz=angry"),
             sex_of=_sex_unknown,
             left_out={
@@ -241,8 +236,9 @@ CORPORA = {
         ),
         Corpus(
             name="AESDD",
-            # The letter would tell it too, but "s01 (2).wav" may be anyone's second download.
-            pattern=r"(?P<emotion>[a-z]+)/[adfhs]\d\d \(0?(?P<speaker>[1-6])\)[ab]?",
+            # The first letter would tell it too, but "s01 (2).wav" may be anyone's second download.
+            pattern=r"(?P<emotion>(?P<letter>[adfhs])[a-z]+)/(?P=letter)\d\d "
+            r"\(0?(?P<speaker>[1-6])\)[ab]?",
             emotion_codes=_codes("happiness=happy sadness=sad anger=angry fear disgust"),
             sex_of=_sex_unknown,
             left_out={r"s05 \(3\)": "nothing but the head of a WAV file"},
@@ -258,57 +254,21 @@ CORPORA = {
         ),
         Corpus(
             name="SAVEE",
-            pattern=r"(?P<speaker>DC|JE|JK|KL)[_/](?P<emotion>[a-z]+)\d\d",
+            # Published as DC/a01.wav; copies that need no folders are called DC_a01.wav.
+            pattern=r"(?P<speaker>DC|JE|JK|KL)[_/]"
+            r"(?P<take>(?P<emotion>[a-z]+)(?:0[1-9]|[12]\d|30))",
             emotion_codes=_codes("n=neutral h=happy sa=sad a=angry f=fear d=disgust su=surprise"),
             sex_of=lambda speaker: "male",
         ),
+        Corpus(
+            name="EmoDB",
+            pattern=r"(?P<speaker>0[389]|1[0-6])[ab]\d\d(?P<emotion>[a-z])[a-z]?",
+            emotion_codes=_codes("n=neutral f=happy t=sad w=angry a=fear e=disgust l=boredom"),
+            sex_of=lambda speaker: "female" if speaker in EMODB_WOMEN else "male",
+            left_out={".{5}L.*": "boredom, which is none of the emotions that are recognized"},
+        ),
     )
 }
-
-
-# Recordings -------------------------------------------------------------------------------------
-
-
-def describe(path):
-    """Tell corpus, speaker and emotion of a recording from its name, or its folder's.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    recording : dict with ``file``, ``corpus``, ``speaker`` and ``emotion``
-        For a recording of no known corpus: the corpus is the name of the folder that holds the
-        emotions' folders, and the speaker is "".
-
-    Raises
-    ------
-    SentimentalError
-        When the emotion cannot be told.
-    """
-    recording = {"file": path.as_posix()}
-    location = path.absolute().with_suffix("").as_posix()
-    for corpus in CORPORA.values():
-        match = re.fullmatch(f"(?s:.*/){corpus.pattern}", location, re.IGNORECASE)
-        if match and match["emotion"].lower() in corpus.emotion_codes:
-            speaker = match["speaker"].upper()
-            return recording | {
-                "corpus": corpus.name,
-                "speaker": corpus.speaker_aliases.get(speaker, speaker),
-                "emotion": corpus.emotion_codes[match["emotion"].lower()],
-            }
-    folder = path.absolute().parent
-    if folder.name.lower() not in EMOTIONS:
-        raise SentimentalError(
-            f"{path}: its emotion cannot be told; put it into a folder named by one of "
-            f"{', '.join(EMOTIONS)}"
-        )
-    return recording | {
-        "corpus": folder.parent.name,
-        "speaker": "",
-        "emotion": folder.name.lower(),
-    }
 
 
 def speaker_sex(recording):
@@ -324,21 +284,3 @@ def speaker_sex(recording):
     """
     corpus = CORPORA.get(recording["corpus"])
     return corpus.sex_of(recording["speaker"]) if corpus and recording["speaker"] else None
-
-
-def reason_left_out(recording):
-    """Why a recording of a known corpus must not be used.
-
-    Parameters
-    ----------
-    recording : dict with ``file`` and ``corpus``
-
-    Returns
-    -------
-    reason : str, or None when nothing speaks against it
-    """
-    corpus = CORPORA.get(recording["corpus"])
-    for pattern, reason in corpus.left_out.items() if corpus else ():
-        if re.fullmatch(pattern, PurePosixPath(recording["file"]).stem, re.IGNORECASE):
-            return reason
-    return None

@@ -14,12 +14,18 @@ import scripts
 import soundfile
 from signals import tone, voice
 
-from preprocess import compute_frames, describe_files, find_files, main
+from preprocess import compute_frames, main
 from sentimental.audio import clean_audio, load_audio
 from sentimental.features import extract_frames
 from sentimental.finished import Finished
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
 from sentimental.storage import load_features
+
+
+def write_16_bit(path, seed):
+    """Write samples that WAV, AIFF and FLAC keep alike."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.int16(voice(0.8, seed=seed) * 32_767), SAMPLE_RATE)
 
 
 def preprocess(*arguments, folder=None):
@@ -247,30 +253,57 @@ def test_a_condition_changes_every_recording_and_leaves_the_training_features_al
 # Which files are used
 
 
-def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
-    # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
-    for name in ("03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"):
-        soundfile.write(tmp_path / name, voice(), SAMPLE_RATE)
-    recordings, n_duplicates, _, refused = describe_files(sorted(tmp_path.iterdir()))
-    assert (len(recordings), n_duplicates, refused) == (2, 0, [])
+def test_a_take_counts_once_however_it_is_coded(tmp_path):
+    output = tmp_path / "features.json"
+    folder = tmp_path / "recordings"
+    names = ["OAF_back_angry.wav", "OAF_back_angry (1).flac"]
+    names += ["1001_DFA_ANG_XX.mp3", "1001_DFA_ANG_XX.wav"]
+    for seed, name in enumerate(names):  # names tell it, and what is in the files need not
+        write_16_bit(folder / name, seed)
+    for name in ("monday.wav", "monday.flac", "tuesday.aiff"):  # here the samples tell it
+        write_16_bit(folder / "happy" / name, seed=9)
+    for counts in ("3 computed, 0 taken", "0 computed, 3 taken"):
+        done = preprocess(folder, "--output", output)
+        assert "\n3 recordings, 4 duplicates used once, 0 refused\n" in done.stdout
+        assert counts in done.stdout
+        assert [Path(recording["file"]).name for recording in load_features(output)] == [
+            "1001_DFA_ANG_XX.wav",
+            "OAF_back_angry.wav",
+            "monday.flac",
+        ]
 
 
-def test_a_copy_in_an_own_folder_of_a_corpus_recording_is_used_once(tmp_path):
-    for name in ("a/happy/monday.wav", "b/03-01-03-01-02-01-07.wav"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        soundfile.write(tmp_path / name, voice(), SAMPLE_RATE)
-    recordings, n_duplicates, _, refused = describe_files(sorted(tmp_path.rglob("*.wav")))
-    assert [recording["corpus"] for recording in recordings] == ["RAVDESS"]
-    assert (n_duplicates, refused) == (1, [])
+def test_of_a_take_the_next_file_is_used_when_one_cannot_be_read(tmp_path):
+    folder = tmp_path / "happy"
+    folder.mkdir()
+    (folder / "OAF_back_sad.wav").write_bytes(b"RIFF    WAVE damaged")
+    soundfile.write(folder / "OAF_back_sad.mp3", voice(), SAMPLE_RATE)
+    (folder / "1001_DFA_ANG_XX.wav").write_bytes(b"RIFF    WAVE damaged, too")
+    (folder / "1001_DFA_ANG_XX.mp3").write_bytes(b"damaged")
+    soundfile.write(folder / "monday.wav", voice(seed=1), SAMPLE_RATE)
+    done = preprocess(folder, "--output", tmp_path / "features.json")
+    names = [Path(r["file"]).name for r in load_features(tmp_path / "features.json")]
+    assert names == ["OAF_back_sad.mp3", "monday.wav"]
+    assert "\n2 recordings, 0 duplicates used once, 3 refused\n" in done.stdout
+    for name in ("OAF_back_sad.wav", "1001_DFA_ANG_XX.wav", "1001_DFA_ANG_XX.mp3"):
+        assert done.stdout.count(f"refused: {folder / name}: ") == 1
 
 
-def test_own_recordings_met_twice_are_used_once_whatever_their_names(tmp_path):
-    (tmp_path / "happy").mkdir()
-    for name in ("monday.wav", "tuesday.wav"):
-        soundfile.write(tmp_path / "happy" / name, voice(), SAMPLE_RATE)
-    recordings, n_duplicates, _, refused = describe_files(sorted(tmp_path.rglob("*.wav")))
-    assert [Path(recording["file"]).name for recording in recordings] == ["monday.wav"]
-    assert (n_duplicates, refused) == (1, [])
+def test_of_copies_one_with_a_name_that_can_be_read_is_used(tmp_path):
+    output = tmp_path / "features.json"
+    for name in ("monday.raw", "tuesday.wav"):  # one file, and a name that says it has no header
+        (tmp_path / "happy").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / "happy" / name, voice(), SAMPLE_RATE, format="WAV")
+    preprocess(tmp_path / "happy", "--output", output)
+    assert len(load_features(output)) == 1
+
+
+def test_one_sound_with_two_emotions_is_refused_however_it_is_coded(tmp_path):
+    for name, seed in (("happy/a.wav", 1), ("sad/a.flac", 1), ("sad/b.wav", 2)):
+        write_16_bit(tmp_path / name, seed)
+    done = preprocess(tmp_path, "--output", tmp_path / "features.json")
+    assert "\n1 recordings, 0 duplicates used once, 2 refused\n" in done.stdout
+    assert done.stdout.count("one recording with several emotions") == 2
 
 
 def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(tmp_path):
@@ -289,42 +322,6 @@ def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(t
         "  left out: 3 of CREMA-D, one recording under the names of two emotions",
         "  left out: 1 of CREMA-D, silent",
     ]
-
-
-def test_files_are_found_once_at_any_depth_and_what_is_no_sound_is_counted(tmp_path):
-    for name in ("a/b/one.wav", "a/two.flac", "a/b/notes.TXT", "a/.hidden.wav"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    files, n_passed_over, refused = find_files([tmp_path, tmp_path / "a" / "two.flac"])
-    assert files == [tmp_path / "a/b/one.wav", tmp_path / "a/two.flac"]
-    assert (n_passed_over, refused) == (2, [])
-
-
-def test_a_folder_that_cannot_be_read_is_a_line_and_the_others_are_read(tmp_path, monkeypatch):
-    for name in ("closed", "open"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.wav").touch()
-    scandir = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "closed":
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    files, _, refused = find_files([tmp_path])
-    assert files == [tmp_path / "open" / "a.wav"]
-    assert refused == [
-        f"{tmp_path / 'closed'}: cannot be read (Permission denied); check its rights"
-    ]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
-def test_a_broken_link_is_a_line(tmp_path):
-    (tmp_path / "a.wav").symlink_to(tmp_path / "nowhere.wav")
-    files, _, (refused,) = find_files([tmp_path])
-    assert files == []
-    assert refused.startswith(f"{tmp_path / 'a.wav'}: ")
 
 
 @pytest.mark.parametrize("content", [None, b""])

@@ -1,12 +1,9 @@
 """What trains and what tests: nothing and nobody is on both sides."""
 
-from pathlib import Path
-
 import pytest
 from signals import make_corpora, make_recording
 
 from sentimental.base import SentimentalError
-from sentimental.corpora import describe
 from sentimental.protocols import RAVDESS_SONG, protocol_folds, split_random
 from sentimental.settings import Training
 from sentimental.voice import voice_of
@@ -14,7 +11,7 @@ from sentimental.voice import voice_of
 
 def make_recordings():
     """One recording of each speaker and emotion of TESS and RAVDESS, and one of nobody known."""
-    return [*make_corpora(), describe(Path("RAVDESS/happy/monday.wav"))]
+    return [*make_corpora(), make_recording("RAVDESS", "", "happy")]
 
 
 def make_others():

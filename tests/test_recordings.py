@@ -1,0 +1,286 @@
+"""Which files are found, and which of them are used."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from signals import make_recording, voice
+
+from sentimental.recordings import describe_files, drop_twins, find_files, next_copies
+from sentimental.spectrum import SAMPLE_RATE
+
+links = pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
+
+
+def write(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, voice(0.8, seed=seed), SAMPLE_RATE)
+
+
+def takes_in(folder):
+    """Names of the files of each take, and the lines of those that are refused."""
+    takes, _, refused = describe_files(find_files([folder])[0])
+    return [[Path(copy["file"]).name for copy in copies] for copies in takes], refused
+
+
+# Takes
+
+
+def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
+    # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
+    names = ["03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"]
+    for name in names:
+        write(tmp_path / name)
+    assert takes_in(tmp_path) == ([[name] for name in names], [])
+
+
+def test_a_copy_in_an_own_folder_of_a_corpus_recording_is_the_same_take(tmp_path):
+    for name in ("a/happy/monday.wav", "b/03-01-03-01-02-01-07.wav"):
+        write(tmp_path / name)
+    assert takes_in(tmp_path) == ([["03-01-03-01-02-01-07.wav", "monday.wav"]], [])
+
+
+def test_own_recordings_met_twice_are_one_take_whatever_their_names(tmp_path):
+    for name in ("monday.wav", "tuesday.wav"):
+        write(tmp_path / "happy" / name)
+    write(tmp_path / "happy" / "wednesday.wav", seed=1)
+    assert takes_in(tmp_path) == ([["monday.wav", "tuesday.wav"], ["wednesday.wav"]], [])
+
+
+def test_own_recordings_of_one_name_are_as_many_takes(tmp_path):
+    for seed, folder in enumerate(("monday", "tuesday")):
+        write(tmp_path / folder / "happy" / "1.wav", seed)
+    assert takes_in(tmp_path) == ([["1.wav"], ["1.wav"]], [])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1001_DFA_ANG_XX.wav", "1001_DFA_ANG_XX.mp3"],
+        ["03-01-06-01-02-01-12.wav", "01-01-06-01-02-01-12.mp4", "02-01-06-01-02-01-12.mp4"],
+        ["OAF_back_angry.flac", "OAF_back_angry.wav", "OAF_back_angry.mp3"],
+        ["OAF_back_angry.wav", "OAF_back_angry (1).wav"],
+        ["z/OAF_back_angry.aiff", "a/OAF_BACK_ANGRY.mp3"],
+    ],
+)
+def test_of_a_take_lossless_files_come_first_then_names_are_sorted(tmp_path, names):
+    for seed, name in enumerate(names):
+        if Path(name).suffix in (".mp3", ".mp4"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"some code" + bytes([seed]))
+        else:
+            write(tmp_path / name, seed)
+    assert takes_in(tmp_path) == ([[Path(name).name for name in names]], [])
+
+
+def test_a_name_does_not_make_a_file_lossless(tmp_path):
+    (tmp_path / "OAF_back_angry.flac").write_bytes(b"ID3 as MP3 begins")
+    write(tmp_path / "OAF_back_angry.wav")
+    assert takes_in(tmp_path) == ([["OAF_back_angry.wav", "OAF_back_angry.flac"]], [])
+
+
+def test_a_video_is_not_lossless_because_it_begins_as_wav_does(tmp_path):
+    (tmp_path / "oaf_back_angry.avi").write_bytes(b"RIFF    AVI LIST")
+    (tmp_path / "OAF_back_angry.mp3").write_bytes(b"ID3")
+    assert takes_in(tmp_path) == ([["OAF_back_angry.mp3", "oaf_back_angry.avi"]], [])
+
+
+def test_long_files_that_begin_alike_are_two_recordings(tmp_path):
+    (tmp_path / "sad").mkdir()
+    for name in "ab":
+        (tmp_path / "sad" / f"{name}.wav").write_bytes(bytes(3 << 20) + name.encode())
+    assert takes_in(tmp_path) == ([["a.wav"], ["b.wav"]], [])
+
+
+def test_the_name_of_a_corpus_comes_before_an_own_one(tmp_path):
+    for name in ("a/happy/a.wav", "b/03-01-03-01-02-01-07.wav"):
+        write(tmp_path / name)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/01-01-03-01-02-01-07.mp4").write_bytes(b"a video")
+    names = ["03-01-03-01-02-01-07.wav", "01-01-03-01-02-01-07.mp4", "a.wav"]
+    assert takes_in(tmp_path) == ([names], [])
+
+
+def test_one_recording_with_several_emotions_is_refused_in_each(tmp_path):
+    for name in ("sad/a.wav", "fear/b.wav", "fear/c.wav"):
+        write(tmp_path / name)
+    write(tmp_path / "fear/other.wav", seed=1)
+    takes, refused = takes_in(tmp_path)
+    assert takes == [["other.wav"]]
+    assert len(refused) == 3
+    for line in refused:
+        assert "several emotions" in line
+        assert all(f"{tmp_path}/{name} as" in line for name in ("sad/a.wav", "fear/b.wav"))
+
+
+def test_the_files_of_a_take_are_tried_in_turn_until_one_can_be_read():
+    takes = [[{"file": f"{take}.{end}"} for end in ("wav", "flac", "mp3")] for take in "ab"]
+    computed = {}
+    for expected in (["a.wav", "b.wav"], ["b.flac"], ["b.mp3"], []):
+        recordings = next_copies(takes, computed)
+        assert [recording["file"] for recording in recordings] == expected
+        computed |= {
+            recording["file"]: (np.ones(3), "cut off")
+            if recording == takes[0][0]
+            else (None, "broken")
+            for recording in recordings
+        }
+
+
+# Twins
+
+
+def frames(seed):
+    return np.random.default_rng(seed).normal(size=(3, 4)).astype(np.float32)
+
+
+def test_recordings_that_were_the_same_when_decoded_are_used_once():
+    recordings = [
+        make_recording(corpus, speaker, "happy", file=file, frames=frames(seed))
+        for corpus, speaker, file, seed in [
+            ("RAVDESS", "07", "03-01-03-01-02-01-07.wav", 1),
+            ("RAVDESS", "07", "03-01-03-01-02-02-07.wav", 1),  # published with two names
+            ("mine", "", "copy of it.flac", 1),
+            ("mine", "", "monday.flac", 2),
+            ("mine", "", "monday.wav", 2),
+            ("mine", "", "tuesday.wav", 3),
+        ]
+    ]
+    kept, refused = drop_twins(recordings)
+    assert kept == [recordings[i] for i in (0, 1, 3, 5)]
+    assert refused == []
+
+
+def test_recordings_that_were_the_same_when_decoded_must_have_one_emotion():
+    recordings = [
+        make_recording("mine", "", emotion, file=file, frames=frames(seed))
+        for emotion, file, seed in [
+            ("happy", "a.wav", 1),
+            ("sad", "a.flac", 1),
+            ("sad", "b.flac", 2),
+        ]
+    ]
+    kept, refused = drop_twins(recordings)
+    assert kept == recordings[2:]
+    assert [line.split(":")[0] for line in refused] == ["a.wav", "a.flac"]
+    assert all("a.wav as happy, a.flac as sad" in line for line in refused)
+
+
+# Files
+
+
+def test_files_are_found_once_at_any_depth_and_what_is_no_sound_is_counted(tmp_path):
+    for name in ("a/b/one.wav", "a/two.flac", "a/b/notes.TXT", "a/.hidden.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    files, n_passed_over, refused = find_files([tmp_path, tmp_path / "a" / "two.flac"])
+    assert files == [tmp_path / "a/b/one.wav", tmp_path / "a/two.flac"]
+    assert (n_passed_over, refused) == (2, [])
+
+
+def test_a_folder_that_cannot_be_read_is_a_line_and_the_others_are_read(tmp_path, monkeypatch):
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.wav").touch()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    files, _, refused = find_files([tmp_path])
+    assert files == [tmp_path / "open" / "a.wav"]
+    assert refused == [
+        f"{tmp_path / 'closed'}: cannot be read (Permission denied); check its name and rights"
+    ]
+
+
+def test_files_that_may_only_be_listed_are_lines_and_the_others_are_read(tmp_path, monkeypatch):
+    for name in ("closed/a.wav", "closed/b.wav", "open/c.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    is_file = Path.is_file
+
+    def refuse(path):
+        if path.parent.name == "closed":  # read permission, but not that to enter
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    files, _, refused = find_files([tmp_path, tmp_path / "closed" / "a.wav"])
+    assert files == [tmp_path / "open" / "c.wav"]
+    assert {line.split(":")[0] for line in refused} == {
+        str(tmp_path / "closed" / name) for name in ("a.wav", "b.wav")
+    }
+    assert all("Permission denied" in line for line in refused)
+
+
+def test_a_name_that_the_system_does_not_take_is_a_line(tmp_path):
+    _, _, (refused,) = find_files([tmp_path / ("a" * 300 + ".wav")])
+    assert refused.startswith(f"{tmp_path}/aaa")
+
+
+def test_a_file_that_cannot_be_read_is_a_line_and_the_others_are_described(tmp_path):
+    write(tmp_path / "happy" / "monday.wav")
+    takes, _, (refused,) = describe_files(
+        [tmp_path / "happy" / name for name in ("gone.wav", "monday.wav")]
+    )
+    assert len(takes) == 1
+    assert refused.startswith(f"{tmp_path}/happy/gone.wav: cannot be read (No such file")
+
+
+@links
+def test_a_broken_link_is_a_line(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "nowhere.wav")
+    files, _, (refused,) = find_files([tmp_path])
+    assert files == []
+    assert refused.startswith(f"{tmp_path / 'a.wav'}: ")
+
+
+@links
+def test_a_linked_folder_is_read_under_the_name_of_the_link(tmp_path):
+    write(tmp_path / "disk" / "grumpy" / "a.wav")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "angry").symlink_to(tmp_path / "disk" / "grumpy")
+    files, _, refused = find_files([tmp_path / "mine"])
+    assert (files, refused) == ([tmp_path / "mine" / "angry" / "a.wav"], [])
+    (((recording,),), _, _) = describe_files(files)
+    assert (recording["corpus"], recording["emotion"]) == ("mine", "angry")
+
+
+@links
+def test_two_links_to_one_folder_are_both_read(tmp_path):
+    write(tmp_path / "disk" / "a.wav")
+    (tmp_path / "mine").mkdir()
+    for emotion in ("happy", "sad"):
+        (tmp_path / "mine" / emotion).symlink_to(tmp_path / "disk")
+    takes, refused = takes_in(tmp_path / "mine")
+    assert takes == []
+    assert len(refused) == 2
+    assert "several emotions" in refused[0]
+
+
+@links
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize(
+    ("circle", "found"),
+    [
+        ([("one/self", "../one")], ["happy/a.wav"]),
+        ([("one/up", "..")], ["happy/a.wav"]),
+        ([("one/happy/up", "../../..")], ["happy/a.wav"]),
+        ([("one/to", "../two"), ("two/to", "../one")], ["happy/a.wav", "to/sad/b.wav"]),
+    ],
+)
+def test_links_in_a_circle_come_to_an_end(tmp_path, monkeypatch, circle, found, relative):
+    base = tmp_path / "base"
+    for name in ("one/happy/a.wav", "two/sad/b.wav"):
+        write(base / name)
+    for link, target in circle:
+        (base / link).symlink_to(target)
+    monkeypatch.chdir(base)
+    folder = Path("one") if relative else base / "one"
+    assert find_files([folder]) == ([folder / name for name in found], 0, [])
