@@ -10,7 +10,8 @@ The modules, each importing only what stands above it:
     base        the emotions, the one error, files written whole, the end of a script
     settings    settings of the training, and --set
     spectrum    frames of samples; their spectrum, pitch, level and zero crossings
-    audio       decode, level, trim, denoise: samples in, samples out
+    decoding    a file of any format, damaged or not: file in, samples out
+    audio       level, trim, denoise: samples in, samples out
     features    MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     storage     the features file
     voice       what is usual for a voice, and a recording compared with it
