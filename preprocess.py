@@ -33,7 +33,14 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import EMOTIONS, WORKER_MEMORY, SentimentalError, run_script
+from sentimental.base import (
+    EMOTIONS,
+    WORKER_MEMORY,
+    SentimentalError,
+    keep_terminal,
+    run_script,
+    shown,
+)
 from sentimental.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
@@ -144,15 +151,16 @@ def compute_frames(path, content_hash, condition="", voices=()):
     Returns
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None when refused
-    refusal : str, or None
+    line : str or None; why it is refused, or what is missing of a recording that is used
     """
+    notes = []
     try:
-        samples = load_audio(path)
+        samples = load_audio(path, notes.append)
         if condition:
             rng = np.random.default_rng([int(content_hash[:16], 16), CONDITIONS.index(condition)])
             others = [voice for voice in voices if voice != path]
             samples = apply_condition(condition, samples, others, rng, name=path)
-        return extract_frames(clean_audio(samples, name=path)), None
+        return extract_frames(clean_audio(samples, name=path)), "; ".join(notes) or None
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
@@ -195,7 +203,7 @@ def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
     for (corpus, reason), number in left_out.items():
         print(f"  left out: {number} of {corpus}, {reason}")
     for line in refused:
-        print(f"  refused: {line}")
+        print(shown(f"  refused: {line}"))
 
 
 def main():
@@ -236,22 +244,24 @@ def main():
     results = tqdm(results, "Computing", len(new), unit=" files", disable=None)
     computed = dict(zip((r["file"] for r in new), results, strict=True))
 
-    finished = []
+    finished, notes = [], []
     for recording in recordings:
-        frames, refusal = computed.get(recording["file"]) or (known[recording["hash"]], None)
-        if refusal:
-            refused.append(refusal)
-        else:
+        frames, line = computed.get(recording["file"]) or (known[recording["hash"]], None)
+        if line:
+            (refused if frames is None else notes).append(line)
+        if frames is not None:
             finished.append(recording | {"condition": condition, "frames": frames})
     if not finished:
         for line in refused:
-            print(f"  refused: {line}")
+            print(shown(f"  refused: {line}"))
         raise SentimentalError(
             f"{', '.join(map(str, arguments.paths))}: no recording could be used, nothing was "
             "written; give folders that hold recordings"
         )
     save_features(output, finished)
     print_summary(finished, n_duplicates, n_passed_over, left_out, refused)
+    for line in notes:
+        print(shown(f"  note: {line}"))
     size = output.stat().st_size / 1e6
     print(
         f"{len(finished) - n_known} computed, {n_known} taken from the last run, "
@@ -260,4 +270,5 @@ def main():
 
 
 if __name__ == "__main__":
+    keep_terminal()
     sys.exit(run_script(main))

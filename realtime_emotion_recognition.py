@@ -58,7 +58,7 @@ import time
 from pathlib import Path
 
 from sentimental.audio import load_audio
-from sentimental.base import SentimentalError, run_script
+from sentimental.base import SentimentalError, keep_terminal, run_script, shown
 from sentimental.chart import Utterance, save_plot
 from sentimental.display import DRAW_SECONDS, note, open_display, result_line
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
@@ -103,7 +103,7 @@ def try_to_save(path, save, *arguments):
         if path:
             save(path, *arguments)
     except SentimentalError as error:
-        note(f"error: {error}")
+        note(shown(f"error: {error}"))
         return 1
     return 0
 
@@ -113,24 +113,24 @@ def recognize_files(args, paths):
     voice = load_voice(args.voice) if args.voice or args.one_voice else None
     recognizer = load_recognizer(args.model)
     utterances, seconds, status = [], 0.0, 0
-    width = max(len(str(path)) for path in paths)
+    width = max(len(shown(path)) for path in paths)
     try:
         with open_log(args.log) as write_row:
             for path in paths:
                 try:
-                    samples = load_audio(path)
+                    samples = load_audio(path, lambda line: note(shown(f"note: {line}")))
                     check_speech(samples, path)
                     probabilities = recognizer.predict_samples(samples, path, voice)
                 except SentimentalError as error:
-                    note(f"error: {error}")
+                    note(shown(f"error: {error}"))
                     continue
                 except Exception as error:  # costs one file only
-                    note(f"error: {path}: {type(error).__name__}: {error}")
+                    note(shown(f"error: {path}: {type(error).__name__}: {error}"))
                     continue
                 end = seconds + len(samples) / SAMPLE_RATE
                 utterances.append(Utterance(seconds, end, probabilities))
-                write_row("file", path, utterances[-1])
-                print(result_line(f"{str(path):{width}s}", utterances[-1]), flush=True)
+                write_row("file", shown(path), utterances[-1])
+                print(result_line(f"{shown(path):{width}s}", utterances[-1]), flush=True)
                 seconds = end
     finally:  # Ctrl-C leaves chart and voice of what was recognized before
         if utterances:
@@ -336,10 +336,5 @@ def main(argv=None):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # PortAudio and ALSA write notes straight to file descriptor 2. What the user needs to know
-    # comes through Python, which keeps a way of its own to the terminal.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
+    keep_terminal()
     sys.exit(run_script(main))

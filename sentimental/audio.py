@@ -221,9 +221,7 @@ def _find_sound(samples):
     level_db = np.sort(10 * np.log10(level))
     speech_db = level_db[-LOUD_FRAMES:][0]
     distance = speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
-    threshold = max(
-        speech_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB
-    )
+    threshold = max(speech_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
     first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
     # Averaging made it longer where there is something before or after it.
     n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))

@@ -126,11 +126,12 @@ def test_samples_that_are_not_numbers_are_refused(tmp_path):
 
 
 def test_samples_of_a_sound_card_are_mixed_and_resampled():
-    left = tone(440, 1.0, sample_rate=44_100)
-    samples = to_mono(np.stack([left, 0.2 - 0.5 * left], axis=1), 44_100)
+    left, right = (tone(frequency, 1.0, sample_rate=44_100) for frequency in (440, 1000))
+    samples = to_mono(np.stack([left, right + 0.2], axis=1), 44_100)
     assert samples.dtype == np.float32
     assert abs(len(samples) - SAMPLE_RATE) <= 1
-    np.testing.assert_allclose(samples[1000:-1000], 0.1, atol=1e-3)
+    expected = (tone(440, 1.0) + tone(1000, 1.0)) / 2 + 0.1
+    np.testing.assert_allclose(samples[1000:-1000], expected[1000:-1000], atol=1e-3)
 
 
 def test_no_samples_at_all_are_refused():
