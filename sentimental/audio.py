@@ -143,7 +143,7 @@ def clean_audio(samples, name="recording"):
 
     if np.ndim(samples) != 1:
         raise SentimentalError(
-            f"{name}: has the shape {np.shape(samples)}; make it one channel, (samples,), by to_mono"
+            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
         )
     samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
     peak = np.abs(samples).max()
@@ -194,15 +194,13 @@ def _find_beside_thump(samples, start, stop):
     -------
     speech : np.ndarray [shape=(m,), float32], or None where there is none
     """
-    for _ in range(4):  # thumps; one at either end is usual
-        samples = max(samples[:start], samples[stop:], key=len)
-        if len(samples) < 2 * MIN_SECONDS * SAMPLE_RATE:
-            return None
-        start, stop, seconds, distance = _find_sound(samples)
-        if seconds >= MIN_SECONDS:
-            is_speech = seconds >= 2 * MIN_SECONDS and distance >= MIN_TOP_DB
-            return samples[start:stop] if is_speech else None
-    return None
+    samples = max(samples[:start], samples[stop:], key=len)
+    if len(samples) < 2 * MIN_SECONDS * SAMPLE_RATE:
+        return None
+    start, stop, seconds, distance = _find_sound(samples)
+    if seconds < 2 * MIN_SECONDS or distance < MIN_TOP_DB:
+        return None
+    return samples[start:stop]
 
 
 def _find_sound(samples):

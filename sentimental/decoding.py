@@ -51,6 +51,7 @@ NO_RECORDINGS = {
     b"version https://git-lfs": "a pointer of Git LFS, not the recording; get that by git lfs pull",
     b"<!doctype html": "a web page, not a recording; download it again",
     b"<html": "a web page, not a recording; download it again",
+    b"#extm3u": "a playlist, not a recording; give the files in it",
 }
 
 
@@ -92,7 +93,7 @@ def decode(path, note=warnings.warn):
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SentimentalError(f"{path}: a folder or a device; give files")
+            raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")
         with open(path, "rb", buffering=0) as file:
             head = file.read(1024)
             _check_head(path, head)
@@ -203,8 +204,8 @@ def _decode_with_ffmpeg(path, reason, note):
     """Decode what libsndfile refused for some reason, as `decode` does."""
     size = os.path.getsize(path)
     limit = 4 * size * SAMPLES_PER_BYTE  # bytes of float samples
-    # "file:", because a name may look like an address; no protocol else, because a playlist that is
-    # called a recording must not reach into the network.
+    # "file:", because a name may look like an address; no other protocol, because nothing that is
+    # called a recording shall reach into the network.
     command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_ALLOCATION)]
     command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-vn"]
     command += ["-f", "wav", "-c:a", "pcm_f32le", "-fs", str(limit), "pipe:"]
