@@ -131,7 +131,7 @@ def clean_audio(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When there is only silence, or less than ``MIN_SECONDS`` of sound.
+        When there is only silence, less than ``MIN_SECONDS`` of sound, or another shape.
 
     References
     ----------

@@ -144,21 +144,25 @@ def _decode_with_libsndfile(path, file, note):
             check_format(path, stream.samplerate, stream.channels)
             if stream.frames:
                 return _read(path, stream, size, note), stream.samplerate
-            known = {"samplerate": stream.samplerate, "channels": stream.channels}
-            known["subtype"] = stream.subtype
-            is_wav = stream.format in ("WAV", "WAVEX")
+            if stream.format not in ("WAV", "WAVEX"):
+                raise _RefusedError("no samples")
+            kind = {"channels": stream.channels, "subtype": stream.subtype}
+            sample_rate = stream.samplerate
         file.seek(0)
-        content = file.read()
-        start = content.find(b"data") + 8
-        if not is_wav or start >= size or not soundfile.check_format("RAW", known["subtype"]):
-            raise _RefusedError("no samples")
-        # The recorder was stopped before it wrote the length. All after the header is sound.
-        samples = io.BytesIO(content[start:])
-        with _Stream(samples, format="RAW", endian="LITTLE", **known) as stream:
-            note(f"{path}: its header was never completed; all that follows it is used")
-            return _read(path, stream, size, note), stream.samplerate
+        samples = _read_unfinished(path, file.read(), note, samplerate=sample_rate, **kind)
+        return samples, sample_rate
     except soundfile.LibsndfileError as error:
         raise _RefusedError(error.error_string.strip().rstrip(".")) from None
+
+
+def _read_unfinished(path, content, note, **kind):
+    """Samples of a WAV file whose recorder was stopped before it wrote their length."""
+    _, _, samples = content.partition(b"data" + bytes(4))
+    if not samples or not soundfile.check_format("RAW", kind["subtype"]):
+        raise _RefusedError("no samples")
+    note(f"{path}: its header was never completed; all that follows it is used")
+    with _Stream(io.BytesIO(samples), format="RAW", endian="LITTLE", **kind) as stream:
+        return _read(path, stream, len(content), note)
 
 
 def _read(path, stream, size, note):
@@ -186,15 +190,13 @@ def _read(path, stream, size, note):
 
 def _is_cut_off(stream, n_frames):
     """Is there less of a recording than its header says?"""
-    lengths = [(stream.frames, n_frames)] if stream.frames < UNKNOWN_FRAMES else []
-    lengths += [
-        (int(declared), int(there))
-        for declared, there in re.findall(r"(\d+) \(should be (\d+)\)", stream.extra_info)
-        if int(declared) < UNKNOWN_BYTES
-    ]
-    return "lacks an end-of-stream bit" in stream.extra_info or any(  # that is OGG
-        there < WHOLE * declared for declared, there in lengths
-    )
+    told = re.findall(r"(\d+) \(should be (\d+)\)", stream.extra_info)
+    lengths = [(int(declared), int(there)) for declared, there in told]
+    lengths = [pair for pair in lengths if pair[0] < UNKNOWN_BYTES]
+    if stream.frames < UNKNOWN_FRAMES:
+        lengths.append((stream.frames, n_frames))
+    is_short = any(there < WHOLE * declared for declared, there in lengths)
+    return is_short or "lacks an end-of-stream bit" in stream.extra_info  # that is OGG
 
 
 # ffmpeg -----------------------------------------------------------------------------------------
