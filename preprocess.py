@@ -37,7 +37,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.base import EMOTIONS, SentimentalError, keep_terminal, shown
 from sentimental.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
@@ -64,15 +64,16 @@ def compute_frames(path, content_hash, condition="", voices=()):
     Returns
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None when refused
-    refusal : str, or None
+    line : str or None; why it is refused, or what is missing of a recording that is used
     """
+    notes = []
     try:
-        samples = load_audio(path)
+        samples = load_audio(path, notes.append)
         if condition:
             rng = np.random.default_rng([int(content_hash[:16], 16), CONDITIONS.index(condition)])
             others = [voice for voice in voices if voice != path]
             samples = apply_condition(condition, samples, others, rng, name=path)
-        return extract_frames(clean_audio(samples, name=path)), None
+        return extract_frames(clean_audio(samples, name=path)), "; ".join(notes) or None
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
@@ -131,11 +132,11 @@ def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
     """Print files per corpus and emotion, and what was left out or refused and why."""
     corpora = sorted({recording["corpus"] for recording in recordings})
     count = Counter((recording["corpus"], recording["emotion"]) for recording in recordings)
-    width = max(len(corpus) for corpus in [*corpora, "corpus"])
+    width = max(len(shown(corpus)) for corpus in [*corpora, "corpus"])
     print(f"\n{'corpus':{width}}" + "".join(f"{name:>9}" for name in (*EMOTIONS, "all")))
     for corpus in corpora:
         row = [count[corpus, emotion] for emotion in EMOTIONS]
-        print(f"{corpus:{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
+        print(f"{shown(corpus):{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
     counts = [f"{len(recordings)} recordings", f"{n_duplicates} duplicates used once"]
     counts += [f"{left_out.total()} left out"] if left_out else []
     counts += [f"{len(refused)} refused"]
@@ -144,7 +145,7 @@ def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
     for (corpus, reason), number in left_out.items():
         print(f"  left out: {number} of {corpus}, {reason}")
     for line in refused:
-        print(f"  refused: {line}")
+        print(shown(f"  refused: {line}"))
 
 
 def main():
@@ -191,12 +192,12 @@ def main():
         new = [recording for recording in recordings if recording["file"] not in taken]
         computed |= compute_all(new, kept, condition, voices)
 
-    finished, refusals = [], []
+    finished, refusals, notes = [], [], []
     for recording in (copy for copies in takes for copy in copies if copy["file"] in computed):
-        frames, refusal = computed[recording["file"]]
-        if frames is None:
-            refusals.append(refusal)
-        else:
+        frames, line = computed[recording["file"]]
+        if line:
+            (refusals if frames is None else notes).append(line)
+        if frames is not None:
             finished.append(recording | {"condition": condition, "frames": frames})
     finished, contradictions = drop_twins(finished)
     refusals += contradictions
@@ -206,7 +207,7 @@ def main():
     if not finished:
         kept.clear()
         for line in refused:
-            print(f"  refused: {line}")
+            print(shown(f"  refused: {line}"))
         raise SentimentalError(
             f"{', '.join(map(str, arguments.paths))}: no recording could be used, nothing was "
             "written; give folders that hold recordings"
@@ -214,6 +215,8 @@ def main():
     save_features(output, finished)
     kept.clear()
     print_summary(finished, n_duplicates, n_passed_over, left_out, refused)
+    for line in notes:
+        print(shown(f"  note: {line}"))
     size = output.stat().st_size / 1e6
     print(
         f"{len(finished) - n_known} computed, {n_known} taken from the last run, "
@@ -222,4 +225,5 @@ def main():
 
 
 if __name__ == "__main__":
+    keep_terminal()
     sys.exit(run_script(main))

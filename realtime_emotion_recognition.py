@@ -64,7 +64,7 @@ import time
 from pathlib import Path
 
 from sentimental.audio import load_audio
-from sentimental.base import SentimentalError, check_outputs, run_script
+from sentimental.base import SentimentalError, check_outputs, keep_terminal, run_script, shown
 from sentimental.chart import Utterance, save_plot
 from sentimental.display import DRAW_SECONDS, PlainLines, note, open_display, result_line
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
@@ -110,7 +110,7 @@ def try_to_save(path, save, *arguments):
         if path:
             save(path, *arguments)
     except SentimentalError as error:
-        note(f"error: {error}")
+        note(shown(f"error: {error}"))
         return 1
     return 0
 
@@ -120,24 +120,24 @@ def recognize_files(args, paths):
     voice = load_voice(args.voice) if args.voice or args.one_voice else None
     recognizer = load_recognizer(args.model)
     utterances, seconds, status = [], 0.0, 0
-    width = max(len(str(path)) for path in paths)
+    width = max(len(shown(path)) for path in paths)
     try:
         with Log(args.log) as log:
             for path in paths:
                 try:
-                    samples = load_audio(path)
+                    samples = load_audio(path, lambda line: note(shown(f"note: {line}")))
                     check_speech(samples, path)
                     probabilities = recognizer.predict_samples(samples, path, voice)
                 except Exception as error:  # costs one file only
                     if not isinstance(error, SentimentalError):
                         error = f"{path}: {type(error).__name__}: {error}"
-                    note(f"error: {error}")
-                    log.write_error(path, error)
+                    note(shown(f"error: {error}"))
+                    log.write_error(shown(path), shown(error))
                     continue
                 end = seconds + len(samples) / SAMPLE_RATE
                 utterances.append(Utterance(seconds, end, probabilities))
-                log.write("file", path, utterances[-1])
-                print(result_line(f"{str(path):{width}s}", utterances[-1]), flush=True)
+                log.write("file", shown(path), utterances[-1])
+                print(result_line(f"{shown(path):{width}s}", utterances[-1]), flush=True)
                 seconds = end
     finally:  # a signal leaves voice and chart of what was recognized before
         if utterances:
@@ -351,10 +351,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    # PortAudio and ALSA write notes straight to file descriptor 2. What the user needs to know
-    # comes through Python, which keeps a way of its own to the terminal.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
+    keep_terminal()
     sys.exit(run_script(main))

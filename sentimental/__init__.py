@@ -11,7 +11,8 @@ The modules, each importing only what stands above it:
     workers     jobs on all cores, each of which costs itself alone
     settings    settings of the training, and --set
     spectrum    frames of samples; their spectrum, pitch, level and zero crossings
-    audio       decode, level, trim, denoise: samples in, samples out
+    decoding    a file of any format, damaged or not: file in, samples out
+    audio       level, trim, denoise: samples in, samples out
     features    MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     storage     the features file
     finished    frames, while a run of preprocess.py is not over

@@ -1,6 +1,6 @@
 """The signal chain: any recording in, leveled, trimmed and denoised speech out.
 
-    load_audio   any file                          -> mono float32 samples at SAMPLE_RATE
+    load_audio   any file, by `decoding`           -> mono float32 samples at SAMPLE_RATE
     to_mono      samples of any rate and channels  -> the same
     clean_audio  peak to +5 dBFS, trim, denoise    -> the speech alone
 
@@ -9,10 +9,10 @@ model never meets features that were made another way.
 """
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 
+from sentimental import decoding
 from sentimental.base import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
 
@@ -53,15 +53,12 @@ GATE_HOP_LENGTH = 256
 GATE_PROP_DECREASE = 0.5
 
 
-def load_audio(path):
+def load_audio(path, note=warnings.warn):
     """Read a recording of any format as mono samples at ``SAMPLE_RATE``.
-
-    libsndfile looks at the content, not at the name (WAV, AIFF, FLAC, OGG, MP3); what it does not
-    know goes through pydub to ffmpeg (M4A, WebM, video files).
 
     Parameters
     ----------
-    path : str or Path
+    path, note : as for `sentimental.decoding.decode`
 
     Returns
     -------
@@ -70,47 +67,10 @@ def load_audio(path):
     Raises
     ------
     SentimentalError
-        When the file is missing, empty or of no known format; carries the decoder's words.
+        As `sentimental.decoding.decode` and `to_mono` do.
     """
-    import soundfile
-
-    path = Path(path)
-    if not path.is_file():
-        raise SentimentalError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise SentimentalError(f"{path}: the file is empty; record or download it again")
-    try:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        samples, sample_rate = _load_with_ffmpeg(path, error.error_string)
-    except TypeError:  # the name ends in .raw, and nothing tells the rate of the samples
-        samples, sample_rate = _load_with_ffmpeg(path, "raw samples")
+    samples, sample_rate = decoding.decode(path, note)
     return to_mono(samples, sample_rate, name=path)
-
-
-def _load_with_ffmpeg(path, sndfile_reason):
-    """Decode with pydub what libsndfile refused; returns samples (n, channels) and their rate."""
-    with warnings.catch_warnings():  # pydub warns of a missing ffmpeg; the error below says more
-        warnings.simplefilter("ignore")
-        from pydub import AudioSegment
-        from pydub.exceptions import CouldntDecodeError
-
-        try:
-            sound = AudioSegment.from_file(path)
-        except FileNotFoundError:
-            raise SentimentalError(
-                f"{path}: not a format that libsndfile reads ({sndfile_reason}), and "
-                "ffmpeg is not installed; install ffmpeg, or convert the file to WAV or FLAC"
-            ) from None
-        except (CouldntDecodeError, IndexError, KeyError, OSError, ValueError):
-            # pydub raises any of these, depending on what ffprobe could make of the file
-            raise SentimentalError(
-                f"{path}: not a recording that can be decoded "
-                f"({sndfile_reason}); is it damaged, or no sound file?"
-            ) from None
-    full_scale = 1 << (8 * sound.sample_width - 1)
-    samples = np.array(sound.get_array_of_samples(), np.float32).reshape(-1, sound.channels)
-    return samples / full_scale, sound.frame_rate
 
 
 def to_mono(samples, sample_rate, name="recording"):
@@ -129,15 +89,21 @@ def to_mono(samples, sample_rate, name="recording"):
     Raises
     ------
     SentimentalError
-        When there are no samples, or some are not finite.
+        When there are no samples, some are no numbers, or there are more channels or another rate
+        than recordings have.
     """
     import soxr
 
     samples = np.asarray(samples, np.float32)
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1)
-    if not np.isfinite(samples).all():
+    if samples.ndim not in (1, 2):
+        raise SentimentalError(
+            f"{name}: has the shape {samples.shape}; give (samples,) or (samples, channels)"
+        )
+    decoding.check_format(name, sample_rate, 1 if samples.ndim == 1 else samples.shape[1])
+    if not np.abs(samples).max(initial=0) < decoding.MAX_SAMPLE:  # nor are NaN
         raise SentimentalError(f"{name}: holds samples that are not numbers; export it again")
+    if samples.ndim == 2 and len(samples):
+        samples = decoding.mix_channels(samples)
     samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)
     if samples.size == 0:
         raise SentimentalError(f"{name}: holds no samples; record or download it again")
@@ -165,7 +131,7 @@ def clean_audio(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When there is only silence, or less than ``MIN_SECONDS`` of sound.
+        When there is only silence, less than ``MIN_SECONDS`` of sound, or another shape.
 
     References
     ----------
@@ -175,12 +141,15 @@ def clean_audio(samples, name="recording"):
     """
     import noisereduce
 
+    if np.ndim(samples) != 1:
+        raise SentimentalError(
+            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
+        )
     samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
     peak = np.abs(samples).max()
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
-    samples = samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
-    speech = _trim(samples, name)
+    speech = _trim(_level(samples, peak), name)
     speech = _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
     # The default padding of 30,000 samples at both ends would more than double the work.
     return noisereduce.reduce_noise(
@@ -193,26 +162,70 @@ def clean_audio(samples, name="recording"):
     )
 
 
+def _level(samples, peak):
+    """Bring the peak to ``PEAK_DBFS``."""
+    return samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
+
+
 def _trim(samples, name):
     """Cut what is silence, noise or other voices alone before and after the speech."""
+    start, stop, seconds, _ = _find_sound(samples)
+    if seconds < MIN_SECONDS:
+        beside = _find_beside_thump(samples, start, stop)
+        if beside is None:
+            raise SentimentalError(
+                f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
+            )
+        return _level(beside, np.abs(beside).max())
+    return samples[start:stop]
+
+
+def _find_beside_thump(samples, start, stop):
+    """The speech of a recording whose loudest sound, from `start` to `stop`, is too short for any.
+
+    That may be a thump: a door, the switch of a recorder, a hand at the microphone. Soft speech
+    lies so far below it that it counts as noise. What is longer may be a word, and nobody can say
+    that it is not what the recording is about; so only of a recording that would be refused
+    anything but the loudest sound is taken. Twice as much sound is asked for as of others, and that
+    it stands out of the noise: when a word is cut too short, what is around it must not be judged
+    in its place.
+
+    Returns
+    -------
+    speech : np.ndarray [shape=(m,), float32], or None where there is none
+    """
+    samples = max(samples[:start], samples[stop:], key=len)
+    if len(samples) < 2 * MIN_SECONDS * SAMPLE_RATE:
+        return None
+    start, stop, seconds, distance = _find_sound(samples)
+    if seconds < 2 * MIN_SECONDS or distance < MIN_TOP_DB:
+        return None
+    return samples[start:stop]
+
+
+def _find_sound(samples):
+    """Where in a recording the loudest sound begins and ends.
+
+    Returns
+    -------
+    start, stop : int, samples; with some margin
+    seconds : float, of sound, without the margin
+    distance : float, dB from the noise to the sound
+    """
     from scipy.ndimage import uniform_filter1d
 
     level = np.maximum(frame_rms(samples) ** 2, 1e-12)
     smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
     level_db = np.sort(10 * np.log10(level))
     speech_db = level_db[-LOUD_FRAMES:][0]
-    top_db = TRIM_SHARE * (speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE))
-    threshold = max(speech_db - max(top_db, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
+    distance = speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
+    threshold = max(speech_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
     first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
     # Averaging made it longer where there is something before or after it.
     n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))
     seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
-    if seconds < MIN_SECONDS:
-        raise SentimentalError(
-            f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
-        )
     start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
-    return samples[start : (last + 1 + MARGIN_FRAMES) * HOP_LENGTH]
+    return start, (last + 1 + MARGIN_FRAMES) * HOP_LENGTH, seconds, distance
 
 
 def _loudest_part(samples, length):

@@ -52,6 +52,30 @@ def end_at_once(number):
     os._exit(128 + number)
 
 
+def shown(text):
+    """A line as it can be printed: control characters and undecodable bytes of names escaped."""
+    escaped = (c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+    return "".join(escaped).replace("\\udc", "\\x")  # Python has the byte 0xFC as U+DCFC
+
+
+def keep_terminal():
+    """Have nothing on the terminal but what this program says, and no text that cannot be printed.
+
+    PortAudio, ALSA and libmpg123 write notes straight to file descriptor 2. What the user needs to
+    know comes through Python, which keeps a way of its own to the terminal.
+    """
+    if hasattr(sys.stdout, "reconfigure"):  # not in Jupyter, for one
+        sys.stdout.reconfigure(errors="replace")
+    if sys.stderr is not sys.__stderr__:
+        return
+    if sys.stderr is not None:  # as it is when it was closed
+        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != 2:
+        os.dup2(null, 2)
+        os.close(null)
+
+
 def run_script(main):
     """Call a script's `main`; every error that a user can mend becomes one line.
 
@@ -119,11 +143,11 @@ def _run(main):
     try:
         return main() or 0
     except SentimentalError as error:
-        _tell(f"error: {error}")
+        _tell(shown(f"error: {error}"))
     except BrokenPipeError:
         pass  # the reader of our output has left, as `head` does
     except OSError as error:
-        _tell(f"error: {error.filename or 'system'}: {error.strerror or error}")
+        _tell(shown(f"error: {error.filename or 'system'}: {error.strerror or error}"))
     return 1
 
 

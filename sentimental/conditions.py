@@ -101,7 +101,7 @@ def mix_babble(n, voices, rng, name="recording"):
     babble, n_voices = np.zeros(n), 0
     for path in rng.permutation(voices):
         with contextlib.suppress(SentimentalError):  # it is refused under its own name
-            voice = load_audio(path)
+            voice = load_audio(path, note=lambda line: None)
             voice = np.resize(np.roll(voice, rng.integers(len(voice))), n)
             babble += voice / max(np.sqrt(np.mean(voice**2)), 1e-9)
             n_voices += 1

@@ -13,6 +13,7 @@ import numpy as np
 import soxr
 
 from sentimental.base import SentimentalError
+from sentimental.decoding import cancelled_channel
 from sentimental.spectrum import SAMPLE_RATE
 
 # s of sound that the sound card hands over at once.
@@ -225,6 +226,7 @@ class Microphone:
         self._device, self._blocks, self._is_active = device, blocks, is_active
         self._resampler = soxr.ResampleStream(device.sample_rate, SAMPLE_RATE, 1, quality="HQ")
         self._last_sound = time.monotonic()  # when it came
+        self._channel = None  # that is taken alone, since it and others cancelled each other
 
     def read(self, timeout):
         """Take all the sound that has come, mixed to one channel.
@@ -266,7 +268,11 @@ class Microphone:
         with contextlib.suppress(queue.Empty):
             while True:
                 block, overflowed = self._blocks.get(timeout=timeout)
-                taken.append(block.mean(axis=1))
+                if self._channel is None:
+                    self._channel = cancelled_channel(block)
+                # For the rest of the session: a change of channels would click.
+                mixed = block.mean(axis=1) if self._channel is None else block[:, self._channel]
+                taken.append(mixed)
                 self.n_overflows += overflowed
                 timeout = 0
         return np.concatenate(taken)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,8 +20,10 @@ from sentimental.base import (
     Stopped,
     atomic_write,
     check_outputs,
+    keep_terminal,
     remove_folder,
     run_script,
+    shown,
     write_json,
 )
 
@@ -329,3 +332,49 @@ def test_a_full_disk_is_blamed_on_the_file(tmp_path):
         atomic_write(tmp_path / "log.csv"),
     ):
         raise OSError(28, "No space left")
+
+
+# What is printed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_is_shown_whatever_bytes_it_has():
+    assert shown(os.fsdecode(b"gl\xfccklich.wav")) == r"gl\xfccklich.wav"
+    assert shown("a\nb\x1b[31m\u202e.wav") == r"a\nb\x1b[31m\u202e.wav"
+    assert shown("glücklich 幸せ.wav") == "glücklich 幸せ.wav"
+
+
+def test_errors_are_shown_in_one_line(capsys):
+    assert run_script(raiser(SentimentalError("a\nb\udcfc.wav: is empty"))) == 1
+    assert run_script(raiser(PermissionError(13, "Permission denied", "a\nb.wav"))) == 1
+    lines = ["error: a\\nb\\xfc.wav: is empty", "error: a\\nb.wav: Permission denied"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+class Plain:
+    """What stands for stdout or stderr in Jupyter: no file descriptor, no `reconfigure`."""
+
+    def write(self, text):
+        pass
+
+
+@pytest.mark.parametrize("stream", [None, Plain()])
+def test_a_terminal_that_is_none_is_left_alone(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    keep_terminal()
+    assert (sys.stdout, sys.stderr) == (stream, stream)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file descriptors are its own there")
+@pytest.mark.parametrize("closed", ["", "1>&-", "2>&-", "1>&- 2>&-"])
+def test_notes_of_libraries_do_not_reach_the_terminal(closed):
+    code = (
+        "import os; from sentimental.base import keep_terminal; keep_terminal(); "
+        "os.write(2, b'note of a library'); print('line \\udcfc')"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {closed}"
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=strict, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if "1>" in closed else "line ?\n")

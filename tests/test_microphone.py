@@ -201,3 +201,14 @@ def test_nothing_is_lost_while_python_stalls(tmp_path):
                 break
         assert int(n_overflows) == 0
         assert place is not None  # it is there whole
+
+
+def test_channels_that_cancel_each_other_leave_one_for_the_whole_session():
+    blocks = queue.Queue()
+    hears = Microphone(INPUTS[1], blocks, is_active=lambda: True)
+    left, right = tone(440, 1.0, 0.5, 48_000), tone(440, 1.0, -0.4, 48_000)
+    right[24_000:] = -1.2 * left[24_000:]  # now this is the stronger one
+    for start in range(0, 48_000, 960):
+        blocks.put((np.stack([left, right], axis=1)[start : start + 960], False))
+    original, _ = hears.read(timeout=1)
+    np.testing.assert_array_equal(original, left)

@@ -250,6 +250,47 @@ def test_a_condition_changes_every_recording_and_leaves_the_training_features_al
         assert "2 computed" in mixed.stdout
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_odd_files_of_any_name_stop_nothing_in_a_strict_terminal(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    folder = tmp_path / "happy"
+    folder.mkdir()
+    names = [b"1.wav", b"cut.wav", b"gl\xfccklich.wav", b"bad\n\xff.wav", b"1hz.wav"]
+    for seed, name in enumerate(names):
+        samples = voice(2.0, seed=seed)
+        soundfile.write(folder / "new.wav", samples, SAMPLE_RATE)
+        content = (folder / "new.wav").read_bytes()
+        content = content[:40_000] if name == b"cut.wav" else content
+        content = b"no sound" if name.startswith(b"bad") else content
+        content = content[:24] + bytes([1, 0, 0, 0]) + content[28:] if b"hz" in name else content
+        (folder / os.fsdecode(name)).write_bytes(content)
+    (folder / "new.wav").unlink()
+    done = preprocess(folder, "--output", tmp_path / "features.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("  "))
+    starts = [
+        f"  note: {folder}/cut.wav: cut off",
+        f"  refused: {folder}/1hz.wav: has a sample rate",
+    ]
+    starts.append(f"  refused: {folder}/bad\\n\\xff.wav: not a recording")
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
+    used = [Path(recording["file"]).name for recording in load_features(tmp_path / "features.json")]
+    assert sorted(used) == sorted(map(os.fsdecode, names[:3]))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file descriptors are its own there")
+def test_notes_of_the_mp3_decoder_do_not_reach_the_terminal(tmp_path):
+    folder = tmp_path / "happy"
+    folder.mkdir()
+    soundfile.write(folder / "a.mp3", voice(4.0), SAMPLE_RATE)
+    content = bytearray((folder / "a.mp3").read_bytes())
+    content[2000:2400] = bytes(400)
+    (folder / "a.mp3").write_bytes(content[: len(content) // 2])
+    done = preprocess(folder, "--output", tmp_path / "features.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  note: " in done.stdout
+
+
 # Which files are used
 
 

@@ -606,6 +606,35 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path, capsys):
     assert err.splitlines()[-1] == "error: 4 of 6 files could not be recognized"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_files_of_any_name_and_content_are_tried_one_after_the_other(tmp_path):
+    names = [b"cut.wav", b"gl\xfccklich.wav", b"say.raw", b"a" * 300, b"rate.wav", b"last.wav"]
+    samples, sample_rate = soundfile.read(SAMPLES[0])
+    soundfile.write(tmp_path / "clip.wav", samples, sample_rate)
+    clip = (tmp_path / "clip.wav").read_bytes()
+    content = {b"cut.wav": clip[: 3 * len(clip) // 4], b"say.raw": clip[100:], b"a" * 300: None}
+    content[b"rate.wav"] = clip[:24] + b"\xff\xff\xff\x7f" + clip[28:]
+    for name in names:
+        if content.get(name, clip):
+            (tmp_path / os.fsdecode(name)).write_bytes(content.get(name, clip))
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--log", "log.csv", "--input", *names],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+    )
+    starts = ["cut.wav", r"gl\xfccklich.wav", "last.wav"]
+    lines = done.stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == starts
+    errors = done.stderr.decode().splitlines()
+    expected = ["note: cut.wav: cut off", "error: say.raw: ", "error: aaa", "error: rate.wav: "]
+    expected.append("error: 3 of 6 files could not be recognized")
+    assert [e[: len(x)] for e, x in zip(errors, expected, strict=True)] == expected
+    rows = [row for row in read_log(tmp_path / "log.csv") if row["emotion"]]
+    assert [row["source"] for row in rows] == starts
+    assert done.returncode == 1
+
+
 def recognize_three(monkeypatch, tmp_path, error):
     """Recognize three of one voice, the second of which raises an error; returns status and log."""
     n_heard = iter(range(3))

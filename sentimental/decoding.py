@@ -1,0 +1,290 @@
+"""From a file of any format to samples, whatever its header says.
+
+    decode        file     -> samples of each channel, and their rate
+    mix_channels  samples  -> one channel
+
+People's files are cut off, damaged, or no recordings at all. Nothing that a header says is taken on
+trust: memory grows with the samples that are there, not with those that are declared. No constant
+here changes the features of a sound recording, so they are not compared with a model's.
+"""
+
+import io
+import os
+import re
+import shutil
+import stat
+import subprocess
+import warnings
+
+import numpy as np
+import soundfile
+
+from sentimental.base import SentimentalError
+
+# Hz. A header that says less or more is damaged, and would cost: resampling 1 Hz to 16 kHz takes
+# tens of gigabytes.
+MIN_RATE, MAX_RATE = 2_000, 384_000
+# Channels. No recording of speech has more.
+MAX_CHANNELS = 64
+# Frames that are read at once. So many are lost where damage begins.
+BLOCK_FRAMES = 4096
+# Samples in a byte of a file. FLAC packs silence most densely: 546, two channels of 4096 in 15.
+SAMPLES_PER_BYTE = 600
+# Share of the declared length from which nothing is missing. libmpg123 estimates the length where
+# none is declared, and some programs count the header or a byte of padding wrongly.
+WHOLE = 0.95
+# Frames. libsndfile says so of FLAC that was written into a pipe, so that nobody knew its length.
+UNKNOWN_FRAMES = 2**63 - 1
+# Bytes. The same in WAV: programs write this, 0xFFFFFFFF or something between.
+UNKNOWN_BYTES = 0x7FFF0000
+# s, and s for each byte of the file: when ffmpeg has not ended, it never will.
+FFMPEG_SECONDS, FFMPEG_SECONDS_PER_BYTE = 4.0, 4e-6
+# Bytes that ffmpeg may ask for at once.
+FFMPEG_ALLOCATION = 100_000_000
+# Full scale is 1.0. More is no sound; 32-bit samples that nobody scaled are less.
+MAX_SAMPLE = 1e10
+# dB. Channels cancel each other when their mean is so far below them.
+CANCELLED_DB = 6.0
+
+# What is taken for a recording and is none: its first bytes in lower case, and what to do.
+NO_RECORDINGS = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the recording; get that by git lfs pull",
+    b"<!doctype html": "a web page, not a recording; download it again",
+    b"<html": "a web page, not a recording; download it again",
+    b"#extm3u": "a playlist, not a recording; give the files in it",
+}
+
+
+class _RefusedError(Exception):
+    """libsndfile cannot read it, and why; ffmpeg may know more."""
+
+
+class _Stream(soundfile.SoundFile):
+    """A sound file that is read on and on.
+
+    soundfile would seek after each block, which FLAC of unknown length cannot do.
+    """
+
+    def seekable(self):
+        return False
+
+
+def decode(path, note=warnings.warn):
+    """Read a recording of any format.
+
+    libsndfile looks at the content, not at the name (WAV, AIFF, FLAC, OGG, MP3); what it does not
+    know goes to ffmpeg (M4A, WebM, video files).
+
+    Parameters
+    ----------
+    path : str or Path, of any bytes
+    note : callable
+        Takes a line that says what is missing of a recording that is used nevertheless.
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n, channels), float32], full scale is 1.0
+    sample_rate : int, Hz
+
+    Raises
+    ------
+    SentimentalError
+        When it cannot be read or is no recording; carries the decoder's words.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(1024)
+            _check_head(path, head)
+            file.seek(0)
+            return _decode_with_libsndfile(path, file, note)
+    except FileNotFoundError:
+        raise SentimentalError(f"{path}: no such file") from None
+    except OSError as error:
+        raise SentimentalError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except _RefusedError as error:
+        reason = str(error)
+    return _decode_with_ffmpeg(path, reason, note)
+
+
+def _check_head(path, head):
+    if not head:
+        raise SentimentalError(f"{path}: the file is empty; record or download it again")
+    for beginning, what in NO_RECORDINGS.items():
+        if head.lstrip().lower().startswith(beginning):
+            raise SentimentalError(f"{path}: {what}")
+
+
+def check_format(name, sample_rate, channels):
+    """Refuse what no recording has: a rate outside ``MIN_RATE`` to ``MAX_RATE``, many channels."""
+    if not MIN_RATE <= sample_rate <= MAX_RATE:
+        raise SentimentalError(
+            f"{name}: has a sample rate of {sample_rate} Hz, which must be {MIN_RATE} to "
+            f"{MAX_RATE}; is its header damaged?"
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise SentimentalError(
+            f"{name}: has {channels} channels, which must be 1 to {MAX_CHANNELS}; is its header "
+            "damaged, or an array not of the shape (samples, channels)?"
+        )
+
+
+# libsndfile -------------------------------------------------------------------------------------
+
+
+def _decode_with_libsndfile(path, file, note):
+    """Decode an open file, as `decode` does; _RefusedError when libsndfile cannot."""
+    # Not by its name, which soundfile takes for UTF-8, and .raw for samples without a header. On
+    # Windows, where the numbers of Python's open files mean nothing to libsndfile, from memory.
+    source = io.BytesIO(file.read()) if os.name == "nt" else file.fileno()
+    size = os.fstat(file.fileno()).st_size
+    try:
+        with _Stream(source, closefd=False) as stream:
+            check_format(path, stream.samplerate, stream.channels)
+            if stream.frames:
+                return _read(path, stream, size, note), stream.samplerate
+            if stream.format not in ("WAV", "WAVEX"):
+                raise _RefusedError("no samples")
+            kind = {"channels": stream.channels, "subtype": stream.subtype}
+            sample_rate = stream.samplerate
+        file.seek(0)
+        samples = _read_unfinished(path, file.read(), note, samplerate=sample_rate, **kind)
+        return samples, sample_rate
+    except soundfile.LibsndfileError as error:
+        raise _RefusedError(error.error_string.strip().rstrip(".")) from None
+
+
+def _read_unfinished(path, content, note, **kind):
+    """Samples of a WAV file whose recorder was stopped before it wrote their length."""
+    _, _, samples = content.partition(b"data" + bytes(4))
+    if not samples or not soundfile.check_format("RAW", kind["subtype"]):
+        raise _RefusedError("no samples")
+    note(f"{path}: its header was never completed; all that follows it is used")
+    with _Stream(io.BytesIO(samples), format="RAW", endian="LITTLE", **kind) as stream:
+        return _read(path, stream, len(content), note)
+
+
+def _read(path, stream, size, note):
+    """All samples of a stream from a file of `size` bytes; np.ndarray [shape=(n, channels)]."""
+    if stream.format == "MP3":  # as soundfile.read does; its last bits depend on it
+        stream.seek(0)
+    blocks, n_frames, is_damaged = [], 0, False
+    try:
+        while len(block := stream.read(BLOCK_FRAMES, "float32", always_2d=True)):
+            blocks.append(block)
+            n_frames += len(block)
+            if n_frames * stream.channels > size * SAMPLES_PER_BYTE:
+                raise SentimentalError(f"{path}: more samples than it can hold; is it damaged?")
+    except soundfile.LibsndfileError:
+        if not blocks or shutil.which("ffmpeg"):  # which finds what comes after the damage
+            raise
+        is_damaged = True
+    if not blocks:
+        raise _RefusedError("no samples")
+    if is_damaged or _is_cut_off(stream, n_frames):
+        seconds = n_frames / stream.samplerate
+        note(f"{path}: cut off or damaged; the {seconds:.1f} s that can be read are used")
+    return np.concatenate(blocks)
+
+
+def _is_cut_off(stream, n_frames):
+    """Is there less of a recording than its header says?"""
+    told = re.findall(r"(\d+) \(should be (\d+)\)", stream.extra_info)
+    lengths = [(int(declared), int(there)) for declared, there in told]
+    lengths = [pair for pair in lengths if pair[0] < UNKNOWN_BYTES]
+    if stream.frames < UNKNOWN_FRAMES:
+        lengths.append((stream.frames, n_frames))
+    is_short = any(there < WHOLE * declared for declared, there in lengths)
+    return is_short or "lacks an end-of-stream bit" in stream.extra_info  # that is OGG
+
+
+# ffmpeg -----------------------------------------------------------------------------------------
+
+
+def _decode_with_ffmpeg(path, reason, note):
+    """Decode what libsndfile refused for some reason, as `decode` does."""
+    size = os.path.getsize(path)
+    limit = 4 * size * SAMPLES_PER_BYTE  # bytes of float samples
+    # "file:", because a name may look like an address; no other protocol, because nothing that is
+    # called a recording shall reach into the network.
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_ALLOCATION)]
+    command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-vn"]
+    command += ["-f", "wav", "-c:a", "pcm_f32le", "-fs", str(limit), "pipe:"]
+    timeout = FFMPEG_SECONDS + FFMPEG_SECONDS_PER_BYTE * size
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise SentimentalError(
+            f"{path}: ffmpeg found no end of it in {timeout:.0f} s; is it damaged?"
+        ) from None
+    except OSError as error:
+        raise SentimentalError(
+            f"{path}: not a format that libsndfile reads ({reason}), and ffmpeg does not start "
+            f"({error.strerror}); install ffmpeg, or convert the file to WAV or FLAC"
+        ) from None
+    words = _first_line(path, done.stderr)
+    if "does not contain any stream" in words:
+        raise SentimentalError(f"{path}: there is no sound in it, only pictures")
+    if len(done.stdout) >= limit:
+        raise SentimentalError(f"{path}: more samples than it can hold; is it damaged?")
+    try:
+        with soundfile.SoundFile(io.BytesIO(done.stdout)) as stream:
+            check_format(path, stream.samplerate, stream.channels)
+            samples, sample_rate = stream.read(dtype="float32", always_2d=True), stream.samplerate
+    except soundfile.LibsndfileError:
+        samples = ()
+    if len(samples) == 0:
+        raise SentimentalError(
+            f"{path}: not a recording that can be decoded (libsndfile: {reason}; ffmpeg: "
+            f"{words or 'no samples'}); is it damaged, or no sound file?"
+        )
+    if words:
+        seconds = len(samples) / sample_rate
+        note(f"{path}: damaged ({words}); the {seconds:.1f} s that can be read are used")
+    return samples, sample_rate
+
+
+def _first_line(path, stderr):
+    """What ffmpeg said first, without the names of its parts and of the file."""
+    words = stderr.decode(errors="replace").strip().partition("\n")[0]
+    return re.sub(r"^\[.*? @ \w+\] ", "", words).replace(f"file:{path}: ", "")
+
+
+# Channels ---------------------------------------------------------------------------------------
+
+
+def mix_channels(samples):
+    """Make one channel of several.
+
+    Where they cancel each other (one is the other upside down, as wrong wiring makes it), the
+    strongest is taken: of their mean hardly more than noise is left.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n, channels), float32], n > 0
+
+    Returns
+    -------
+    mixed : np.ndarray [shape=(n,), float32]
+    """
+    channel = cancelled_channel(samples)
+    return samples.mean(axis=1) if channel is None else samples[:, channel]
+
+
+def cancelled_channel(samples):
+    """The strongest of channels that cancel each other; None when they do not.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n, channels), float32], n > 0
+
+    Returns
+    -------
+    channel : int or None
+    """
+    powers = samples.var(axis=0)  # without a constant offset, which is no sound
+    # Of two channels that have nothing in common, or one of which is silent, 3 dB are lost.
+    if samples.mean(axis=1).var() < 10 ** (-CANCELLED_DB / 10) * powers.mean():
+        return int(powers.argmax())
+    return None

@@ -1,0 +1,275 @@
+"""Files as people have them: what can be used is used, all else is one line."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+from signals import voice
+
+from sentimental import decoding
+from sentimental.base import SentimentalError
+from sentimental.decoding import decode
+from sentimental.spectrum import SAMPLE_RATE
+
+needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+
+
+def write(path, samples=None, sample_rate=SAMPLE_RATE, **options):
+    soundfile.write(path, voice() if samples is None else samples, sample_rate, **options)
+    return path
+
+
+def convert(path, *options):
+    """A tone of 440 Hz and 1 s that ffmpeg writes."""
+    source = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={SAMPLE_RATE}:duration=1"]
+    command = ["ffmpeg", "-v", "error", "-nostdin", *source, *options, path]
+    subprocess.run(command, check=True)
+    return path
+
+
+def patch(path, place, form, number):
+    """Write a number into a file, `place` bytes after its start, or after bytes that it holds."""
+    content = bytearray(path.read_bytes())
+    if isinstance(place, bytes):
+        place = content.index(place) + len(place)
+    struct.pack_into(form, content, place, number)
+    path.write_bytes(content)
+    return path
+
+
+def set_flac_length(path, n_frames):
+    """FLAC has it in the last 36 bits of these 8 bytes."""
+    (fields,) = struct.unpack_from(">Q", path.read_bytes(), 18)
+    return patch(path, 18, ">Q", fields >> 36 << 36 | n_frames)
+
+
+def cut(path, share=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    return path
+
+
+def decode_noting(path):
+    """Samples of the first channel, and the notes about it."""
+    notes = []
+    samples, sample_rate = decode(path, notes.append)
+    assert sample_rate in (SAMPLE_RATE, 22_050)
+    assert samples.dtype == np.float32
+    assert all(str(path) in line and "\n" not in line for line in notes)
+    return samples[:, 0], notes
+
+
+def refusal(path):
+    """The line that a file is refused with."""
+    with pytest.raises(SentimentalError) as caught:
+        decode(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert "\n" not in line
+    return line
+
+
+# Good recordings
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au", "a.w64"])
+def test_a_whole_recording_is_that_of_soundfile_without_a_note(tmp_path, name):
+    path = write(tmp_path / name, voice(2.0))
+    samples, notes = decode_noting(path)
+    np.testing.assert_array_equal(samples, soundfile.read(path, dtype="float32")[0])
+    assert notes == []
+
+
+def test_flac_that_went_into_a_pipe(tmp_path):
+    path = set_flac_length(write(tmp_path / "a.flac"), 0)
+    samples, notes = decode_noting(path)
+    np.testing.assert_allclose(samples, voice(), atol=1 / 32768)
+    assert notes == []
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000])
+def test_wav_that_went_into_a_pipe(tmp_path, length):
+    path = patch(write(tmp_path / "a.wav"), b"data", "<I", length)
+    samples, notes = decode_noting(path)
+    np.testing.assert_allclose(samples, voice(), atol=1 / 32768)
+    assert notes == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_of_any_bytes(tmp_path):
+    path = tmp_path / os.fsdecode(b"gl\xfccklich\n.wav")
+    shutil.copy(write(tmp_path / "a.wav"), path)
+    samples, sample_rate = decode(path)
+    assert samples.shape == (SAMPLE_RATE, 1)
+
+
+def test_a_recording_that_is_called_raw(tmp_path):
+    shutil.copy(write(tmp_path / "a.wav"), tmp_path / "a.raw")
+    assert len(decode(tmp_path / "a.raw")[0]) == SAMPLE_RATE
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.avi", ["-c:a", "adpcm_ms"]),
+        ("a.mov", ["-c:a", "adpcm_ima_qt"]),
+        ("a.mkv", ["-c:a", "adpcm_ima_wav"]),
+        ("a.flv", ["-c:a", "adpcm_swf", "-ar", "22050"]),
+        ("a.wav", ["-c:a", "adpcm_g722"]),
+        ("a.m4a", []),
+        ("12:30.m4a", []),
+        ("-y.m4a", []),
+    ],
+)
+def test_what_ffmpeg_reads(tmp_path, name, options):
+    if os.name == "nt" and ":" in name:
+        pytest.skip("no name on Windows")
+    path = tmp_path / name
+    shutil.move(convert(tmp_path / f"made{path.suffix}", *options), path)
+    samples, notes = decode_noting(path)
+    middle = samples[len(samples) // 4 : -len(samples) // 4]
+    assert np.sqrt(np.mean(middle**2)) == pytest.approx(1 / 8 / np.sqrt(2), rel=0.05)
+    assert notes == []
+
+
+# Recordings of which something is missing
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+def test_a_recorder_that_was_stopped_before_it_wrote_the_length(tmp_path, subtype):
+    path = write(tmp_path / "a.wav", voice(), subtype=subtype)
+    whole, _ = decode_noting(path)
+    samples, (note,) = decode_noting(patch(path, b"data", "<I", 0))
+    np.testing.assert_array_equal(samples[: len(whole)], whole)
+    assert len(samples) - len(whole) < 100  # a chunk that stands behind the samples
+    assert "never completed" in note
+
+
+@needs_ffmpeg
+def test_the_same_in_other_formats(tmp_path):
+    path = patch(write(tmp_path / "a.au"), 8, ">I", 0)
+    np.testing.assert_allclose(decode_noting(path)[0], voice(), atol=1 / 32768)
+
+
+@pytest.mark.parametrize("ffmpeg", [False, pytest.param(True, marks=needs_ffmpeg)])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au", "a.w64"])
+def test_of_a_recording_that_was_cut_off_the_rest_is_used(tmp_path, monkeypatch, name, ffmpeg):
+    if not ffmpeg:
+        monkeypatch.setenv("PATH", "")
+    path = write(tmp_path / name, voice(4.0))
+    whole, _ = decode_noting(path)
+    samples, (note,) = decode_noting(cut(path))
+    assert 0.2 < len(samples) / len(whole) < 0.6
+    np.testing.assert_allclose(samples[:15_000], whole[:15_000], atol=1e-3)
+    assert f"{len(samples) / SAMPLE_RATE:.1f} s" in note
+
+
+def test_a_length_that_the_file_cannot_hold_costs_nothing(tmp_path):
+    path = set_flac_length(write(tmp_path / "a.flac"), 2**36 - 1)  # 256 GiB
+    samples, (note,) = decode_noting(path)
+    np.testing.assert_allclose(samples, voice(), atol=1 / 32768)
+    assert "1.0 s" in note
+
+
+# Files that are refused
+
+
+@pytest.mark.parametrize("sample_rate", [0, 1, 2, 1999, 384_001, 7_626_176, 2**31 - 1])
+def test_sample_rates_that_no_recording_has(tmp_path, sample_rate):
+    path = patch(write(tmp_path / "a.wav"), 24, "<I", sample_rate)
+    assert re.search("sample rate|decoded", refusal(path))
+
+
+@pytest.mark.parametrize(("n_channels", "is_used"), [(64, True), (65, False), (106, False)])
+def test_channels_that_no_recording_has(tmp_path, n_channels, is_used):
+    path = write(tmp_path / "a.aiff", np.zeros((100, n_channels)))
+    if is_used:
+        assert decode(path)[0].shape == (100, n_channels)
+    else:
+        assert f"{n_channels} channels" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["a.flac", pytest.param("a.m4a", marks=needs_ffmpeg)])
+def test_more_samples_than_a_file_can_hold(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    write(path, np.zeros(SAMPLE_RATE)) if name == "a.flac" else convert(path)
+    monkeypatch.setattr(decoding, "SAMPLES_PER_BYTE", 1)
+    assert "more samples than it can hold" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><title>404</title>", "web page"),
+        (b"#EXTM3U\nhttp://127.0.0.1:9/a.mp3\n", "playlist"),
+        (b"", "empty"),
+        (b"RIFF nonsense", "decoded"),
+    ],
+)
+def test_what_is_no_recording_is_called_what_it_is(tmp_path, content, words):
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    assert words in refusal(path)
+
+
+def test_a_head_without_samples(tmp_path):
+    path = write(tmp_path / "a.wav", np.zeros(0))
+    assert "no samples" in refusal(path)
+
+
+@needs_ffmpeg
+def test_a_video_without_sound(tmp_path):
+    video = tmp_path / "a.mp4"
+    convert(video, "-f", "lavfi", "-i", "color=s=64x64:d=1", "-map", "1:v")
+    assert "no sound in it" in refusal(video)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_ffmpeg_that_does_not_end(tmp_path, monkeypatch):
+    program = tmp_path / "ffmpeg"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(decoding, "FFMPEG_SECONDS", 0.1)
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A ")
+    assert "found no end" in refusal(path)
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    assert refusal(tmp_path / f"{'a' * 300}.wav")
+
+
+def test_a_folder(tmp_path):
+    assert "a folder" in refusal(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    assert "not a file" in refusal(tmp_path / "a.wav")
+
+
+def test_a_file_that_must_not_be_read(tmp_path, monkeypatch):
+    def refuse(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", path)
+
+    path = write(tmp_path / "a.wav")
+    monkeypatch.setattr("builtins.open", refuse)  # the administrator may read everything
+    assert "cannot be read (Permission denied)" in refusal(path)
+
+
+def test_a_note_is_a_warning_where_nobody_takes_it(tmp_path):
+    path = cut(write(tmp_path / "a.wav"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decode(path)
+    assert [str(path) in str(warning.message) for warning in caught] == [True]
