@@ -58,7 +58,7 @@ import time
 from pathlib import Path
 
 from sentimental.audio import load_audio
-from sentimental.base import SentimentalError, run_script
+from sentimental.base import SentimentalError, mute_libraries, run_script
 from sentimental.chart import Utterance, save_plot
 from sentimental.display import DRAW_SECONDS, note, open_display, result_line
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
@@ -336,10 +336,5 @@ def main(argv=None):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # PortAudio and ALSA write notes straight to file descriptor 2. What the user needs to know
-    # comes through Python, which keeps a way of its own to the terminal.
-    sys.stdout.reconfigure(errors="replace")
-    sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
+    mute_libraries()  # PortAudio and ALSA write notes there
     sys.exit(run_script(main))

@@ -1,8 +1,10 @@
-"""What every other module needs: the emotions, the one error, whole files, the end of a script."""
+"""What every other module needs: the emotions, the one error, whole files, a script's frame."""
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -34,6 +36,10 @@ def run_script(main):
     -------
     status : int, for `sys.exit`
     """
+    open_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's has not
+            stream.reconfigure(errors="replace")
     try:
         status = main() or 0
         sys.stdout.flush()  # here, where it can still be told that nobody reads it
@@ -50,6 +56,39 @@ def run_script(main):
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130  # 128 + SIGINT, as shells expect
+
+
+def open_streams():
+    """Let standard output and error go nowhere if the program has none.
+
+    Python has None for a stream that was closed, or that a program without a console never had.
+    Its file descriptor would go to the next file that is opened, and what libraries write to the
+    descriptor would end up in that file.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        os.set_inheritable(descriptor, True)  # workers need them as well
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or stream.closed:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+def mute_libraries():
+    """Send to nowhere what libraries in C write to file descriptor 2; Python keeps its own way."""
+    try:
+        is_shared = sys.stderr.fileno() == 2
+    except (AttributeError, OSError):  # a notebook's, or one of no console
+        is_shared = False
+    if is_shared:
+        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
+
+
+# Files ------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -101,6 +140,8 @@ def _is_about(partial, error):
 
 def _put_in_place(partial, path):
     try:
+        with open(partial, "rb+") as stream:
+            os.fsync(stream.fileno())  # else a power cut may leave the new name with no content
         os.replace(partial, path)
     except OSError as error:
         raise _cannot_write(path, error, f"; it is kept as {partial}") from None
@@ -114,3 +155,24 @@ def write_json(path, content):
     """Write a dict as indented JSON, whole or not at all."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def checksum(content):
+    """Hexadecimal SHA-256 of a dict as JSON, whatever its ``checksum`` says."""
+    others = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
+def set_aside(path, name=""):
+    """Rename a damaged file or folder of an earlier run, and say so in a line.
+
+    Parameters
+    ----------
+    path : Path
+    name : str, what the line begins with
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    os.replace(path, aside)
+    print(f"{name}{path}: damaged, kept as {aside.name}; this part starts anew", flush=True)

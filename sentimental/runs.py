@@ -16,7 +16,14 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from sentimental.base import WORKER_MEMORY, SentimentalError, write_json
+from sentimental.base import (
+    EMOTIONS,
+    WORKER_MEMORY,
+    SentimentalError,
+    checksum,
+    set_aside,
+    write_json,
+)
 from sentimental.evaluate import fit_temperature
 from sentimental.protocols import count_parts, protocol_folds
 from sentimental.voice import draw_tallies
@@ -128,10 +135,9 @@ def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings)
     mark = fingerprint(sum(fold, []) + changed, settings, protocol, seed, [*conditions])
     name = f"{protocol}_seed{seed}_fold{number}"
     path, checkpoint = folder / f"{name}.json", folder / name
-    if path.exists():
-        result = json.loads(path.read_text())
-        if result["fingerprint"] == mark:
-            return result
+    shown = f"seed {seed}, fold {number}: "
+    if finished := read_fold(path, mark, len(fold[2]), shown):
+        return finished
     train_part, validation, tested = (unpack_frames(frames, part) for part in fold)
     network, usual, history = train(
         train_part,
@@ -141,7 +147,7 @@ def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings)
         training.epochs[protocol],
         seed,
         checkpoint,
-        name=f"seed {seed}, fold {number}: ",
+        name=shown,
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
     )
     ways = {"h0": (tested, None)}
@@ -154,9 +160,36 @@ def run_fold(protocol, seed, number, fold, conditions, frames, folder, settings)
     result["probabilities"] = {
         way: predict_recordings(network, usual, *told).tolist() for way, told in ways.items()
     }
-    write_json(path, result)
+    write_json(path, result | {"checksum": checksum(result)})
     shutil.rmtree(checkpoint)
     return result
+
+
+def read_fold(path, mark, n_tested, name=""):
+    """What `run_fold` wrote; a file that is damaged is set aside.
+
+    Parameters
+    ----------
+    path : Path
+    mark : str, fingerprint
+    n_tested : int, recordings
+    name : str, what the line that is printed begins with
+
+    Returns
+    -------
+    result : dict, as `run_fold` returns it; None when there is none of this fingerprint
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        shapes = {np.shape(p) for p in result["probabilities"].values()}
+        if result["checksum"] != checksum(result) or shapes != {(n_tested, len(EMOTIONS))}:
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        set_aside(path, name)
+        return None
+    return result if result["fingerprint"] == mark else None
 
 
 def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.base import SentimentalError, write_json
+from sentimental.base import SentimentalError, checksum, write_json
 from sentimental.features import (
     CHAIN,
     N_FEATURES,
@@ -289,7 +289,8 @@ class Voice:
         path : str or Path
         """
         parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
-        write_json(path, {"chain": CHAIN, "voice": parts})
+        content = {"chain": CHAIN, "voice": parts}
+        write_json(path, content | {"checksum": checksum(content)})
 
     @classmethod
     def load(cls, path):
@@ -306,13 +307,15 @@ class Voice:
         Raises
         ------
         SentimentalError
-            When the file is missing, is no voice, or was made with other constants.
+            When the file is missing or damaged, is no voice, or was made with other constants.
         """
         remedy = "begin a new voice"
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             parts = content["voice"]
             check_chain(path, content["chain"], remedy)
+            if content["checksum"] != checksum(content):
+                raise ValueError("checksum")
             voice = cls()
             for name, part in TALLY.items():
                 values = np.array(parts[name], np.float64)
