@@ -52,7 +52,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError, run_script, write_json
+from sentimental.base import EMOTIONS, SentimentalError, run_script, set_aside, write_json
 from sentimental.evaluate import (
     bootstrap_uar,
     calibration,
@@ -112,12 +112,13 @@ def load_conditions(paths):
 def update_headline(folder, figures):
     """Put the main figures of a run into headline.json, beside those of other runs."""
     path = folder / "headline.json"
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
-        raise SentimentalError(f"{path}: cannot be read; delete it") from None
     of_this_run = {name.partition("_")[0] for name in figures}
-    kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
+    except (ValueError, AttributeError, RecursionError):
+        set_aside(path)  # what the runs of hours have found is worth more
+        kept = {}
     rounded = {name: round(float(value), 4) for name, value in figures.items()}
     write_json(path, dict(sorted((kept | rounded).items())))
 

@@ -161,11 +161,12 @@ class Recognizer:
             When the weights are such that there are none.
         """
         sequence = inputs[inputs.any(axis=1)]
-        for weights in self.lstm_layers:
-            sequence = _run_lstm(sequence, *weights)
-        logits = np.concatenate([sequence[-1], summary]) @ self.kernel + self.bias
-        exponentials = np.exp(logits - logits.max())
-        probabilities = exponentials / exponentials.sum()
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
+            for weights in self.lstm_layers:
+                sequence = _run_lstm(sequence, *weights)
+            logits = np.concatenate([sequence[-1], summary]) @ self.kernel + self.bias
+            exponentials = np.exp(logits - logits.max())
+            probabilities = exponentials / exponentials.sum()
         check_probabilities(probabilities)
         return probabilities
 

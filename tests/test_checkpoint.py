@@ -18,7 +18,6 @@ from sentimental.checkpoint import (
 )
 from sentimental.settings import Training
 
-
 ONE, TWO = "1" * 64, "2" * 64
 
 

@@ -10,7 +10,7 @@ from signals import make_corpora, make_recording, make_recordings
 import sentimental.training
 from sentimental import runs as module
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.base import EMOTIONS, SentimentalError, checksum
 from sentimental.evaluate import one_hot
 from sentimental.protocols import protocol_folds
 from sentimental.runs import (
@@ -106,6 +106,43 @@ def test_finished_folds_are_not_trained_again(tmp_path, fake):
     (tmp_path / "speaker_seed3_fold1.json").write_text("{}")
     clear_folds("speaker", runs, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["speaker_seed3_fold1.json"]
+
+
+def seal(result):
+    return json.dumps(result | {"checksum": checksum(result)})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:200],
+        lambda text: text.replace("1.0", "1.5", 1),
+        lambda text: text.replace("fingerprint", "fingerprimt"),
+        lambda text: "[]",
+        lambda text: '{"probabilities": {"h0": 3}}',
+        lambda text: "[" * 100_000,
+        lambda text: "\xff",
+        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0] * 8]}}),
+        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0], [0.5, 0.5]]}}),
+        lambda text: seal(json.loads(text) | {"probabilities": {}}),
+    ],
+    ids=range(11),
+)
+def test_a_damaged_fold_is_set_aside_and_trained_again(damage, tmp_path, fake, capsys):
+    arguments = "tess-speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
+    runs = run_folds(*arguments)
+    path = tmp_path / "tess-speaker_seed1_fold2.json"
+    whole = path.read_text()
+    damaged = damage(whole)
+    path.write_text(damaged, encoding="latin-1")
+    again = run_folds(*arguments)
+    assert len(fake.trained) == 3
+    np.testing.assert_array_equal(again[1]["probabilities"]["h0"], runs[1]["probabilities"]["h0"])
+    assert path.read_text() == whole
+    assert path.with_name(f"{path.name}.damaged").read_text(encoding="latin-1") == damaged
+    line = f"seed 1, fold 2: {path}: damaged, kept as {path.name}.damaged; this part starts anew\n"
+    assert capsys.readouterr().out == line
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from signals import make_recordings, make_usual
 from sentimental import training as module
 from sentimental.augment import Augmentation
 from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.checkpoint import BEST, LATEST
 from sentimental.evaluate import compute_metrics
 from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features
 from sentimental.model import build_network
@@ -197,23 +198,28 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
-    place, undisturbed, tmp_path, monkeypatch, capsys
-):
-    owner, method, count = PLACES[place]
+def stop(monkeypatch, folder, owner, method, count):
+    """Stop a training in the so manieth call of a method."""
     original, calls = getattr(owner, method), []
 
-    def stop(self, *arguments, **options):
+    def called(self, *arguments, **options):
         calls.append(1)
         if len(calls) == count:
             raise KeyboardInterrupt
         return original(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, method, stop)
+        patch.setattr(owner, method, called)
         with pytest.raises(KeyboardInterrupt):
-            fresh(tmp_path)
+            fresh(folder)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
+    place, undisturbed, tmp_path, monkeypatch, capsys
+):
+    owner, method, count = PLACES[place]
+    stop(monkeypatch, tmp_path, owner, method, count)
     epochs, draw = [], module.AugmentedBatches.draw_epoch
     monkeypatch.setattr(
         module.AugmentedBatches,
@@ -225,6 +231,20 @@ def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
     assert epochs[-2:] == [2, 3]
     assert undisturbed[2]["epoch_saved"] < 3  # what was best before is not forgotten
     assert_same(resumed, undisturbed)
+
+
+@pytest.mark.parametrize("name", [LATEST, BEST])
+def test_a_training_whose_checkpoint_is_damaged_starts_anew(
+    name, undisturbed, tmp_path, monkeypatch, capsys
+):
+    stop(monkeypatch, tmp_path, *PLACES["before the files"])
+    path = tmp_path / "checkpoint" / name
+    path.write_bytes(path.read_bytes()[:-100])
+    capsys.readouterr()
+    assert_same(train(tmp_path), undisturbed)
+    out = capsys.readouterr().out
+    assert "damaged, kept as checkpoint.damaged; this part starts anew" in out
+    assert "going on" not in out
 
 
 def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path):
