@@ -79,6 +79,14 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_is_synced_whole_before_it_takes_its_place(tmp_path, monkeypatch):
+    events, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: events.append(os.fstat(number).st_size))
+    monkeypatch.setattr(os, "replace", lambda *paths: events.append("replace") or replace(*paths))
+    write_json(tmp_path / "figures.json", {"uar": 0.1})
+    assert events == [(tmp_path / "figures.json").stat().st_size, "replace"]
+
+
 def test_a_write_that_succeeds_makes_its_folder_and_takes_the_place_of_the_old_file(tmp_path):
     path = tmp_path / "new" / "figures.json"
     for content in ({"uar": 0.1}, {"uar": 0.2}):

@@ -159,3 +159,77 @@ def test_what_is_downloaded_can_be_checked(corpus):
         assert commit in archive.media
         assert archive.root.endswith("/")
         assert archive.media.endswith("/")
+
+
+# Names of each corpus, and what each of its codes stands for as its makers publish them.
+PUBLISHED = {
+    "TESS": (
+        "OAF_back_{}",
+        {code: code for code in ("neutral", "happy", "sad", "angry", "fear", "disgust")}
+        | {"ps": "surprise"},
+    ),
+    "RAVDESS": (
+        "03-01-{}-01-01-01-05",
+        {
+            **{"01": "neutral", "02": "calm", "03": "happy", "04": "sad"},
+            **{"05": "angry", "06": "fear", "07": "disgust", "08": "surprise"},
+        },
+    ),
+    "RAVDESS song": (
+        "03-02-{}-01-01-01-05",
+        {
+            **{"01": "neutral", "02": "calm", "03": "happy", "04": "sad"},
+            **{"05": "angry", "06": "fear", "07": "disgust", "08": "surprise"},
+        },
+    ),
+    "BanglaSER": (
+        "BanglaSER/03-01-{}-02-03-02-15",
+        {"01": "happy", "02": "sad", "03": "angry", "04": "surprise", "05": "neutral"},
+    ),
+    "CREMA-D": (
+        "1002_DFA_{}_XX",
+        {
+            **{"NEU": "neutral", "HAP": "happy", "SAD": "sad"},
+            **{"ANG": "angry", "FEA": "fear", "DIS": "disgust"},
+        },
+    ),
+    "nEMO": (
+        "EB0_{}_1",
+        {
+            **{"neutral": "neutral", "happiness": "happy", "sadness": "sad"},
+            **{"anger": "angry", "fear": "fear", "surprised": "surprise"},
+        },
+    ),
+    "ASED": (
+        "{}-01-01-01-05",
+        {"n1": "neutral", "f2": "fear", "h3": "happy", "s4": "sad", "a5": "angry"},
+    ),
+    "TurEV": ("1234_{}_kemik", {"sk": "calm", "mt": "happy", "hl": "sad", "kz": "angry"}),
+    "AESDD": (
+        "{}/a01 (2)",
+        {
+            **{"happiness": "happy", "sadness": "sad", "anger": "angry"},
+            **{"fear": "fear", "disgust": "disgust"},
+        },
+    ),
+    "SAVEE": (
+        "DC/{}01",
+        {
+            **{"n": "neutral", "h": "happy", "sa": "sad", "a": "angry"},
+            **{"f": "fear", "d": "disgust", "su": "surprise"},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("corpus", PUBLISHED)
+def test_each_code_of_a_corpus_stands_for_what_its_makers_say(corpus):
+    name, codes = PUBLISHED[corpus]
+    told = {code: describe(Path(f"{name.format(code)}.wav")) for code in codes}
+    assert {code: recording["emotion"] for code, recording in told.items()} == codes
+    assert {recording["corpus"] for recording in told.values()} == {corpus}
+    assert {code.lower() for code in codes} == {*CORPORA[corpus].emotion_codes}
+
+
+def test_the_codes_of_every_corpus_are_tested():
+    assert {*PUBLISHED} == {*CORPORA}

@@ -50,6 +50,7 @@ def fake(monkeypatch):
             raise KeyboardInterrupt
         fake.trained.append(
             {"recordings": recordings, "epochs": epochs, "seed": seed, "checkpoint": checkpoint}
+            | {"settings": {"training": training, "augmentation": augmentation}}
             | more
         )
         return "network", "usual", {"temperature": fake.temperature, "seconds": 1.5}
@@ -151,10 +152,12 @@ def test_a_damaged_fold_is_set_aside_and_trained_again(damage, tmp_path, fake, c
 )
 def test_each_protocol_has_its_epochs_temperature_and_ways(protocol, temperature, tmp_path, fake):
     epochs = {"random": 1, "speaker": 2, "tess-speaker": 3, "corpus": 4}
-    settings = SETTINGS | {"training": Training(epochs=epochs, temperature=0.6)}
+    training = Training(epochs=epochs, temperature=0.6)
+    settings = {"training": training, "augmentation": Augmentation(jitter=0.3)}
     runs = run_folds(protocol, make_corpora(), {}, 1, tmp_path, settings)
     assert {training["temperature"] for training in fake.trained} == {temperature}
     assert {training["epochs"] for training in fake.trained} == {epochs[protocol]}
+    assert all(training["settings"] == settings for training in fake.trained)
     ways = {"h0", "h10", ONE_EMOTION} if protocol in ("speaker", "corpus") else {"h0"}
     assert {*runs[0]["probabilities"]} == ways
     was_fitted = runs[0]["temperature"] != fake.temperature

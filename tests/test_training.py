@@ -98,6 +98,24 @@ def test_parts_learn_from_their_mean_and_alone_from_labels():
     assert together[1] < 0.7 * alone[1]
 
 
+def test_nothing_is_learned_by_making_the_soft_targets_easy(eagerly):
+    """They are taken as given: the gradient of the logits is answer minus target, no more."""
+    learner, rng = make_learner(mutual_weight=0.5, label_smoothing=0.1), np.random.default_rng(2)
+    learner.compile(module.keras.optimizers.SGD(1.0))
+    for weight in learner.trainable_variables:
+        weight.assign(rng.normal(0, 0.1, weight.shape))
+    frames, summaries, labels, weights = make_batch()
+    of_frames, of_summary, _ = answers_of_parts(learner, frames, summaries)
+    targets = 0.5 * (0.9 * labels + 0.1 / 8) + 0.5 * (of_frames + of_summary) / 2
+    biases = [part.weights[-1].numpy() for part in (learner.frames_part, learner.summary_part)]
+    learner.descend(frames, summaries, labels, weights)
+    for part, bias, answer in zip(
+        (learner.frames_part, learner.summary_part), biases, (of_frames, of_summary), strict=True
+    ):
+        step = (answer - targets).mean(axis=0)
+        np.testing.assert_allclose(bias - part.weights[-1].numpy(), step, atol=1e-5)
+
+
 def test_the_network_that_is_saved_answers_as_both_parts_together():
     prior = np.array([0.5, 0.2, 0.1, 0.1, 0.04, 0.02, 0.02, 0.02])
     learner, rng = make_learner(prior), np.random.default_rng(2)
