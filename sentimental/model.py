@@ -45,6 +45,7 @@ def import_keras():
     What a keras.json or the environment says of another backend or precision is for other programs.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = os.devnull  # where no keras.json is, nor can be written
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after the import
     # The network's matrices are so small that threads which share them wait more than they work;
     # in training, the second core makes the next batch.
@@ -67,8 +68,6 @@ def import_keras():
             f"Keras was imported with the backend {keras.backend.backend()}; set "
             "KERAS_BACKEND=tensorflow, or use another process"
         )
-    keras.config.set_floatx("float32")
-    keras.config.set_epsilon(1e-7)
     return keras
 
 

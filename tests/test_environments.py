@@ -94,8 +94,9 @@ def test_an_error_without_standard_error_is_told_by_the_status(redirect, tmp_pat
 
 
 @posix
-def test_keras_is_what_the_scripts_need_whatever_the_environment_says(tmp_path):
-    settings = {"backend": "jax", "floatx": "float16", "epsilon": 0.01}
+@pytest.mark.parametrize("floatx", ["float16", "none that there is"])
+def test_keras_is_what_the_scripts_need_whatever_the_environment_says(tmp_path, floatx):
+    settings = {"backend": "jax", "floatx": floatx, "epsilon": 0.01}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     code = (
         "from sentimental.model import import_keras, build_network; keras = import_keras(); "
