@@ -21,7 +21,8 @@ audio.py and features.py of sentimental/.
 With --condition all recordings are changed in one way, to test how much a network loses by it.
 """
 
-from sentimental.base import check_outputs, end_at_once, is_special, on_end_signals, run_script
+from sentimental.base import end_at_once, on_end_signals, run_script
+from sentimental.files import check_outputs, is_special
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -37,7 +38,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import EMOTIONS, SentimentalError, keep_terminal, shown
+from sentimental.base import EMOTIONS, SentimentalError, mute_libraries, shown
 from sentimental.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
@@ -225,5 +226,5 @@ def main():
 
 
 if __name__ == "__main__":
-    keep_terminal()
+    mute_libraries()
     sys.exit(run_script(main))

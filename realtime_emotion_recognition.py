@@ -64,9 +64,10 @@ import time
 from pathlib import Path
 
 from sentimental.audio import load_audio
-from sentimental.base import SentimentalError, check_outputs, keep_terminal, run_script, shown
+from sentimental.base import SentimentalError, mute_libraries, run_script, shown
 from sentimental.chart import Utterance, save_plot
 from sentimental.display import DRAW_SECONDS, PlainLines, note, open_display, result_line
+from sentimental.files import check_outputs
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
 from sentimental.model import SHIPPED_MODEL, weights_path_of
 from sentimental.outputs import STDOUT, Audio, Log
@@ -351,5 +352,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    keep_terminal()
+    mute_libraries()  # PortAudio and ALSA write notes there
     sys.exit(run_script(main))

@@ -42,7 +42,8 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
     python train_model.py data/features.json --set augmentation.vtlp=0 --results elsewhere --seeds 1
 """
 
-from sentimental.base import check_outputs, end_at_once, on_end_signals, run_script
+from sentimental.base import end_at_once, on_end_signals, run_script
+from sentimental.files import check_outputs
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -56,7 +57,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError, remove_folder, write_json
+from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import (
     bootstrap_uar,
     calibration,
@@ -65,6 +66,7 @@ from sentimental.evaluate import (
     print_metrics,
     run_record,
 )
+from sentimental.files import remove_folder, set_aside, write_json
 from sentimental.model import load_network, save_model, weights_checksum, weights_path_of
 from sentimental.plots import plot_calibration, plot_confusion, plot_history
 from sentimental.protocols import PROTOCOLS, count_parts, protocol_folds
@@ -116,12 +118,13 @@ def load_conditions(paths):
 def update_headline(folder, figures):
     """Put the main figures of a run into headline.json, beside those of other runs."""
     path = folder / "headline.json"
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
-        raise SentimentalError(f"{path}: cannot be read; delete it") from None
     of_this_run = {name.partition("_")[0] for name in figures}
-    kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
+    except (ValueError, AttributeError, RecursionError):
+        set_aside(path)  # what the runs of hours have found is worth more
+        kept = {}
     rounded = {name: round(float(value), 4) for name, value in figures.items()}
     write_json(path, dict(sorted((kept | rounded).items())))
 

@@ -7,7 +7,8 @@ recognizer.predict("speech.wav")  # {'neutral': 0.02, 'calm': 0.01, ..., 'surpri
 
 The modules, each importing only what stands above it:
 
-    base        the emotions, the one error, files written whole, the end of a script
+    base        the emotions, the one error, the beginning and end of a script
+    files       files written whole, outputs checked before the work
     workers     jobs on all cores, each of which costs itself alone
     settings    settings of the training, and --set
     spectrum    frames of samples; their spectrum, pitch, level and zero crossings

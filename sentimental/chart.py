@@ -4,7 +4,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, atomic_write
+from sentimental.base import EMOTIONS
+from sentimental.files import atomic_write
 
 # Inches.
 WINDOW_SIZE = (12, 7)

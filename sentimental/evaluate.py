@@ -12,6 +12,7 @@ import numpy as np
 
 from sentimental.base import EMOTIONS
 from sentimental.corpora import speaker_sex
+from sentimental.model import check_probabilities
 from sentimental.voice import MODEL_CHAIN
 
 # Equal parts of the probabilities from 0 to 1 over which calibration is measured.
@@ -43,9 +44,15 @@ def compute_metrics(recordings, probabilities):
         that occur), ``recall`` and ``answers`` (dicts by emotion; how often it is recognized, and
         answered), ``calibration_error`` and ``confusion`` (8 rows of counts: row is the true
         emotion, column the recognized one)
+
+    Raises
+    ------
+    SentimentalError
+        When some are no probabilities.
     """
     from sklearn.metrics import confusion_matrix
 
+    check_probabilities(probabilities)
     true, answers = one_hot(recordings).argmax(axis=1), np.argmax(probabilities, axis=1)
     confusion = confusion_matrix(true, answers, labels=range(len(EMOTIONS)))
     recall = {

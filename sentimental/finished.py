@@ -4,8 +4,9 @@ import hashlib
 
 import numpy as np
 
-from sentimental.base import SentimentalError, remove_folder
+from sentimental.base import SentimentalError
 from sentimental.features import CHAIN
+from sentimental.files import remove_folder
 
 
 class Finished:

@@ -12,10 +12,12 @@ import os
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from sentimental.base import EMOTIONS, SentimentalError, atomic_write, write_json
+from sentimental.base import EMOTIONS, SentimentalError, open_streams
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
+from sentimental.files import atomic_write, checksum, write_json
 from sentimental.voice import MODEL_CHAIN, Usual
 
 # The model that is shipped; its weights lie beside it.
@@ -32,11 +34,17 @@ def weights_path_of(json_path):
 
 
 def import_keras():
-    """Import Keras and TensorFlow without the notes that their C++ part writes on start-up."""
+    """Import Keras and TensorFlow without the notes that their C++ part writes on start-up.
+
+    What a keras.json or the environment says of another backend or precision is for other programs.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = os.devnull  # where no keras.json is, nor can be written
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after the import
     # The network's matrices are so small that threads which share them wait more than they work;
     # in training, the second core makes the next batch.
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    open_streams()
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "wb") as null:
@@ -49,6 +57,11 @@ def import_keras():
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+    if keras.backend.backend() != "tensorflow":
+        raise SentimentalError(
+            f"Keras was imported with the backend {keras.backend.backend()}; set "
+            "KERAS_BACKEND=tensorflow, or use another process"
+        )
     return keras
 
 
@@ -115,6 +128,11 @@ def weights_checksum(weights):
     return digest.hexdigest()
 
 
+def model_checksum(content, weights):
+    """Of all that the two files of a model hold: architecture, chain, usual, emotions, weights."""
+    return checksum(content | {"weights": weights_checksum(weights)})
+
+
 def save_model(network, usual, training, json_path):
     """Write the architecture as JSON and the weights, beside it, as HDF5.
 
@@ -123,7 +141,7 @@ def save_model(network, usual, training, json_path):
     so that plain Keras loads both: ``model_from_json(...)``, then
     ``model.load_weights("model8723_weights.h5")``. Beside what Keras reads, the JSON holds the
     emotions in the order of the outputs, the constants of the chain, what is usual for a voice,
-    what trained, and a checksum that ties the weights to it.
+    what trained, and a checksum of all that and of the weights.
 
     Parameters
     ----------
@@ -133,8 +151,6 @@ def save_model(network, usual, training, json_path):
         of the recordings of them that did not
     json_path : str or Path
     """
-    import h5py
-
     keras = import_keras()
 
     def names(values):
@@ -159,7 +175,7 @@ def save_model(network, usual, training, json_path):
     content["chain"] = MODEL_CHAIN
     content["usual"] = {name: values.tolist() for name, values in vars(usual).items()}
     content["training"] = training
-    content["weights_checksum"] = weights_checksum(network.get_weights())
+    content["checksum"] = model_checksum(content, network.get_weights())
     write_json(json_path, content)
 
 
@@ -173,31 +189,31 @@ def load_network(json_path):
     Returns
     -------
     network : keras.Model, as `build_network` describes it
-    content : dict, as `read_architecture` returns it
+    content : dict, as `read_model` returns it
 
     Raises
     ------
     SentimentalError
-        When a file is missing, the two do not belong together, or they were made with other
-        constants or other layers.
+        As `read_model` does, and when Keras cannot build it.
     """
-    text, content = read_architecture(json_path)
-    weights_path = weights_path_of(json_path)
+    content, weights = read_model(json_path)
     keras = import_keras()  # takes seconds, so only when the files are worth it
     try:
-        network = keras.models.model_from_json(text)  # Keras' safe mode: no code of the file runs
-        network.load_weights(weights_path)
+        # Keras' safe mode: no code of the file runs.
+        network = keras.saving.deserialize_keras_object(
+            {name: content[name] for name in ("module", "class_name", "config")}
+        )
+        network.set_weights(weights)
     except Exception as error:  # Keras raises many kinds for files that do not fit
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SentimentalError(
-            f"{json_path} and {weights_path}: Keras {keras.__version__} cannot load them ({reason})"
+            f"{json_path}: Keras {keras.__version__} cannot load it ({reason})"
         ) from None
-    check_weights(json_path, content, network.get_weights())
     return network, content
 
 
-def read_architecture(json_path):
-    """Read the JSON file of a model whose weights exist and whose constants are ours.
+def read_model(json_path):
+    """Read the two files of a model whose constants are ours, as `save_model` left them.
 
     Parameters
     ----------
@@ -205,34 +221,42 @@ def read_architecture(json_path):
 
     Returns
     -------
-    text : str
-    content : dict, in which ``usual`` is a `sentimental.voice.Usual`
+    content : dict, of the JSON file, in which ``usual`` is a `sentimental.voice.Usual`
+    weights : list of np.ndarray of float32, in Keras' order
 
     Raises
     ------
     SentimentalError
-        When it is not so.
+        When a file is missing or damaged, the two do not belong together, or they were made with
+        other constants or other layers.
     """
-    for path in (Path(json_path), weights_path_of(json_path)):
+    weights_path = weights_path_of(json_path)
+    for path in (Path(json_path), weights_path):
         if not path.is_file():
             raise SentimentalError(f"{path}: no such file; train a model with train_model.py")
     try:
-        text = Path(json_path).read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = json.loads(Path(json_path).read_text(encoding="utf-8"))
         layers = set(_layer_classes(content["config"]))
-        emotions, _ = [*content["emotions"]], content["weights_checksum"]
+        emotions = [*content["emotions"]]
         trained = [*content["training"]["corpora"], content["training"]["held_out"]]
         if not all(isinstance(name, str) for name in trained):
             raise TypeError
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
-        content["usual"] = Usual.parse(content["usual"])
+        usual = Usual.parse(content["usual"])
+        expected = content["checksum"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
     if emotions != [*EMOTIONS] or not layers <= LAYERS:
         raise SentimentalError(f"{json_path}: has other emotions or layers than these scripts use")
-    return text, content
+    weights = _read_weights(weights_path)
+    if model_checksum(content, weights) != expected:
+        raise SentimentalError(
+            f"{json_path} and {weights_path}: not as they were saved together; take both files "
+            "from the same training"
+        )
+    return content | {"usual": usual}, weights
 
 
 def _layer_classes(config):
@@ -243,15 +267,40 @@ def _layer_classes(config):
             yield from _layer_classes(layer["config"])
 
 
-def check_weights(json_path, content, weights):
-    """Refuse weights of another training than the JSON file's content.
+def _read_weights(path):
+    """The weights in an HDF5 file, in Keras' order."""
+    try:
+        with h5py.File(path, "r") as file:
+            weights = [
+                file[layer][weight]
+                for layer in file.attrs["layer_names"]
+                for weight in file[layer].attrs["weight_names"]
+            ]
+            if sum(weight.nbytes for weight in weights) > path.stat().st_size:
+                raise ValueError("it tells of more weights than it can hold")
+            weights = [np.asarray(weight, np.float32) for weight in weights]
+            if not all(np.isfinite(weight).all() for weight in weights):
+                raise ValueError("some weights are not finite")
+            return weights
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SentimentalError(f"{path}: cannot be read ({reason}); train it again") from None
+
+
+def check_probabilities(probabilities):
+    """Refuse an answer that is none: weights that are not numbers give it, or far too large ones.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray [shape=(..., 8)]
 
     Raises
     ------
     SentimentalError
     """
-    if weights_checksum(weights) != content["weights_checksum"]:
+    # A sum with a number that is not finite is not near 1.
+    is_one = np.abs(np.sum(probabilities, axis=-1) - 1) < 1e-3
+    if not (is_one.all() and np.min(probabilities, initial=0) >= 0):
         raise SentimentalError(
-            f"{weights_path_of(json_path)}: not the weights that {json_path} was saved with; "
-            "take both files from the same training"
+            "the model's answers are no probabilities; train it again, or take another"
         )

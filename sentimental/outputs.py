@@ -11,9 +11,10 @@ import os
 import sys
 import time
 
-from sentimental.base import EMOTIONS, SentimentalError, is_special
+from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.chart import strongest
 from sentimental.display import note
+from sentimental.files import is_special
 
 # The path of a log that is the standard output.
 STDOUT = "-"

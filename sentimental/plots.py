@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, atomic_write
+from sentimental.base import EMOTIONS
 from sentimental.evaluate import N_BINS
+from sentimental.files import atomic_write
 
 
 def plot_history(history, name, path):

@@ -4,7 +4,6 @@ TensorFlow is not needed. Loading it takes seconds and a gigabyte, for a network
 is a page of NumPy.
 """
 
-import h5py
 import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
@@ -16,7 +15,7 @@ from sentimental.features import (
     frames_to_features,
     summarize,
 )
-from sentimental.model import SHIPPED_MODEL, check_weights, read_architecture, weights_path_of
+from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_path_of
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
 from sentimental.voice import Voice, measure
@@ -38,26 +37,15 @@ def load_recognizer(json_path=SHIPPED_MODEL):
     SentimentalError
         As `load_network` does.
     """
-    _, content = read_architecture(json_path)
-    weights_path = weights_path_of(json_path)
-    try:
-        with h5py.File(weights_path, "r") as file:
-            weights = [
-                np.asarray(file[layer][weight], np.float32)
-                for layer in file.attrs["layer_names"]
-                for weight in file[layer].attrs["weight_names"]
-            ]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise SentimentalError(
-            f"{weights_path}: cannot be read ({error}); train it again"
-        ) from None
-    check_weights(json_path, content, weights)
+    content, weights = read_model(json_path)
     units = len(weights[1]) if len(weights) == 8 else 0
     gates = [(units, 4 * units), (4 * units,)]
     shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
     shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
     if [weight.shape for weight in weights] != shapes:
-        raise SentimentalError(f"{weights_path}: not the weights of this network; train it again")
+        raise SentimentalError(
+            f"{weights_path_of(json_path)}: not the weights of this network; train it again"
+        )
     return Recognizer(weights, content["usual"])
 
 
@@ -172,13 +160,21 @@ class Recognizer:
         Returns
         -------
         probabilities : np.ndarray [shape=(8,), float32]
+
+        Raises
+        ------
+        SentimentalError
+            When the weights are such that there are none.
         """
         sequence = inputs[inputs.any(axis=1)]
-        for weights in self.lstm_layers:
-            sequence = _run_lstm(sequence, *weights)
-        logits = np.concatenate([sequence[-1], summary]) @ self.kernel + self.bias
-        exponentials = np.exp(logits - logits.max())
-        return exponentials / exponentials.sum()
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
+            for weights in self.lstm_layers:
+                sequence = _run_lstm(sequence, *weights)
+            logits = np.concatenate([sequence[-1], summary]) @ self.kernel + self.bias
+            exponentials = np.exp(logits - logits.max())
+            probabilities = exponentials / exponentials.sum()
+        check_probabilities(probabilities)
+        return probabilities
 
 
 def _run_lstm(sequence, kernel, recurrent_kernel, bias):

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.base import SentimentalError, atomic_write, remove_folder, write_json
+from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import fit_temperature
+from sentimental.files import atomic_write, checksum, remove_folder, set_aside, write_json
 from sentimental.protocols import count_parts, protocol_folds
 from sentimental.voice import draw_tallies
 from sentimental.workers import run_jobs
@@ -132,10 +133,9 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
     mark = fingerprint(sum(fold, []) + changed, settings, protocol, seed, [*conditions])
     name = f"{protocol}_seed{seed}_fold{number}"
     path, checkpoint = folder / f"{name}.json", folder / name
-    if path.exists():
-        result = json.loads(path.read_text())
-        if result["fingerprint"] == mark:
-            return result
+    shown = f"seed {seed}, fold {number}: "
+    if finished := read_fold(path, mark, len(fold[2]), shown):
+        return finished
     frames = np.load(frames_path(folder, protocol), mmap_mode="r")
     train_part, validation, tested = (unpack_frames(frames, part) for part in fold)
     network, usual, history = train(
@@ -146,7 +146,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
         training.epochs[protocol],
         seed,
         checkpoint,
-        name=f"seed {seed}, fold {number}: ",
+        name=shown,
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
     )
     ways = {"h0": (tested, None)}
@@ -159,9 +159,36 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
     result["probabilities"] = {
         way: predict_recordings(network, usual, *told).tolist() for way, told in ways.items()
     }
-    write_json(path, result)
+    write_json(path, result | {"checksum": checksum(result)})
     remove_folder(checkpoint)
     return result
+
+
+def read_fold(path, mark, n_tested, name=""):
+    """What `run_fold` wrote; a file that is damaged is set aside.
+
+    Parameters
+    ----------
+    path : Path
+    mark : str, fingerprint
+    n_tested : int, recordings
+    name : str, what the line that is printed begins with
+
+    Returns
+    -------
+    result : dict, as `run_fold` returns it; None when there is none of this fingerprint
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        shapes = {np.shape(p) for p in result["probabilities"].values()}
+        if result["checksum"] != checksum(result) or shapes != {(n_tested, len(EMOTIONS))}:
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        set_aside(path, name)
+        return None
+    return result if result["fingerprint"] == mark else None
 
 
 def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):

@@ -1,11 +1,18 @@
 """The features file: what preprocess.py writes and train_model.py reads."""
 
+import hashlib
 import zlib
+from pathlib import Path
 
 import numpy as np
 
-from sentimental.base import EMOTIONS, SentimentalError, atomic_write
+from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.features import CHAIN, MAX_FRAMES, N_STORED, check_chain
+from sentimental.files import atomic_write, checksum
+
+# Letters of the frames of a recording, in base 64, at most. Packed by gzip they may unpack to a
+# thousand times as much, which is then refused, and still is no burden.
+MAX_PACKED = 2 * MAX_FRAMES * N_STORED * np.float32().nbytes
 
 
 def save_features(path, recordings):
@@ -21,15 +28,16 @@ def save_features(path, recordings):
     import json_tricks
 
     content = {"chain": CHAIN, "emotions": EMOTIONS, "recordings": recordings}
+    content["checksum"] = _checksum(content)
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as stream:
         json_tricks.dump(content, stream, properties={"ndarray_compact": True})
 
 
 def load_features(path):
-    """Read what `save_features` wrote, and refuse features made with other constants.
+    """Read what `save_features` wrote; refuse other constants, and a file with one wrong bit.
 
-    Only json_tricks' NumPy hook is used: its default hooks import and build whatever class a file
-    names, and a features file may come from a stranger.
+    Of json_tricks' hooks only NumPy's is used, for frames alone: the others import and build
+    whatever class a file names, and a features file may come from a stranger.
 
     Parameters
     ----------
@@ -42,23 +50,23 @@ def load_features(path):
     Raises
     ------
     SentimentalError
-        When the file is missing, is no features file, or was made with other constants.
+        When the file is missing or damaged, is no features file, or was made with other constants.
     """
     import json_tricks
-    from json_tricks.decoders import json_numpy_obj_hook
 
     try:
-        with open(path, encoding="utf-8") as stream:
-            content = json_tricks.load(
-                stream,
-                preserve_order=False,
-                ignore_comments=False,
-                obj_pairs_hooks=[json_numpy_obj_hook],
-            )
+        content = json_tricks.loads(
+            Path(path).read_text(encoding="utf-8"),
+            preserve_order=False,
+            ignore_comments=False,
+            obj_pairs_hooks=[_unpack_frames],
+        )
         check_chain(path, content["chain"], "make it again with preprocess.py")
         recordings = [*content["recordings"]]
         for recording in recordings:
             _check_recording(recording)
+        if content["checksum"] != _checksum(content):
+            raise ValueError("its checksum is of other content")
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
     except (
@@ -67,6 +75,7 @@ def load_features(path):
         KeyError,
         TypeError,
         AttributeError,
+        AssertionError,
         EOFError,
         OverflowError,
         RecursionError,
@@ -77,6 +86,28 @@ def load_features(path):
             "make it again with preprocess.py"
         ) from None
     return recordings
+
+
+def _unpack_frames(content):
+    """json_tricks' hook for arrays; raise ValueError where one would be anything but frames."""
+    from json_tricks.decoders import json_numpy_obj_hook
+
+    if "__ndarray__" in content:
+        packed = content["__ndarray__"]
+        if not isinstance(packed, str) or len(packed) > MAX_PACKED or not content["shape"]:
+            raise ValueError("an array that is no frames")
+        if (content["dtype"], content["endian"]) not in (("float32", "little"), ("float32", "big")):
+            raise ValueError("an array that is no frames")
+    return json_numpy_obj_hook(content)
+
+
+def _checksum(content):
+    """Of all that a features file tells, however it is written."""
+    told = [
+        recording | {"frames": hashlib.sha256(recording["frames"].tobytes()).hexdigest()}
+        for recording in content["recordings"]
+    ]
+    return checksum(content | {"recordings": told})
 
 
 def _check_recording(recording):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.base import SentimentalError, write_json
+from sentimental.base import SentimentalError
 from sentimental.features import (
     CHAIN,
     N_FEATURES,
@@ -22,6 +22,7 @@ from sentimental.features import (
     mark_speech,
     summarize,
 )
+from sentimental.files import checksum, write_json
 
 # Frames (4.8 s) of a voice that count half: its mean is trusted as n / (n + FRAMES_OF_DOUBT).
 FRAMES_OF_DOUBT = 150
@@ -293,7 +294,8 @@ class Voice:
         path : str or Path
         """
         parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
-        write_json(path, {"chain": CHAIN, "voice": parts})
+        content = {"chain": CHAIN, "voice": parts}
+        write_json(path, content | {"checksum": checksum(content)})
 
     @classmethod
     def load(cls, path):
@@ -310,13 +312,15 @@ class Voice:
         Raises
         ------
         SentimentalError
-            When the file is missing, is no voice, or was made with other constants.
+            When the file is missing or damaged, is no voice, or was made with other constants.
         """
         remedy = "begin a new voice"
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             parts = content["voice"]
             check_chain(path, content["chain"], remedy)
+            if content["checksum"] != checksum(content):
+                raise ValueError("checksum")
             voice = cls()
             for name, part in TALLY.items():
                 values = np.array(parts[name], np.float64)

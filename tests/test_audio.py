@@ -170,6 +170,23 @@ def test_silence_is_cut_at_both_ends_and_only_there(no_gate):
     assert len(speech) / SAMPLE_RATE == pytest.approx(1.5 + 2 * MARGIN, abs=0.1)
 
 
+def test_a_little_is_kept_before_and_after_the_speech(no_gate):
+    """Soft beginnings and ends of words; with averaging alone it would be 64 to 96 ms."""
+    gap = np.zeros(SAMPLE_RATE, np.float32)
+    speech = clean_audio(np.concatenate([gap, tone(300, 0.5), gap]))
+    first, last = np.flatnonzero(np.abs(speech) > 0.5 * LOUDEST)[[0, -1]]
+    for kept in (first, len(speech) - 1 - last):
+        assert 0.12 < kept / SAMPLE_RATE < 0.22
+
+
+@pytest.mark.parametrize(("below", "seconds"), [(27, 1.0), (33, 0.5)])  # dB
+def test_without_noise_what_is_30_db_below_the_loudest_is_no_speech(no_gate, below, seconds):
+    gap = np.zeros(SAMPLE_RATE, np.float32)
+    soft = tone(300, 0.5, amplitude=0.5 * 10 ** (-below / 20))
+    speech = clean_audio(np.concatenate([gap, tone(300, 0.5), soft, gap]))
+    assert len(speech) / SAMPLE_RATE == pytest.approx(seconds + 2 * MARGIN, abs=0.1)
+
+
 @pytest.mark.parametrize("snr", [10, 15, 25])  # dB
 def test_noise_before_and_after_the_speech_is_cut_too(no_gate, snr):
     gap = np.zeros(SAMPLE_RATE, np.float32)

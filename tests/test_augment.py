@@ -166,6 +166,16 @@ def test_what_is_added_is_so_far_below_the_speech(batch, prob):
     assert (changed.min() > mel.min() + 5).all()  # the valleys are filled
 
 
+def test_babble_goes_on_when_a_voice_in_it_ends():
+    power = np.zeros((2, 80, N_MELS), np.float32)
+    lengths = np.array([20, 30])
+    for clip, length in zip(power, lengths, strict=True):
+        clip[:length] = 1.0  # then padding
+    babble = augment.draw_babble(50, power, lengths, Augmentation(), rng())
+    assert babble.min() > 0
+    np.testing.assert_allclose(babble, babble[:, :1, :1] * np.ones_like(babble), rtol=1e-4)
+
+
 def test_noise_is_heard_in_a_silent_frame_and_measured_against_the_speech():
     settings = only(noise_prob=1.0, snr_db=(10.0, 10.0))
     mel = np.zeros((1, 80, N_MELS), np.float32)

@@ -18,14 +18,11 @@ from sentimental.base import (
     END_SIGNALS,
     SentimentalError,
     Stopped,
-    atomic_write,
-    check_outputs,
-    keep_terminal,
-    remove_folder,
+    mute_libraries,
     run_script,
     shown,
-    write_json,
 )
+from sentimental.files import atomic_write, check_outputs, remove_folder, write_json
 
 
 def raiser(error):
@@ -175,6 +172,14 @@ def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path):
         write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_synced_whole_before_it_takes_its_place(tmp_path, monkeypatch):
+    events, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: events.append(os.fstat(number).st_size))
+    monkeypatch.setattr(os, "replace", lambda *paths: events.append("replace") or replace(*paths))
+    write_json(tmp_path / "figures.json", {"uar": 0.1})
+    assert events == [(tmp_path / "figures.json").stat().st_size, "replace"]
 
 
 def test_a_write_that_succeeds_makes_its_folder_and_takes_the_place_of_the_old_file(tmp_path):
@@ -362,7 +367,7 @@ class Plain:
 def test_a_terminal_that_is_none_is_left_alone(monkeypatch, stream):
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
-    keep_terminal()
+    mute_libraries()
     assert (sys.stdout, sys.stderr) == (stream, stream)
 
 
@@ -370,8 +375,8 @@ def test_a_terminal_that_is_none_is_left_alone(monkeypatch, stream):
 @pytest.mark.parametrize("closed", ["", "1>&-", "2>&-", "1>&- 2>&-"])
 def test_notes_of_libraries_do_not_reach_the_terminal(closed):
     code = (
-        "import os; from sentimental.base import keep_terminal; keep_terminal(); "
-        "os.write(2, b'note of a library'); print('line \\udcfc')"
+        "import os; from sentimental.base import mute_libraries, run_script; mute_libraries(); "
+        "run_script(lambda: os.write(2, b'note of a library') and print('line \\udcfc'))"
     )
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {closed}"
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}

@@ -264,6 +264,23 @@ def test_all_that_is_written_can_be_read(window, shown, n):
         assert not any(text.get_window_extent().overlaps(frame) for frame in frames), text
 
 
+def test_the_summary_has_each_emotion_in_its_color():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    from matplotlib.colors import to_hex
+
+    spoken = ["sad", "happy", "surprise"]
+    utterances = [
+        Utterance(n, n + 1, 0.9 * np.eye(8)[EMOTIONS.index(name)] + 0.1 / 8)
+        for n, name in enumerate(spoken)
+    ]
+    chart.draw_summary(figure, utterances, 3)
+    bars, line = figure.axes
+    for axes, names in ((bars, EMOTIONS), (line, spoken)):
+        shown = [to_hex(bar.get_facecolor()) for bar in axes.patches]
+        assert shown == [COLORS[name] for name in names]
+    assert [label.get_text() for label in bars.get_xticklabels()] == [*EMOTIONS]
+
+
 @pytest.mark.parametrize("probabilities", [np.eye(8)[-1], np.full(8, 1 / 8)])
 def test_all_of_the_summary_can_be_read(probabilities):
     figures = pytest.importorskip("matplotlib.figure")

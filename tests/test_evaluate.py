@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from signals import make_corpora, make_recording, make_recordings
 
-from sentimental.base import EMOTIONS
+from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import (
     bootstrap_uar,
     calibration,
@@ -38,7 +38,7 @@ def test_uar_counts_every_emotion_the_same():
 
 def test_among_its_own_emotions_what_does_not_occur_is_no_answer():
     recordings = [make_recording("TESS", "OAF", emotion) for emotion in ("sad", "sad", "happy")]
-    probabilities = np.full((3, 8), 0.01)
+    probabilities = np.full((3, 8), 0.1 / 6)
     calm, happy, sad = map(EMOTIONS.index, ("calm", "happy", "sad"))
     probabilities[:, calm] = 0.5
     probabilities[[0, 1, 2], [sad, happy, happy]] = 0.4
@@ -46,6 +46,14 @@ def test_among_its_own_emotions_what_does_not_occur_is_no_answer():
     assert (metrics["uar"], metrics["accuracy"]) == (0, 0)
     assert metrics["answers"]["calm"] == 1
     assert metrics["uar_own"] == pytest.approx(0.75)  # both happy, and one of two sad ones
+
+
+@pytest.mark.parametrize("answer", [[np.nan] * 8, [np.inf] + [0] * 7, [0.3] * 8, [2, -1] + [0] * 6])
+def test_what_is_no_probabilities_is_measured_by_no_figure(answer):
+    recordings = [make_recording("TESS", "OAF", "sad")] * 2
+    probabilities = np.array([[1.0] + [0.0] * 7, answer])
+    with pytest.raises(SentimentalError, match="no probabilities; train it again"):
+        compute_metrics(recordings, probabilities)
 
 
 # Intervals

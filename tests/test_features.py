@@ -8,6 +8,7 @@ from signals import make_recordings, tone, voice
 from sentimental import features as module
 from sentimental.audio import MAX_SECONDS, clean_audio
 from sentimental.features import (
+    HIGH_PASS,
     MAX_FRAMES,
     MIN_RMS,
     N_FEATURES,
@@ -86,6 +87,15 @@ def test_zero_crossings_of_the_low_band_and_pitch(pitch):
     inner = features_of(extract_frames(harmonics))[5:-5]
     assert 2 ** inner[:, LOW_ZCR] * SAMPLE_RATE / 2 == pytest.approx(pitch, rel=0.2)
     assert 2 ** inner[:, PITCH] == pytest.approx(pitch, rel=0.005)
+
+
+@pytest.mark.parametrize("highest", [300, 1000, 4000])
+def test_zero_crossings_of_white_noise_are_those_of_its_root_mean_square(monkeypatch, highest):
+    """Above 1 kHz the bands get wider, and each counts by its width."""
+    monkeypatch.setattr(module, "LOW_PASS", (highest,))
+    (rate,) = module.band_zcr(np.zeros(N_MELS, np.float32))
+    mean_square = (highest**3 - HIGH_PASS**3) / (3 * (highest - HIGH_PASS))
+    assert 2**rate * SAMPLE_RATE / 2 == pytest.approx(np.sqrt(mean_square), rel=0.05)
 
 
 @pytest.mark.parametrize("frequency", [200, 1000, 3000])

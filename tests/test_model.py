@@ -133,7 +133,87 @@ def test_weights_of_another_training_are_refused(saved, tmp_path, load):
     other = tmp_path / "other.json"
     model.save_model(model.build_network(), make_usual(), TRAINING, other)
     model.weights_path_of(other).replace(model.weights_path_of(saved))
-    with pytest.raises(SentimentalError, match="not the weights"):
+    with pytest.raises(SentimentalError, match="not as they were saved together"):
+        load(saved)
+
+
+def layer(content, name):
+    """The settings of a layer in a model's JSON file."""
+    return next(
+        config
+        for outer in content["config"]["layers"]
+        for config in (one["config"] for one in [outer, *outer["config"].get("layers", [])])
+        if config["name"] == name
+    )
+
+
+CHANGES = {
+    "activation": lambda content: layer(content, "emotions").update(activation="linear"),
+    "mask": lambda content: layer(content, "masking").update(mask_value=1.0),
+    "usual": lambda content: content["usual"]["summary"].reverse(),
+    "corpora": lambda content: content["training"]["corpora"].append("nEMO"),
+    "checksum": lambda content: content.update(checksum="0" * 64),
+}
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_is_changed_in_a_model_is_noticed(saved, change, load):
+    content = json.loads(saved.read_text())
+    change(content)
+    saved.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not as they were saved together"):
+        load(saved)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_a_model_without_a_checksum_of_all_is_refused(saved, load):
+    content = json.loads(saved.read_text())
+    content["weights_checksum"] = content.pop("checksum")
+    saved.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not a model of"):
+        load(saved)
+
+
+def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
+    path = tmp_path / "m.json"
+    small = model.build_network(4)
+    model.save_model(small, make_usual(), TRAINING, path)
+    expected = load_recognizer(path).predict_inputs(clip[0][0], clip[1][0])
+    rng = np.random.default_rng(1)
+    for file in (path, model.weights_path_of(path)):
+        whole = file.read_bytes()
+        places = rng.integers(0, len(whole), 150), rng.integers(0, 8, 150)
+        for place, bit in zip(*places, strict=True):
+            content = bytearray(whole)
+            content[place] ^= 1 << bit
+            file.write_bytes(content)
+            try:
+                answer = load_recognizer(path).predict_inputs(clip[0][0], clip[1][0])
+                np.testing.assert_array_equal(answer, expected)
+            except SentimentalError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_numbers_are_refused(tmp_path, value, load):
+    network = model.build_network(4)
+    network.set_weights([np.full_like(weight, value) for weight in network.get_weights()])
+    model.save_model(network, make_usual(), TRAINING, tmp_path / "m.json")
+    with pytest.raises(SentimentalError, match=r"m_weights\.h5: .*not finite"):
+        load(tmp_path / "m.json")
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_weights_that_unpack_to_more_than_the_file_are_not_read(saved, load):
+    path = model.weights_path_of(saved)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([b"lstm"])
+        file.create_group("lstm").attrs["weight_names"] = np.array([b"kernel"])
+        file["lstm"].create_dataset("kernel", (10**6, 10**6), "f4", chunks=True, compression="gzip")
+    with pytest.raises(SentimentalError, match=r"m_weights\.h5: cannot be read"):
         load(saved)
 
 
@@ -171,16 +251,16 @@ def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, lo
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path):
+def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path, network):
     content = json.loads(saved.read_text())
     marker = tmp_path / "was_run"
-    (dense,) = (x for x in content["config"]["layers"] if x["class_name"] == "Dense")
-    dense["config"]["activation"] = {
+    layer(content, "emotions")["activation"] = {
         "class_name": "__lambda__",
         "config": {"value": f"open({str(marker)!r}, 'w')"},
     }
+    content["checksum"] = model.model_checksum(content, network.get_weights())
     saved.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="cannot load them"):
+    with pytest.raises(SentimentalError, match="cannot load it"):
         model.load_network(saved)
     assert not marker.exists()
 
@@ -227,8 +307,8 @@ def test_the_metrics_in_results_are_of_the_shipped_model():
     metrics = json.loads((ROOT / "results" / "metrics.json").read_text())
     assert metrics["protocol"] == "random"
     assert metrics["chain"] == MODEL_CHAIN
-    content = json.loads(model.SHIPPED_MODEL.read_text())
-    assert metrics["weights_checksum"] == content["weights_checksum"]
+    _, weights = model.read_model(model.SHIPPED_MODEL)
+    assert metrics["weights_checksum"] == model.weights_checksum(weights)
     for part, n in (("validation", 368), ("test", 162)):
         confusion = np.array(metrics[part]["confusion"])
         assert confusion.sum() == n

@@ -217,6 +217,13 @@ def test_ctrl_c_while_the_files_are_closed_costs_nothing(live_run, monkeypatch):
     assert "1 utterance," in live_run.err
 
 
+def test_with_end_after_0_no_silence_ends_a_session(live_run):
+    live_run.run(np.concatenate([noise(3), speech(0), noise(2)]), "--end-after", "0")
+    assert len(live_run.utterances) == 1
+    assert "Ended" not in live_run.err
+    assert "fake is gone" in live_run.err
+
+
 def test_only_zeros(live_run):
     live_run.run(np.zeros(3 * SAMPLE_RATE, np.float32), "--end-after", "2")
     assert live_run.status == 1

@@ -125,6 +125,15 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     np.testing.assert_array_equal(afterwards.tally, voice.tally)
 
 
+@pytest.mark.parametrize("value", [np.nan, 1e38])
+def test_answers_that_are_no_probabilities_are_an_error(network, value):
+    weights = network.get_weights()
+    weights[-2] = np.full_like(weights[-2], value)
+    recognizer = Recognizer(weights, make_usual())
+    with pytest.raises(SentimentalError, match="no probabilities; train it again"):
+        recognizer.predict(SAMPLES[0])
+
+
 def test_the_shipped_model_hears_more_than_one_emotion():
     recognizer = load_recognizer()
     answers = [recognizer.predict(path) for path in SAMPLES]

@@ -12,6 +12,7 @@ from sentimental import runs as module
 from sentimental.augment import Augmentation
 from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import one_hot
+from sentimental.files import checksum
 from sentimental.protocols import protocol_folds
 from sentimental.runs import (
     N_HISTORY,
@@ -56,6 +57,7 @@ def fake(monkeypatch):
             raise KeyboardInterrupt
         fake.trained.append(
             {"recordings": recordings, "epochs": epochs, "seed": seed, "checkpoint": checkpoint}
+            | {"settings": {"training": training, "augmentation": augmentation}}
             | more
         )
         return "network", "usual", {"temperature": fake.temperature, "seconds": 1.5}
@@ -127,16 +129,55 @@ def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path,
     assert len(run_folds(*arguments)) == len(fake.trained) == 5
 
 
+def seal(result):
+    return json.dumps(result | {"checksum": checksum(result)})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:200],
+        lambda text: text.replace("1.0", "1.5", 1),
+        lambda text: text.replace("fingerprint", "fingerprimt"),
+        lambda text: "[]",
+        lambda text: '{"probabilities": {"h0": 3}}',
+        lambda text: "[" * 100_000,
+        lambda text: "\xff",
+        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0] * 8]}}),
+        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0], [0.5, 0.5]]}}),
+        lambda text: seal(json.loads(text) | {"probabilities": {}}),
+    ],
+    ids=range(11),
+)
+def test_a_damaged_fold_is_set_aside_and_trained_again(damage, tmp_path, fake, capsys):
+    arguments = "tess-speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
+    runs = run_folds(*arguments)
+    path = tmp_path / "tess-speaker_seed1_fold2.json"
+    whole = path.read_text()
+    damaged = damage(whole)
+    path.write_text(damaged, encoding="latin-1")
+    again = run_folds(*arguments)
+    assert len(fake.trained) == 3
+    np.testing.assert_array_equal(again[1]["probabilities"]["h0"], runs[1]["probabilities"]["h0"])
+    assert path.read_text() == whole
+    assert path.with_name(f"{path.name}.damaged").read_text(encoding="latin-1") == damaged
+    line = f"seed 1, fold 2: {path}: damaged, kept as {path.name}.damaged; this part starts anew\n"
+    assert capsys.readouterr().out == line
+
+
 @pytest.mark.parametrize(
     ("protocol", "temperature"),
     [("speaker", None), ("corpus", 1.0), ("random", 0.6), ("tess-speaker", 0.6)],
 )
 def test_each_protocol_has_its_epochs_temperature_and_ways(protocol, temperature, tmp_path, fake):
     epochs = {"random": 1, "speaker": 2, "tess-speaker": 3, "corpus": 4}
-    settings = SETTINGS | {"training": Training(epochs=epochs, temperature=0.6)}
+    training = Training(epochs=epochs, temperature=0.6)
+    settings = {"training": training, "augmentation": Augmentation(jitter=0.3)}
     runs = run_folds(protocol, make_corpora(), {}, 1, tmp_path, settings)
     assert {training["temperature"] for training in fake.trained} == {temperature}
     assert {training["epochs"] for training in fake.trained} == {epochs[protocol]}
+    assert all(training["settings"] == settings for training in fake.trained)
     ways = {"h0", "h10", ONE_EMOTION} if protocol in ("speaker", "corpus") else {"h0"}
     assert {*runs[0]["probabilities"]} == ways
     was_fitted = runs[0]["temperature"] != fake.temperature

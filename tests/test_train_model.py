@@ -198,9 +198,15 @@ def test_the_headline_keeps_what_other_runs_found(tmp_path):
     train_model.update_headline(tmp_path, {"tess-speaker_h0": 0.12345, "corpus_TESS_h0": 1})
     train_model.update_headline(tmp_path, {"speaker_h0": np.float64(0.6)})
     assert read(tmp_path) == {"corpus_TESS_h0": 1, "speaker_h0": 0.6, "tess-speaker_h0": 0.1235}
-    (tmp_path / "headline.json").write_text("{")
-    with pytest.raises(SentimentalError, match="headline.json: cannot be read; delete it"):
-        train_model.update_headline(tmp_path, {"speaker_h0": 0.5})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\xff", "[" * 100_000])
+def test_a_damaged_headline_costs_no_figures(content, tmp_path, capsys):
+    path = tmp_path / "headline.json"
+    path.write_text(content, encoding="latin-1")
+    train_model.update_headline(tmp_path, {"speaker_h0": 0.5})
+    assert read(tmp_path) == {"speaker_h0": 0.5}
+    assert f"{path}: damaged, kept as headline.json.damaged" in capsys.readouterr().out
 
 
 # The saved model on what did not train it

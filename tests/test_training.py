@@ -9,6 +9,7 @@ from signals import make_recordings, make_usual
 from sentimental import training as module
 from sentimental.augment import Augmentation
 from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.checkpoint import BEST, LATEST
 from sentimental.evaluate import compute_metrics
 from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features
 from sentimental.model import build_network
@@ -95,6 +96,24 @@ def test_parts_learn_from_their_mean_and_alone_from_labels():
     assert alone[0][-1] < 0.7 * alone[0][0]
     assert together[0][-1] < 0.4 * together[0][0]
     assert together[1] < 0.7 * alone[1]
+
+
+def test_nothing_is_learned_by_making_the_soft_targets_easy(eagerly):
+    """They are taken as given: the gradient of the logits is answer minus target, no more."""
+    learner, rng = make_learner(mutual_weight=0.5, label_smoothing=0.1), np.random.default_rng(2)
+    learner.compile(module.keras.optimizers.SGD(1.0))
+    for weight in learner.trainable_variables:
+        weight.assign(rng.normal(0, 0.1, weight.shape))
+    frames, summaries, labels, weights = make_batch()
+    of_frames, of_summary, _ = answers_of_parts(learner, frames, summaries)
+    targets = 0.5 * (0.9 * labels + 0.1 / 8) + 0.5 * (of_frames + of_summary) / 2
+    biases = [part.weights[-1].numpy() for part in (learner.frames_part, learner.summary_part)]
+    learner.descend(frames, summaries, labels, weights)
+    for part, bias, answer in zip(
+        (learner.frames_part, learner.summary_part), biases, (of_frames, of_summary), strict=True
+    ):
+        step = (answer - targets).mean(axis=0)
+        np.testing.assert_allclose(bias - part.weights[-1].numpy(), step, atol=1e-5)
 
 
 def test_the_network_that_is_saved_answers_as_both_parts_together():
@@ -197,23 +216,28 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
-    place, undisturbed, tmp_path, monkeypatch, capsys
-):
-    owner, method, count = PLACES[place]
+def stop(monkeypatch, folder, owner, method, count):
+    """Stop a training in the so manieth call of a method."""
     original, calls = getattr(owner, method), []
 
-    def stop(self, *arguments, **options):
+    def called(self, *arguments, **options):
         calls.append(1)
         if len(calls) == count:
             raise KeyboardInterrupt
         return original(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, method, stop)
+        patch.setattr(owner, method, called)
         with pytest.raises(KeyboardInterrupt):
-            fresh(tmp_path)
+            fresh(folder)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
+    place, undisturbed, tmp_path, monkeypatch, capsys
+):
+    owner, method, count = PLACES[place]
+    stop(monkeypatch, tmp_path, owner, method, count)
     epochs, draw = [], module.AugmentedBatches.draw_epoch
     monkeypatch.setattr(
         module.AugmentedBatches,
@@ -225,6 +249,20 @@ def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
     assert epochs[-2:] == [2, 3]
     assert undisturbed[2]["epoch_saved"] < 3  # what was best before is not forgotten
     assert_same(resumed, undisturbed)
+
+
+@pytest.mark.parametrize("name", [LATEST, BEST])
+def test_a_training_whose_checkpoint_is_damaged_starts_anew(
+    name, undisturbed, tmp_path, monkeypatch, capsys
+):
+    stop(monkeypatch, tmp_path, *PLACES["before the files"])
+    path = tmp_path / "checkpoint" / name
+    path.write_bytes(path.read_bytes()[:-100])
+    capsys.readouterr()
+    assert_same(train(tmp_path), undisturbed)
+    out = capsys.readouterr().out
+    assert "damaged, kept as checkpoint.damaged; this part starts anew" in out
+    assert "going on" not in out
 
 
 def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path):

@@ -19,6 +19,7 @@ from sentimental.features import (
     pad,
     summarize,
 )
+from sentimental.files import checksum
 from sentimental.voice import (
     FRAMES_OF_DOUBT,
     MAX_DEVIATIONS,
@@ -254,7 +255,7 @@ def change(path, **parts):
     """Change parts of a saved voice."""
     content = json.loads(path.read_text())
     content["voice"] |= parts
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content | {"checksum": checksum(content)}))
 
 
 @pytest.mark.parametrize(
@@ -282,6 +283,32 @@ def test_a_damaged_voice_is_refused_in_one_line(parts, clips, tmp_path):
     ) as caught:
         Voice.load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_no_wrong_bit_is_taken_for_a_voice(clips, tmp_path):
+    path = tmp_path / "anna.json"
+    heard = voice_that_said(clips)
+    heard.save(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    for place, bit in zip(rng.integers(0, len(whole), 300), rng.integers(0, 8, 300), strict=True):
+        content = bytearray(whole)
+        content[place] ^= 1 << bit
+        path.write_bytes(content)
+        try:
+            np.testing.assert_array_equal(Voice.load(path).tally, heard.tally)
+        except SentimentalError as error:
+            assert str(error).endswith("; begin a new voice")  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_voice_without_a_checksum_is_refused(clips, tmp_path):
+    path = tmp_path / "anna.json"
+    voice_that_said(clips).save(path)
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not a voice"):
+        Voice.load(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,206 @@
+"""Files that are written: whole or not at all, checked before the work, set aside when damaged."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from sentimental.base import SentimentalError
+
+# Bytes that are written to see whether a disk has room.
+PROBE_SIZE = 4096
+
+
+def is_special(path):
+    """Whether a path is of a device, a pipe or the like, into which is written as it is.
+
+    Parameters
+    ----------
+    path : str or Path
+    """
+    if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
+        return True  # names of what is open already, even where that is a file
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def check_outputs(outputs, inputs=()):
+    """Refuse, before the work, outputs that could not be written after it.
+
+    Parameters
+    ----------
+    outputs : list of str or Path; folders that are missing are made
+    inputs : iterable of str or Path, what must not be replaced
+
+    Raises
+    ------
+    SentimentalError
+        When one cannot be written (no right to, a folder, no space left, ...), two are the same
+        file, or one is an input.
+    """
+    read, written = {os.path.realpath(path) for path in inputs}, set()
+    for path in outputs:
+        if is_special(path):
+            if not os.access(path, os.W_OK):
+                raise SentimentalError(f"{path}: cannot be written (no such file, or no right to)")
+            continue
+        place = os.path.realpath(path)
+        if place in read:
+            raise SentimentalError(f"{path}: is read as well; give what is written another name")
+        if place in written:
+            raise SentimentalError(f"{path}: two outputs have this name; give each its own")
+        written.add(place)
+        with _naming(path, partial := _partial(path)):
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+            if os.path.isdir(place):
+                raise IsADirectoryError(None, "it is a folder")
+            if os.path.exists(place) and not os.access(place, os.W_OK):
+                raise PermissionError(None, "it is protected from writing")
+            _remove_dead_partials(path)
+            try:
+                partial.write_bytes(bytes(PROBE_SIZE))
+                _sync(partial)
+            finally:
+                partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Give a temporary name beside `path` that takes its place only when all went well.
+
+    A link stays one: what it leads to is replaced. Devices and pipes are no files that could be
+    replaced, so they are written themselves.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    partial : Path, to be written
+
+    Raises
+    ------
+    SentimentalError
+        When it cannot be written: no right to, no space left, ... Errors that have to do with
+        another file, or with a reader who has left, go through as they are.
+    """
+    if is_special(path):
+        with _naming(path, path):
+            yield Path(path)
+        return
+    place, partial = Path(os.path.realpath(path)), _partial(path)
+    with _naming(path, place.parent):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead_partials(path)
+    try:
+        with _naming(path, partial):
+            yield partial
+            _sync(partial)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error that is raised here says more
+            partial.unlink()
+        raise
+    with _naming(path, partial, f"; it is kept as {partial}"):
+        if place.is_file():
+            shutil.copymode(place, partial)
+        os.replace(partial, place)
+
+
+def _partial(path):
+    """Where a file is written until it is whole.
+
+    The end of the name is that of the file, because matplotlib chooses the format by it.
+    """
+    name = f".{os.getpid()}.partial.{Path(path).name}"
+    return Path(os.path.realpath(path)).with_name(name)
+
+
+def _remove_dead_partials(path):
+    """Remove what processes left that were killed while they wrote this file."""
+    end = f".partial.{Path(path).name}"
+    for entry in os.scandir(Path(os.path.realpath(path)).parent):
+        number = entry.name.removesuffix(end).removeprefix(".")
+        if entry.name == f".{number}{end}" and number.isdecimal() and not _is_running(int(number)):
+            if entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _is_running(number):
+    """Whether there is a process of this number."""
+    if os.name == "nt":  # where nobody can remove a file that is being written
+        return False
+    try:
+        os.kill(number, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
+def _sync(path):
+    """Have the system write a file to the disk, of which it may have told us too early."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _naming(path, partial, rest=""):
+    """Turn the OSErrors of a file into one that names the path that the user gave.
+
+    A full disk names no file. A reader who has left is no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        names = {str(partial), str(Path(partial).parent), os.path.realpath(path), None}
+        if isinstance(error, BrokenPipeError) or error.filename not in names:
+            raise
+        raise SentimentalError(
+            f"{path}: cannot be written ({error.strerror or error}){rest}"
+        ) from None
+
+
+def remove_folder(path):
+    """Remove a folder that is there whole or not at all, whenever this is stopped."""
+    _remove_dead_partials(path)
+    partial = _partial(path)
+    os.replace(path, partial)
+    shutil.rmtree(partial)
+
+
+def write_json(path, content):
+    """Write a dict as indented JSON, whole or not at all."""
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def checksum(content):
+    """Hexadecimal SHA-256 of a dict as JSON, whatever its ``checksum`` says."""
+    others = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
+
+
+def set_aside(path, name=""):
+    """Rename a damaged file or folder of an earlier run, and say so in a line.
+
+    Parameters
+    ----------
+    path : Path
+    name : str, what the line begins with
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    os.replace(path, aside)
+    print(f"{name}{path}: damaged, kept as {aside.name}; this part starts anew", flush=True)

@@ -1,0 +1,161 @@
+"""The scripts where a terminal, a home or the usual settings are missing."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import soundfile
+from scripts import ROOT
+from signals import SAMPLES, voice
+
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.storage import load_features
+
+# What a notebook has for standard output: it is no file.
+NOTEBOOK = """
+import os, runpy, sys
+
+class Stream:
+    closed, text = False, ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+script, *sys.argv = sys.argv[1:]
+sys.argv.insert(0, script)
+shown, sys.stdout = sys.stdout, Stream()
+sys.stderr = Stream()
+try:
+    runpy.run_path(script, run_name="__main__")
+except SystemExit as end:
+    print("status", end.code)
+shown.write(sys.stdout.text + sys.stderr.text)
+"""
+
+
+def python(*arguments, redirect="", **environment):
+    """Run Python with streams redirected as a shell's user writes it."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirect}', sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.fixture
+def happy(tmp_path):
+    folder = tmp_path / "mine" / "happy"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        samples = voice(0.8, pitch=120 + 20 * number, seed=number)
+        soundfile.write(folder / f"{number}.wav", samples, SAMPLE_RATE)
+    return folder
+
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+
+
+@posix
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_files_are_recognized_without_standard_streams(redirect, tmp_path):
+    log = tmp_path / "log.csv"
+    arguments = "--input", SAMPLES[0], "--log", log
+    done = python("realtime_emotion_recognition.py", *arguments, redirect=redirect)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    with open(log, newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["source"] == str(SAMPLES[0])
+
+
+@posix
+@pytest.mark.parametrize("redirect", ["2>&-", "<&- >&- 2>&-"])
+def test_features_are_computed_without_standard_streams(redirect, happy, tmp_path):
+    output = tmp_path / "features.json"
+    done = python("preprocess.py", happy, "--output", output, redirect=redirect)
+    assert done.returncode == 0
+    assert len(load_features(output)) == 2
+
+
+@posix
+@pytest.mark.parametrize("redirect", ["2>&-", "<&- >&- 2>&-"])
+def test_an_error_without_standard_error_is_told_by_the_status(redirect, tmp_path):
+    arguments = "--input", tmp_path / "nowhere.wav"
+    assert python("realtime_emotion_recognition.py", *arguments, redirect=redirect).returncode == 1
+
+
+@posix
+@pytest.mark.parametrize("floatx", ["float16", "none that there is"])
+def test_keras_is_what_the_scripts_need_whatever_the_environment_says(tmp_path, floatx):
+    settings = {"backend": "jax", "floatx": floatx, "epsilon": 0.01}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "from sentimental.model import import_keras, build_network; keras = import_keras(); "
+        "print(keras.backend.backend(), build_network(2).dtype, keras.config.epsilon())"
+    )
+    environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
+    done = python("-c", code, redirect="2>&-", **environment)
+    assert done.stdout.split() == ["tensorflow", "float32", "1e-07"]
+
+
+def test_keras_that_was_imported_with_another_backend_is_told(tmp_path):
+    code = (
+        "import types, sys\n"
+        "for name in ('keras', 'tensorflow'):\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        "sys.modules['keras'].backend = types.SimpleNamespace(backend=lambda: 'jax')\n"
+        "sys.modules['tensorflow'].get_logger = lambda: types.SimpleNamespace(setLevel=print)\n"
+        "from sentimental.base import run_script\n"
+        "from sentimental.model import import_keras\n"
+        "sys.exit(run_script(import_keras))\n"
+    )
+    done = python("-c", code)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Keras was imported with the backend jax; ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_in_a_notebook_files_are_recognized():
+    arguments = "realtime_emotion_recognition.py", "--input", SAMPLES[0]
+    done = python("-c", NOTEBOOK, *arguments)
+    assert done.stderr == ""
+    line, status = done.stdout.splitlines()
+    assert line.startswith(str(SAMPLES[0]))
+    assert status == "status 0"
+
+
+def test_in_a_notebook_features_are_computed(happy, tmp_path):
+    output = tmp_path / "features.json"
+    done = python("-c", NOTEBOOK, "preprocess.py", happy, "--output", output)
+    assert "status 0" in done.stdout
+    assert len(load_features(output)) == 2
+
+
+def test_in_a_notebook_an_error_is_a_line(tmp_path):
+    done = python("-c", NOTEBOOK, "train_model.py", tmp_path / "none.json")
+    line = f"error: {tmp_path / 'none.json'}: no such file; make it with preprocess.py"
+    assert done.stdout.splitlines() == ["status 1", line]
+
+
+def test_nothing_that_compiles_itself_is_imported_but_by_tests():
+    """Numba, which librosa needs, must write beside its modules or into a home."""
+    code = (
+        "import sys; sys.modules['numba'] = sys.modules['librosa'] = None\n"
+        "import numpy as np, preprocess, train_model, realtime_emotion_recognition\n"
+        "from sentimental import conditions, training\n"
+        "rng = np.random.default_rng(0); samples = rng.standard_normal(9000).astype('f4')\n"
+        f"voices = [{str(SAMPLES[0])!r}]\n"
+        "for name in conditions.CONDITIONS:\n"
+        "    conditions.apply_condition(name, samples, voices, rng)\n"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
