@@ -42,8 +42,8 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
     python train_model.py data/features.json --set augmentation.vtlp=0 --results elsewhere --seeds 1
 """
 
-from sentimental.base import end_at_once, on_end_signals, run_script
-from sentimental.files import check_outputs
+from sentimental.base import EMOTIONS, SentimentalError, end_at_once, on_end_signals, run_script
+from sentimental.files import check_outputs, remove_folder, set_aside, write_json
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -57,7 +57,6 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import (
     bootstrap_uar,
     calibration,
@@ -66,7 +65,6 @@ from sentimental.evaluate import (
     print_metrics,
     run_record,
 )
-from sentimental.files import remove_folder, set_aside, write_json
 from sentimental.model import load_network, save_model, weights_checksum, weights_path_of
 from sentimental.plots import plot_calibration, plot_confusion, plot_history
 from sentimental.protocols import PROTOCOLS, count_parts, protocol_folds

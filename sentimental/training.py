@@ -258,7 +258,9 @@ def train(
     learner([part[:1] for part in validation_inputs])
     learner.optimizer.build(learner.trainable_variables)
 
-    mark = fingerprint([*recordings, *validation], training, augmentation, epochs, seed)
+    shapes = [tuple(weight.shape) for weight in learner.weights]
+    options = training, augmentation, epochs, seed, shapes
+    mark = fingerprint([*recordings, *validation], *options)
     prepare_checkpoint(checkpoint, mark, name)
     log, latest, best = (
         checkpoint / file for file in ("history.csv", "latest.weights.h5", "best.weights.h5")
