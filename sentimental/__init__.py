@@ -35,10 +35,11 @@ The modules, each importing only what stands above it:
     training    what is trained, and the fit of it
     runs        all folds of a protocol, with several seeds
     microphone  sound card to samples
-    chart       the summary of a session: its mean, in a line and as a chart
+    chart       what was recognized: in a line, as a summary, as a time line
     display     plain lines, terminal bars, window, summary chart
     session     what is heard of a stream, and what is recognized of it
-    outputs     log and audio, each written as it comes
+    outputs     log, audio and JSON Lines, each written as it comes
+    inputs      recordings by name, read in blocks, cut into utterances as live
 """
 
 import importlib

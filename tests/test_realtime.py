@@ -133,7 +133,7 @@ def test_each_utterance_leaves_a_line_and_a_row(live_run):
     assert len(lines) == 2
     for line, row in zip(lines, live_run.utterances, strict=True):
         emotion, probability = re.fullmatch(
-            r"\d\d:\d\d:\d\d +[\d.]+ s  (\w+) +([\d.]+)  \(\w+ [\d.]+\)", line
+            r"\d\d:\d\d:\d\d +[\d.]+ s  (?:unsure: )?(\w+) +([\d.]+) .+", line
         ).groups()
         assert emotion == row["emotion"]
         assert float(row[emotion]) == max(values(row))
