@@ -4,8 +4,9 @@ from collections import namedtuple
 
 import numpy as np
 
-from sentimental.base import EMOTIONS
+from sentimental.base import EMOTIONS, UNSURE_BELOW
 from sentimental.files import atomic_write
+from sentimental.speech import LOWEST_DBFS
 
 # Inches.
 WINDOW_SIZE = (12, 7)
@@ -22,14 +23,10 @@ COLORS = {
 }
 # Light gray, where nobody speaks.
 SILENCE_COLOR = "#f0f0f0"
-# Probability of the strongest emotion below which an answer is unsure. Of speakers that no network
-# was trained on, fewer than one in three such answers are right (29 % below 0.4, 41 % from 0.4 to
-# 0.47, of protocol "speaker"; results/README.md has how many are left out).
-UNSURE_BELOW = 0.4
 # Columns of the time line: more could not be told apart.
 N_COLUMNS = 600
 # s between two labels of it.
-TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 36_000)
 # Inches of a time line: its width, and the height of each track and of what is around them.
 TRACK_SIZE, AROUND = (12, 5), 2
 
@@ -121,21 +118,20 @@ def draw_timeline(figure, tracks, seconds):
     rows = figure.subplots(2 * len(tracks), 1, sharex=True, height_ratios=[3, 1] * len(tracks))
     edges = np.linspace(0, seconds, N_COLUMNS + 1)
     for track, (stack, level) in zip(tracks, rows.reshape(-1, 2), strict=True):
-        starts, ends, probabilities = zip(*track.utterances, strict=True)
-        shares = _overlaps(edges, starts, ends)
-        speech = shares.sum(axis=1, keepdims=True)
-        means = shares @ np.array(probabilities) / np.where(speech > 0, speech, np.inf)
+        sums = _sum_columns(edges, *zip(*track.utterances, strict=True))
+        speech = sums.sum(axis=1, keepdims=True)  # in s
+        means = sums / np.where(speech > 0, speech, np.inf)
         heights = np.vstack([means, means[-1:]]).T  # the last column ends where no other begins
         stack.stackplot(edges, heights, step="post", colors=COLORS.values(), labels=EMOTIONS)
         stack.set(ylim=(0, 1), facecolor=SILENCE_COLOR)
         stack.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=14)
         if track.channel:
             stack.set_ylabel(f"channel {track.channel}", fontsize=16)
-        begins, ends, levels = map(np.array, zip(*track.levels, strict=True))
-        shares = _overlaps(edges, begins, ends)
-        powers = shares @ 10 ** (levels / 10) / shares.sum(axis=1)
-        level.stairs(10 * np.log10(powers), edges, baseline=-90, fill=True, color="#444444")
-        level.set(ylim=(-90, 0))
+        starts, ends, levels = zip(*track.levels, strict=True)
+        powers = _sum_columns(edges, starts, ends, 10 ** (np.array(levels)[:, None] / 10))[:, 0]
+        dbfs = 10 * np.log10(powers / np.diff(edges) + 10 ** (LOWEST_DBFS / 10))
+        level.stairs(dbfs, edges, baseline=LOWEST_DBFS, fill=True, color="#444444")
+        level.set(ylim=(LOWEST_DBFS, 0))
         level.set_yticks([-80, -40, 0], ["−80 dB", "−40", "0"], fontsize=14)
         for axes in (stack, level):
             axes.spines[["top", "right", "left"]].set_visible(False)
@@ -150,11 +146,24 @@ def draw_timeline(figure, tracks, seconds):
     figure.set_layout_engine("constrained")
 
 
-def _overlaps(edges, starts, ends):
-    """Seconds that each column between two edges shares with each span."""
-    starts, ends = np.asarray(starts), np.asarray(ends)
-    shared = np.minimum(edges[1:, None], ends) - np.maximum(edges[:-1, None], starts)
-    return np.maximum(shared, 0)
+def _sum_columns(edges, starts, ends, values):
+    """Sum values over time, between each two edges.
+
+    Parameters
+    ----------
+    edges : np.ndarray [shape=(n + 1,)], s
+    starts, ends : sequences of float, s; of spans, each of which begins after the last one
+    values : sequence [shape=(len(starts), k)], of the spans; between them it is 0
+
+    Returns
+    -------
+    sums : np.ndarray [shape=(n, k)], in units of the values times s
+    """
+    places = np.column_stack([starts, ends]).ravel()
+    seconds = np.subtract(ends, starts)[:, None]
+    sums = np.cumsum(seconds * values, axis=0)
+    sums = np.repeat(np.vstack([0 * sums[:1], sums]), 2, axis=0)[1:-1]  # at each of the places
+    return np.diff([np.interp(edges, places, column) for column in sums.T]).T
 
 
 def save_plot(path, utterances, seconds):
