@@ -139,7 +139,7 @@ def draw_timeline(figure, tracks, seconds):
     step = next((step for step in TICKS if seconds <= 12 * step), TICKS[-1])
     ticks = np.arange(0, seconds, step)
     level.set_xticks(ticks, [clock(tick).removesuffix(".0") for tick in ticks], fontsize=14)
-    everything = sorted(one for track in tracks for one in track.utterances)
+    everything = [one for track in tracks for one in track.utterances]
     figure.suptitle(summary_line(everything, seconds), fontsize=20)
     handles, labels = stack.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=14, frameon=False)

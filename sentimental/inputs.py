@@ -180,13 +180,11 @@ class Recording:
 
         for block in decode_blocks(path, tell):
             check_samples(path, block.samples)
-            powers = block.samples.var(axis=0)
+            powers = _powers(block.samples)
             if not self._separate:
                 powers = powers.mean(keepdims=True)
-            start, self.seconds = (
-                self.seconds,
-                self.seconds + len(block.samples) / block.sample_rate,
-            )
+            start = self.seconds
+            self.seconds += len(block.samples) / block.sample_rate
             self.levels.append((start, self.seconds, 10 * np.log10(powers + LOWEST_POWER)))
             yield block
 
@@ -235,6 +233,12 @@ class Recording:
                 yield Finding(channel, "error", SentimentalError(f"{self.name}: {listener.lack}"))
 
 
+def _powers(samples):
+    """The variance of each channel; np.var takes five times as long where they are few."""
+    means = np.ones(len(samples), np.float32) @ samples / len(samples)
+    return np.maximum(np.einsum("nc,nc->c", samples, samples) / len(samples) - means**2, 0)
+
+
 class _Listener:
     """One channel of a long recording, or all in one, heard and cut as a live session is."""
 
@@ -249,10 +253,12 @@ class _Listener:
         """The utterances that end in samples, np.ndarray [shape=(n,) or (n, channels)]."""
         if samples.ndim == 2:
             if self._channel is None:
-                self._channel = cancelled_channel(samples)
+                self._channel = cancelled_channel(samples[::8])  # so many tell it as well
             # For the rest of the recording: a change of channels would click.
-            mixed = self._channel is None
-            samples = samples.mean(axis=1) if mixed else samples[:, self._channel].copy()
+            weights = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+            if self._channel is not None:
+                weights = np.eye(samples.shape[1], dtype=np.float32)[self._channel]
+            samples = samples @ weights
         heard = self._resampler.resample_chunk(samples)
         return self._recognize(self._endpointer.feed(heard))
 

@@ -72,7 +72,7 @@ def long_file(tmp_path):
 
 
 def test_a_folder_gives_its_recordings_in_natural_order(tmp_path):
-    for name in ("take10.wav", "take9.flac", "Take1.wav", "b/2.wav", ".hidden.wav", "notes.txt"):
+    for name in ("take10.wav", "take9.flac", "Take1.wav", "b/2.wav", ".hidden.wav", "chart.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = names(find_recordings([str(tmp_path)]))
