@@ -9,7 +9,7 @@ faint noise between them; where they are too few, they come again. realtime_emot
 whole, so what is compared is what it costs to find them. Told are:
 
 - Borders: of the speech in each clip, and how far the nearest border of an utterance is, without
-  the padding that an utterance is given. No corpus tells where the speech of a clip is; taken is its
+  the padding that an utterance is given. No corpus tells where a clip has speech; taken is its
   first and last sound within 20 dB of its loudest, and within 30 dB, where breaths count as well.
 - Accuracy: of a clip, the mean probabilities of the utterances that overlap its speech, weighted by
   how much; a clip without any counts as wrong. Beside it, the same clips one by one.

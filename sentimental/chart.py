@@ -23,8 +23,8 @@ COLORS = {
 }
 # Light gray, where nobody speaks.
 SILENCE_COLOR = "#f0f0f0"
-# Columns of the time line: more could not be told apart.
-N_COLUMNS = 600
+# Columns of the time line. In more of them, an hour would be too restless to read.
+N_COLUMNS = 200
 # s between two labels of it.
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 36_000)
 # Inches of a time line: its width, and the height of each track and of what is around them.

@@ -65,7 +65,7 @@ def test_the_time_line_stacks_the_probabilities_where_they_were_found():
     assert heights(other, "angry", 40)[1] - heights(other, "angry", 40)[0] == pytest.approx(0.86)
     assert (stack.get_ylabel(), other.get_ylabel()) == ("channel 1", "channel 2")
     values = level.patches[0].get_data().values
-    np.testing.assert_allclose(values[[30, 300]], [-60, -20], atol=0.1)
+    np.testing.assert_allclose(values[[10, 100]], [-60, -20], atol=0.1)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*EMOTIONS]
     assert "3 utterances" in figure.get_suptitle()
 
