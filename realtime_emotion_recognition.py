@@ -6,7 +6,9 @@
     python realtime_emotion_recognition.py --log session.csv --save-audio session.flac
     python realtime_emotion_recognition.py --voice me.json  # it knows you better each time
     python realtime_emotion_recognition.py --input a.wav b.mp3
-    python realtime_emotion_recognition.py --input a.wav b.mp3 --one-voice
+    python realtime_emotion_recognition.py --input memos --one-voice          # a folder
+    python realtime_emotion_recognition.py --input podcast.mp3 --save-plot podcast.png
+    python realtime_emotion_recognition.py --input calls/*.wav --channels separate --format json
     python realtime_emotion_recognition.py --demo           # synthetic clips, no microphone
 
 Live, a voice activity detector finds the speech. An utterance is what was said since the last
@@ -24,17 +26,25 @@ there no speech can be made. Recordings of --input are compared with nothing, un
 --voice FILE.json says that all are of one person: then each is with those before it, in the order
 in which they are given. Given again, they count again.
 
+A recording of --input of at most 6 s is judged as a whole. A longer one is cut into utterances as a
+session is, each with a line and a row as soon as it is found; --save-plot draws the time line then.
+Folders are taken with all below them; patterns like *.wav need no shell. Where the strongest
+emotion has less than 40 %, the line says "unsure" and names the two strongest.
+
+--format json writes a line of JSON for each utterance or file to the standard output: file (and
+channel, with --channels separate), start and end in seconds of the file, emotion, probabilities by
+emotion; or file and error, so that every file has a line. --format csv writes the rows of --log.
+
 What is said while the model is still loading is recognized as soon as it is ready. On a slow
 machine the bars follow less often, but no audio is lost.
 
 Columns of --log, which has one row for each update of the bars, utterance or file, written as it
 comes:
 
-    kind            update, utterance or file
-    source          the microphone, or the file
+    kind            update, utterance or file, which is judged as a whole or not at all
+    source          the microphone, or the file, with its channel if each is taken by itself
     clock           seconds since 1970 when the row was written
-    start_s, end_s  where the speech lies, in seconds of the session's audio; those of --input are
-                    as if the recognized files followed each other
+    start_s, end_s  where the speech lies, in seconds of the session's audio, or of the file
     emotion         the strongest
     neutral ... surprise    the eight probabilities
     error           of a file, why it was not recognized; the columns from start_s on are empty then
@@ -54,8 +64,10 @@ from sentimental.base import end_at_once, on_end_signals
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
-    # The matrices are so small that a second thread would only wait in a loop, at full load.
+    # Matrices are so small that a second thread would only wait in a loop, at full load. Of the
+    # voice activity detector, which begins four, that is 11 times the work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 import argparse
 import signal
@@ -63,18 +75,16 @@ import sys
 import time
 from pathlib import Path
 
-from sentimental.audio import load_audio
 from sentimental.base import SentimentalError, mute_libraries, run_script, shown
-from sentimental.chart import Utterance, save_plot
+from sentimental.chart import save_plot
 from sentimental.display import DRAW_SECONDS, PlainLines, note, open_display, result_line
 from sentimental.files import check_outputs
+from sentimental.inputs import STDIN, Recording, find_recordings, recognize_all, save_chart
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
 from sentimental.model import SHIPPED_MODEL, weights_path_of
-from sentimental.outputs import STDOUT, Audio, Log
+from sentimental.outputs import STDOUT, Audio, Log, Report
 from sentimental.recognizer import load_recognizer
 from sentimental.session import Session
-from sentimental.spectrum import SAMPLE_RATE
-from sentimental.speech import check_speech
 from sentimental.voice import Voice
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
@@ -116,39 +126,24 @@ def try_to_save(path, save, *arguments):
     return 0
 
 
-def recognize_files(args, paths):
-    """One line a file; returns a status."""
+def recognize_files(args, recordings):
+    """One line a file, or utterance of a long one; returns a status."""
     voice = load_voice(args.voice) if args.voice or args.one_voice else None
-    recognizer = load_recognizer(args.model)
-    utterances, seconds, status = [], 0.0, 0
-    width = max(len(shown(path)) for path in paths)
+    recognizer, status = load_recognizer(args.model), 0
     try:
-        with Log(args.log) as log:
-            for path in paths:
-                try:
-                    samples = load_audio(path, lambda line: note(shown(f"note: {line}")))
-                    check_speech(samples, path)
-                    probabilities = recognizer.predict_samples(samples, path, voice)
-                except Exception as error:  # costs one file only
-                    if not isinstance(error, SentimentalError):
-                        error = f"{path}: {type(error).__name__}: {error}"
-                    note(shown(f"error: {error}"))
-                    log.write_error(shown(path), shown(error))
-                    continue
-                end = seconds + len(samples) / SAMPLE_RATE
-                utterances.append(Utterance(seconds, end, probabilities))
-                log.write("file", shown(path), utterances[-1])
-                print(result_line(f"{shown(path):{width}s}", utterances[-1]), flush=True)
-                seconds = end
+        with Report(args.log, args.format, [recording.name for recording in recordings]) as report:
+            for recording, finding in recognize_all(recordings, recognizer, voice):
+                report.tell(recording.name, *finding)
     finally:  # a signal leaves voice and chart of what was recognized before
-        if utterances:
+        heard = [recording for recording in recordings if recording.utterances]
+        if heard:
             if voice:
                 status = try_to_save(args.voice, voice.save)
-            status |= try_to_save(args.save_plot, save_plot, utterances, seconds)
-    n_bad = len(paths) - len(utterances)
+            status |= try_to_save(args.save_plot, save_chart, heard)
+    n_bad = sum(recording.failed for recording in recordings)
     if n_bad:
-        raise SentimentalError(f"{n_bad} of {len(paths)} files could not be recognized")
-    return status | log.failed
+        raise SentimentalError(f"{n_bad} of {len(recordings)} files could not be recognized")
+    return status | report.failed
 
 
 def end_by_signals(session):
@@ -268,12 +263,27 @@ def parse_args(argv):
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--input", metavar="FILE", nargs="+", help="recordings instead of a microphone"
+        "--input",
+        metavar="NAME",
+        nargs="+",
+        help=f"recordings: files, folders, patterns, or {STDIN} for the standard input",
     )
     what.add_argument("--demo", action="store_true", help=f"the recordings in {SAMPLES}")
     what.add_argument("--list-devices", action="store_true", help="show the input devices")
     parser.add_argument(
         "--one-voice", action="store_true", help="compare each of --input with those before it"
+    )
+    parser.add_argument(
+        "--channels",
+        choices=("mix", "separate"),
+        default="mix",
+        help="of --input; separate: each by itself, as of a phone call (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "csv"),
+        default="text",
+        help="of the standard output of --input (default: %(default)s)",
     )
     parser.add_argument(
         "--voice",
@@ -323,6 +333,12 @@ def parse_args(argv):
         parser.error("--one-voice goes with --input; live, it is one voice until you press n")
     if args.one_voice and args.voice == NO_VOICE:
         parser.error(f"--one-voice compares each with those before it, --voice {NO_VOICE} does not")
+    if not args.input and (args.channels, args.format) != ("mix", "text"):
+        parser.error("--channels and --format go with --input; live, --log - writes CSV")
+    if args.channels == "separate" and (args.voice or args.one_voice):
+        parser.error("--channels separate is for several persons, a voice is of one")
+    if args.format != "text" and args.log == STDOUT:
+        parser.error(f"--log {STDOUT} and --format {args.format} go to the standard output both")
     if args.voice and args.demo:
         parser.error("--voice is for the voice of a person; --demo has a synthesizer's")
     return args
@@ -334,20 +350,19 @@ def main(argv=None):
         return list_devices(args)
     log, voice = (None if path in (STDOUT, NO_VOICE) else path for path in (args.log, args.voice))
     outputs = [path for path in (log, args.save_audio, args.save_plot, voice) if path]
-    check_outputs(outputs, [*(args.input or []), args.model, weights_path_of(args.model)])
+    recordings = find_recordings(args.input or [], args.channels == "separate")
+    inputs = [recording.name for recording in recordings]
+    check_outputs(outputs, [*inputs, args.model, weights_path_of(args.model)])
     if args.demo:
         here = Path.cwd()
-        paths = [
-            path.relative_to(here) if path.is_relative_to(here) else path
-            for path in sorted(SAMPLES.glob("*.flac"))
-        ]
-        if not paths:
+        samples = SAMPLES.relative_to(here) if SAMPLES.is_relative_to(here) else SAMPLES
+        recordings = [Recording(path) for path in sorted(samples.glob("*.flac"))]
+        if not recordings:
             raise SentimentalError(f"{SAMPLES}: holds no clips; is the copy complete?")
         note("Clips of a speech synthesizer: they show that the installation works, not how good")
         note("the model is.")
-        return recognize_files(args, paths)
-    if args.input:
-        return recognize_files(args, args.input)
+    if recordings:
+        return recognize_files(args, recordings)
     return recognize_live(args)
 
 

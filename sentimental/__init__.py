@@ -12,6 +12,7 @@ The modules, each importing only what stands above it:
     workers     jobs on all cores, each of which costs itself alone
     settings    settings of the training, and --set
     spectrum    frames of samples; their spectrum, pitch, level and zero crossings
+    ffmpeg      what only ffmpeg reads, as it comes
     decoding    a file of any format, damaged or not: file in, samples out
     audio       level, trim, denoise: samples in, samples out
     features    MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
@@ -34,10 +35,11 @@ The modules, each importing only what stands above it:
     training    what is trained, and the fit of it
     runs        all folds of a protocol, with several seeds
     microphone  sound card to samples
-    chart       the summary of a session: its mean, in a line and as a chart
+    chart       what was recognized: in a line, as a summary, as a time line
     display     plain lines, terminal bars, window, summary chart
     session     what is heard of a stream, and what is recognized of it
-    outputs     log and audio, each written as it comes
+    outputs     log, audio and JSON Lines, each written as it comes
+    inputs      recordings by name, read in blocks, cut into utterances as live
 """
 
 import importlib

@@ -17,6 +17,7 @@ from sentimental.chart import (
     WINDOW_SIZE,
     count_utterances,
     draw_summary,
+    is_unsure,
     mean_probabilities,
     strongest,
     summary_line,
@@ -47,15 +48,17 @@ def note(text):
 def result_line(name, utterance):
     """One line for an utterance or a file."""
     first, p_first, second, p_second = strongest(utterance.probabilities)
-    seconds = utterance.end - utterance.start
-    return f"{name}  {seconds:4.1f} s  {first:8s} {p_first:.2f}  ({second} {p_second:.2f})"
+    name = f"{name}  {utterance.end - utterance.start:4.1f} s"
+    if is_unsure(utterance.probabilities):
+        return f"{name}  unsure: {first} {p_first:.2f} or {second} {p_second:.2f}"
+    return f"{name}  {first:8s} {p_first:.2f}  ({second} {p_second:.2f})"
 
 
 def headline(session):
     """What is going on, in two or three words."""
     if session.probabilities is not None:
         emotion, p, *_ = strongest(session.probabilities)
-        return f"{emotion} {p:.0%}"
+        return "unsure" if is_unsure(session.probabilities) else f"{emotion} {p:.0%}"
     return "listening" if session.endpointer.speaking else "silence"
 
 

@@ -17,6 +17,8 @@ from sentimental.voice import MODEL_CHAIN
 
 # Equal parts of the probabilities from 0 to 1 over which calibration is measured.
 N_BINS = 15
+# Limits of the strongest probability below which an answer may be left out.
+LIMITS = tuple(percent / 100 for percent in range(0, 100, 5))
 # Packages whose versions a record names.
 PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow", "keras")
 
@@ -145,6 +147,34 @@ def calibration(recordings, probabilities):
     ]
     error = sum(n * abs(mean - right) for n, mean, right in bins) / len(recordings)
     return bins, error
+
+
+def risk_coverage(recordings, probabilities):
+    """How often answers are right when those that are not sure enough are left out.
+
+    Parameters
+    ----------
+    recordings : list of dict
+    probabilities : np.ndarray [shape=(len(recordings), 8)]
+
+    Returns
+    -------
+    curve : list of (limit, share, accuracy)
+        For each limit of ``LIMITS`` that leaves some: the share of the clips whose strongest
+        emotion is less probable, and the accuracy of the others.
+
+    References
+    ----------
+    .. [1] R. El-Yaniv, Y. Wiener, "On the foundations of noise-free selective classification",
+       JMLR 11, 2010
+    """
+    confidence = probabilities.max(axis=1)
+    hit = probabilities.argmax(axis=1) == one_hot(recordings).argmax(axis=1)
+    return [
+        (limit, float(np.mean(confidence < limit)), float(hit[confidence >= limit].mean()))
+        for limit in LIMITS
+        if (confidence >= limit).any()
+    ]
 
 
 def fit_temperature(recordings, probabilities):

@@ -1,4 +1,4 @@
-"""What a session writes as it comes: log and audio. Whatever ends the session, what came is there.
+"""What is written as it comes: log, audio, JSON Lines. Whatever ends the work, what came is there.
 
 Each stands for itself: when one cannot be written any more, that is told once, and the rest goes
 on.
@@ -7,13 +7,16 @@ on.
 import contextlib
 import csv
 import io
+import json
 import os
 import sys
 import time
 
-from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.chart import strongest
-from sentimental.display import note
+from tqdm import tqdm
+
+from sentimental.base import EMOTIONS, SentimentalError, shown
+from sentimental.chart import clock, strongest
+from sentimental.display import note, result_line
 from sentimental.files import is_special
 
 # The path of a log that is the standard output.
@@ -139,6 +142,69 @@ def _is_stdout(path):
 
 def _open_as_it_is(path, flags):
     return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+class Report:
+    """What is recognized of recordings, on the standard output and in a log, as it comes.
+
+    Parameters
+    ----------
+    log : str or None, path of a `Log`
+    form : str, of the standard output
+        "text": a line each; "csv": as the log; "json": JSON Lines
+    names : list of str or Path, of the recordings; lines leave room for the longest
+    """
+
+    def __init__(self, log, form, names):
+        self._form = form
+        self._width = max((len(shown(name)) for name in names), default=0)
+        self._logs = [Log(log), Log(STDOUT if form == "csv" else None)]
+
+    @property
+    def failed(self):
+        return any(log.failed for log in self._logs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for log in reversed(self._logs):
+            log.__exit__(*error)
+
+    def tell(self, name, channel, kind, result):
+        """Tell what was found of a recording.
+
+        Parameters
+        ----------
+        name : str or Path
+        channel : int or None, counted from 1 where each is taken by itself
+        kind : str, "file", "utterance" or "error"
+        result : Utterance, or what the error is
+        """
+        source = f"{shown(name)}, channel {channel}" if channel else shown(name)
+        with tqdm.external_write_mode():
+            for log in self._logs:
+                if kind == "error":
+                    log.write_error(source, shown(result))
+                else:
+                    log.write(kind, source, result)
+            if self._form == "json":
+                print(_json_line(shown(name), channel, kind, result), flush=True)
+            if kind == "error":
+                note(shown(f"error: {result}"))
+            elif self._form == "text":
+                place = f"  {clock(result.start):>7s}" if kind == "utterance" else ""
+                print(result_line(f"{source:{self._width}s}{place}", result), flush=True)
+
+
+def _json_line(source, channel, kind, result):
+    line = {"file": source} | ({"channel": channel} if channel else {})
+    if kind == "error":
+        return json.dumps(line | {"error": shown(result)})
+    start, end, probabilities = result
+    rounded = {name: round(float(p), 4) for name, p in zip(EMOTIONS, probabilities, strict=True)}
+    line |= {"start": round(start, 3), "end": round(end, 3)}
+    return json.dumps(line | {"emotion": strongest(probabilities)[0], "probabilities": rounded})
 
 
 class Audio(Output):

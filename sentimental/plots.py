@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sentimental.base import EMOTIONS
+from sentimental.base import EMOTIONS, UNSURE_BELOW
 from sentimental.evaluate import N_BINS
 from sentimental.files import atomic_write
 
@@ -99,6 +99,34 @@ def plot_calibration(bins, error, title, path):
         title=f"{title}: calibration error {error:.3f}",
     )
     axes.legend()
+    _save_figure(figure, path)
+
+
+def plot_risk_coverage(curve, title, path):
+    """Draw the accuracy of the clips that remain over the share that is left out.
+
+    Parameters
+    ----------
+    curve : as `risk_coverage` returns it
+    title : str
+    path : str or Path, of the image
+    """
+    _, shares, accuracies = np.transpose(curve)
+    (unsure,) = [point for point in curve if point[0] == UNSURE_BELOW]
+    figure, axes = _new_figure(figsize=(5.5, 5))
+    axes.plot(shares, accuracies, "o-")
+    axes.plot(*unsure[1:], "o", color="black", markersize=9)
+    axes.annotate(
+        f"without those below {UNSURE_BELOW:.0%}", unsure[1:], (12, -12), textcoords="offset points"
+    )
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+        xlabel="share of the clips that is left out, the least sure ones",
+        ylabel="accuracy of the others",
+        title=title,
+    )
+    axes.grid(alpha=0.3)
     _save_figure(figure, path)
 
 

@@ -14,6 +14,7 @@ from sentimental.labels import corpora_by_folder, describe, reason_left_out, tak
 
 # Extensions of files that lie beside the recordings of corpora.
 NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip"}
+NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg"}
 # How files begin that keep every sample: WAV, AIFF and FLAC.
 LOSSLESS = rb"(?s)(?:RIFF|RF64)....WAVE|FORM....AIF|fLaC"
 # Bytes that are read at once.

@@ -1,6 +1,10 @@
 """Fixtures of several test files."""
 
+import os
+
 import pytest
+
+os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # as realtime_emotion_recognition.py does
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from signals import voice
 
-from sentimental import decoding
+from sentimental import decoding, ffmpeg
 from sentimental.base import SentimentalError
-from sentimental.decoding import decode
+from sentimental.decoding import decode, decode_blocks
 from sentimental.spectrum import SAMPLE_RATE
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
@@ -139,6 +139,53 @@ def test_what_ffmpeg_reads(tmp_path, name, options):
     assert notes == []
 
 
+# Block by block
+
+
+@pytest.mark.parametrize(
+    ("name", "is_declared"),
+    [("a.wav", True), ("a.mp3", True), pytest.param("a.m4a", False, marks=needs_ffmpeg)],
+)
+def test_blocks_are_small_and_are_all_that_decode_gives(tmp_path, name, is_declared):
+    path = tmp_path / name
+    convert(path) if name == "a.m4a" else write(path)
+    whole, sample_rate = decode(path)
+    blocks = [*decode_blocks(path)]
+    assert len(blocks) > 3
+    assert max(len(block.samples) for block in blocks) <= 4096
+    assert {block.sample_rate for block in blocks} == {sample_rate}
+    assert {block.n_declared for block in blocks} == {len(whole) if is_declared else None}
+    np.testing.assert_array_equal(np.concatenate([block.samples for block in blocks]), whole)
+
+
+@needs_ffmpeg
+def test_ffmpeg_ends_with_its_reader(tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+    path = convert(tmp_path / "a.m4a")
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **o: started.append(popen(*a, **o)) or started[0]
+    )
+    blocks = decode_blocks(path)
+    next(blocks)
+    blocks.close()
+    assert started[0].returncode is not None
+    assert started[0].stdout.closed
+
+
+@needs_ffmpeg
+def test_what_comes_after_damage_is_found_once_and_in_its_place(tmp_path):
+    path = write(tmp_path / "a.flac", voice(8.0))
+    whole = decode_noting(path)[0]
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    samples, _ = decode_noting(path)
+    assert 0.6 * len(whole) < len(samples) <= len(whole)
+    np.testing.assert_array_equal(samples[:32_000], whole[:32_000])
+    np.testing.assert_array_equal(samples[-32_000:], whole[-32_000:])
+
+
 # Recordings of which something is missing
 
 
@@ -238,7 +285,7 @@ def test_ffmpeg_that_does_not_end(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(decoding, "FFMPEG_SECONDS", 0.1)
+    monkeypatch.setattr(ffmpeg, "FFMPEG_SECONDS", 0.1)
     path = tmp_path / "a.m4a"
     path.write_bytes(b"\0\0\0\x20ftypM4A ")
     assert "found no end" in refusal(path)

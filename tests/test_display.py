@@ -37,6 +37,14 @@ def session(seconds=1.0, utterances=(), voice=None, **probabilities):
     )
 
 
+def test_an_answer_that_says_little_is_unsure():
+    probabilities = np.array([0.05, 0.05, 0.35, 0.3, 0.05, 0.05, 0.05, 0.1])
+    line = display.result_line("a.wav", Utterance(0, 2, probabilities))
+    assert line == "a.wav   2.0 s  unsure: happy 0.35 or sad 0.30"
+    assert display.headline(session(happy=0.35, sad=0.3)) == "unsure"
+    assert display.headline(session(happy=0.5)) == "happy 50%"
+
+
 def test_each_second_counts_alike_in_the_mean():
     happy, sad = (np.eye(8)[EMOTIONS.index(name)] for name in ("happy", "sad"))
     utterances = [Utterance(0, 3, happy), Utterance(5, 6, sad)]

@@ -13,6 +13,7 @@ from sentimental.evaluate import (
     fit_temperature,
     one_hot,
     print_metrics,
+    risk_coverage,
     run_record,
 )
 from sentimental.voice import MODEL_CHAIN
@@ -172,3 +173,23 @@ def test_a_record_tells_what_trained_and_with_what():
     assert record["chain"] == MODEL_CHAIN
     assert (record["protocol"], record["sizes"], record["seeds"]) == ("random", [1], {"split": 1})
     assert {"python", "numpy", "keras"} <= {*record["versions"]}
+
+
+# What is left out
+
+
+def test_the_least_sure_answers_are_left_out_first():
+    recordings = [make_recording("TESS", "OAF", emotion) for emotion in ("sad", "sad", "happy")]
+    probabilities = np.zeros((3, 8))
+    for row, (answer, p) in enumerate([("sad", 0.9), ("angry", 0.42), ("calm", 0.3)]):
+        probabilities[row] = (1 - p) / 7
+        probabilities[row, EMOTIONS.index(answer)] = p
+    curve = {
+        limit: (share, accuracy)
+        for limit, share, accuracy in risk_coverage(recordings, probabilities)
+    }
+    assert curve[0.0] == pytest.approx((0, 1 / 3))
+    assert curve[0.3] == pytest.approx((0, 1 / 3))
+    assert curve[0.4] == pytest.approx((1 / 3, 1 / 2))
+    assert curve[0.45] == curve[0.9] == pytest.approx((2 / 3, 1))
+    assert 0.95 not in curve  # nothing is left

@@ -69,3 +69,14 @@ def test_calibration_shows_accuracy_over_confidence(figures, tmp_path):
     (bar,) = axes.patches
     assert (bar.get_x(), bar.get_height()) == pytest.approx((9 / 15, 1))
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
+
+
+def test_risk_coverage_shows_what_the_unsure_answers_cost(figures, tmp_path):
+    curve = [(0.0, 0.0, 0.6), (0.4, 0.2, 0.7), (0.6, 0.5, 0.9)]
+    plots.plot_risk_coverage(curve, "A title", tmp_path / "r.png")
+    (axes,) = figures["r.png"].axes
+    line, point = axes.get_lines()
+    np.testing.assert_allclose(line.get_xydata(), [[0, 0.6], [0.2, 0.7], [0.5, 0.9]])
+    np.testing.assert_allclose(point.get_xydata(), [[0.2, 0.7]])
+    assert axes.texts[0].get_text() == "without those below 40%"
+    assert matplotlib.image.imread(tmp_path / "r.png").std() > 0

@@ -6,6 +6,7 @@ say it.
 
 import contextlib
 import csv
+import json
 import os
 import re
 import signal
@@ -133,7 +134,7 @@ def test_each_utterance_leaves_a_line_and_a_row(live_run):
     assert len(lines) == 2
     for line, row in zip(lines, live_run.utterances, strict=True):
         emotion, probability = re.fullmatch(
-            r"\d\d:\d\d:\d\d +[\d.]+ s  (\w+) +([\d.]+)  \(\w+ [\d.]+\)", line
+            r"\d\d:\d\d:\d\d +[\d.]+ s  (?:unsure: )?(\w+) +([\d.]+) .+", line
         ).groups()
         assert emotion == row["emotion"]
         assert float(row[emotion]) == max(values(row))
@@ -642,6 +643,97 @@ def test_files_of_any_name_and_content_are_tried_one_after_the_other(tmp_path):
     assert done.returncode == 1
 
 
+def write_long(path):
+    """A recording of three utterances with pauses."""
+    parts = [np.concatenate([noise(1), speech(number), noise(0.5)]) for number in range(3)]
+    soundfile.write(path, np.concatenate(parts), SAMPLE_RATE)
+    return path
+
+
+def test_a_long_recording_has_a_line_and_a_row_for_each_utterance(tmp_path, capsys):
+    path, log = write_long(tmp_path / "long.wav"), tmp_path / "log.csv"
+    realtime.main(["--input", str(path), str(SAMPLES[0]), "--log", str(log)])
+    *rows, last = read_log(log)
+    out, err = capsys.readouterr()
+    *lines, of_short = out.splitlines()
+    assert [row["kind"] for row in (*rows, last)] == ["utterance"] * 3 + ["file"]
+    assert last["start_s"] == "0.000"  # times are those of the file
+    for line, row in zip(lines, rows, strict=True):
+        place = re.match(rf"{re.escape(str(path))} +0:(\d\d\.\d) +", line)[1]
+        assert float(place) == pytest.approx(float(row["start_s"]), abs=0.06)
+        assert row["emotion"] in line
+    assert of_short.startswith(str(SAMPLES[0]))
+    assert err.startswith(f"{path}: 3 utterances, ")
+
+
+def test_json_has_a_line_for_each_result_and_for_each_file_without(tmp_path, capsys):
+    path, missing, log = (
+        write_long(tmp_path / "long.wav"),
+        tmp_path / "no.wav",
+        tmp_path / "log.csv",
+    )
+    files = [str(path), str(missing), str(SAMPLES[0])]
+    options = ["--input", *files, "--format", "json", "--log", str(log)]
+    assert run_script(lambda: realtime.main(options)) == 1
+    out, err = capsys.readouterr()
+    lines, rows = [json.loads(line) for line in out.splitlines()], read_log(log)
+    assert [line["file"] for line in lines] == [files[0]] * 3 + files[1:]
+    assert lines[3] == {"file": files[1], "error": f"{missing}: no such file"}
+    assert f"error: {missing}: no such file\n" in err
+    for line, row in zip(lines, rows, strict=True):
+        if "error" in line:
+            assert row["error"] == line["error"]
+            continue
+        assert [line["start"], line["end"]] == [float(row["start_s"]), float(row["end_s"])]
+        assert (line["emotion"], [*line["probabilities"]]) == (row["emotion"], [*EMOTIONS])
+        assert [*line["probabilities"].values()] == pytest.approx(values(row))
+
+
+def test_csv_on_the_standard_output_is_that_of_the_log(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    realtime.main(["--input", str(SAMPLES[0]), "--format", "csv", "--log", str(log)])
+    printed = capsys.readouterr().out.splitlines()
+    kept = log.read_text().splitlines()
+    assert len(printed) == len(kept) == 2
+    for one, other in zip(csv.DictReader(printed), csv.DictReader(kept), strict=True):
+        assert one | {"clock": ""} == other | {"clock": ""}
+
+
+def test_channels_are_told_apart(tmp_path, capsys):
+    path, log = tmp_path / "call.wav", tmp_path / "log.csv"
+    left, right = speech(0), np.zeros(len(speech(0)), np.float32)
+    right[: len(speech(2))] = speech(2)[: len(right)]
+    soundfile.write(path, np.stack([left, right], axis=1), SAMPLE_RATE)
+    options = ["--input", str(path), "--channels", "separate", "--log", str(log)]
+    realtime.main(options)
+    assert [row["source"] for row in read_log(log)] == [f"{path}, channel {n}" for n in (1, 2)]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith(f"{path}, channel {n}") for n, line in enumerate(lines, 1)] == [
+        True
+    ] * 2
+    realtime.main([*options, "--format", "json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["channel"]) for one in found] == [(str(path), 1), (str(path), 2)]
+
+
+def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(monkeypatch, tmp_path, capsys):
+    n_heard = iter(range(3))
+
+    def predict(samples, voice):
+        if next(n_heard) == 2:
+            raise KeyboardInterrupt
+        return np.full(8, 1 / 8)
+
+    path, log, chart = (tmp_path / name for name in ("long.wav", "log.csv", "chart.png"))
+    recognizer = SimpleNamespace(predict_samples=predict)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    options = ["--input", str(write_long(path)), "--log", str(log), "--save-plot", str(chart)]
+    assert run_script(lambda: realtime.main(options)) == 130
+    assert [row["kind"] for row in read_log(log)] == ["utterance"] * 2
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
 def recognize_three(monkeypatch, tmp_path, error):
     """Recognize three of one voice, the second of which raises an error; returns status and log."""
     n_heard = iter(range(3))
@@ -741,6 +833,10 @@ def test_no_microphone(monkeypatch):
         ["--one-voice"],
         ["--one-voice", "--demo"],
         ["--one-voice", "--input", "a.wav", "--voice", "none"],
+        ["--channels", "separate"],
+        ["--format", "json", "--demo"],
+        ["--channels", "separate", "--input", "a.wav", "--one-voice"],
+        ["--format", "json", "--input", "a.wav", "--log", "-"],
     ],
 )
 def test_wrong_options(options, capsys):

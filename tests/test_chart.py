@@ -1,0 +1,86 @@
+"""Answers in words, places in time, and the time line."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from sentimental import EMOTIONS, chart
+from sentimental.base import UNSURE_BELOW
+from sentimental.chart import Track, Utterance, clock, draw_timeline, is_unsure
+
+
+def sure(emotion, p=0.86):
+    """Probabilities of which one is `p`."""
+    probabilities = np.full(8, (1 - p) / 7)
+    probabilities[EMOTIONS.index(emotion)] = p
+    return probabilities
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0:00.0"),
+        (63.44, "1:03.4"),
+        (59.96, "1:00.0"),
+        (3599.96, "1:00:00.0"),
+        (4323.4, "1:12:03.4"),
+    ],
+)
+def test_a_place_in_a_recording(seconds, words):
+    assert clock(seconds) == words
+
+
+def test_an_answer_is_unsure_below_the_limit_alone():
+    assert is_unsure(sure("sad", UNSURE_BELOW - 0.01))
+    assert not is_unsure(sure("sad", UNSURE_BELOW))
+
+
+def tracks():
+    levels = [(second, second + 1, -60.0 if second < 10 else -20.0) for second in range(100)]
+    first = [Utterance(10, 30, sure("happy")), Utterance(50, 60, sure("sad"))]
+    return [Track(1, first, levels), Track(2, [Utterance(0, 100, sure("angry"))], levels)]
+
+
+def heights(axes, emotion, second):
+    """From where to where an emotion is drawn."""
+    (area,) = [area for area in axes.collections if area.get_label() == emotion]
+    assert tuple(area.get_facecolor()[0][:3]) == to_rgb(chart.COLORS[emotion])
+    (path,) = area.get_paths()
+    # All edges that lie left and right of the place belong to the column there.
+    x, y = path.vertices.T
+    column = np.unique(y[np.abs(x - second) < 0.2].round(6))
+    return column[0], column[-1]
+
+
+def test_the_time_line_stacks_the_probabilities_where_they_were_found():
+    figure = Figure((12, 12))
+    draw_timeline(figure, tracks(), 100.0)
+    stack, level, other, _ = figure.axes
+    assert heights(stack, "happy", 20) == pytest.approx((0.04, 0.9))
+    assert heights(stack, "sad", 55) == pytest.approx((0.06, 0.92))
+    assert heights(stack, "surprise", 20)[1] == pytest.approx(1)
+    assert heights(stack, "surprise", 40) == pytest.approx((0, 0))  # nobody speaks
+    assert heights(other, "angry", 40)[1] - heights(other, "angry", 40)[0] == pytest.approx(0.86)
+    assert (stack.get_ylabel(), other.get_ylabel()) == ("channel 1", "channel 2")
+    values = level.patches[0].get_data().values
+    np.testing.assert_allclose(values[[10, 100]], [-60, -20], atol=0.1)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*EMOTIONS]
+    assert "3 utterances" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("seconds", [8, 300, 3600, 100_000])
+def test_places_can_be_read_at_any_length(seconds):
+    figure = Figure((12, 7))
+    one = Track(None, [Utterance(0, seconds, sure("sad"))], [(0, seconds, -30.0)])
+    draw_timeline(figure, [one], seconds)
+    figure.canvas.draw()
+    labels = [text.get_window_extent() for text in figure.axes[-1].get_xticklabels()]
+    assert len(labels) >= 4
+    assert all(left.x1 < right.x0 for left, right in zip(labels[:-1], labels[1:], strict=True))
+
+
+def test_the_time_line_is_written(tmp_path):
+    chart.save_timeline(tmp_path / "a.png", tracks(), 100.0)
+    assert matplotlib.image.imread(tmp_path / "a.png").std() > 0
