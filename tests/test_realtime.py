@@ -507,8 +507,8 @@ def test_the_voice_that_was_begun_with_is_the_one_that_is_kept(live_run, monkeyp
     before = path.read_bytes()
 
     class Pressing(display.PlainLines):
-        def __init__(self, with_window, new_voice):
-            self.new_voice = new_voice
+        def __init__(self, with_window, keys):
+            self.new_voice = keys["n"].act
 
         def show(self, session, lines):
             if lines and not pressed.is_set():
