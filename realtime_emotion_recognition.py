@@ -12,14 +12,14 @@
 
 Live, a voice activity detector finds the speech. An utterance is what was said since the last
 pause, up to 5 seconds; while it lasts, the bars follow several times a second, and when it is over,
-a line remains: time, length, emotion and probability, runner-up. Ctrl-C, closing the window, or a
-long silence ends the session with a summary; close its window, or press Ctrl-C again, to leave.
-Without a display, or with --no-window, the bars are drawn in the terminal. When the output is not a
-terminal, each utterance is one plain line. --replay shows a recording in the same way, to its end.
+a line remains: time, length, emotion and probability, runner-up. q, Ctrl-C, closing the window, or
+a long silence ends the session with a summary; the first three again leave that. Without a display,
+or with --no-window, the bars are drawn in the terminal. When the output is not a terminal, each
+utterance is one plain line. --replay shows a recording in the same way, to its end.
 
-Keys, in the window or below the bars: q ends the session, or leaves its summary; space pauses, so
-that all is taken for silence until it is pressed again; s saves the chart so far beside that of
---save-plot, or in this folder, with date and time in its name; n begins a new voice.
+Further keys, in the window or below the bars: space pauses, so that all is taken for silence until
+it is pressed again; s saves the chart so far beside that of --save-plot, or in this folder, with
+date and time in its name; n begins a new voice.
 
 What tells an emotion is how differently from usual somebody sounds, so each utterance is compared
 with those before it. Press n when somebody else speaks: a new voice begins, and what is being said
