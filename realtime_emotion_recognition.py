@@ -19,15 +19,15 @@ utterance is one plain line. --replay shows a recording in the same way, to its 
 
 Further keys, in the window or below the bars: space pauses, so that all is taken for silence until
 it is pressed again; s saves the chart so far beside that of --save-plot, or in this folder, with
-date and time in its name; n begins a new voice.
+date and time in its name; n, when somebody else speaks, begins a new voice.
 
 What tells an emotion is how differently from usual somebody sounds, so each utterance is compared
-with those before it. Press n when somebody else speaks: a new voice begins, and what is being said
-is still the last one's. Voices are forgotten at the end, unless --voice names a file
-for the one that the session begins with: one for each person and microphone; from the numbers in
-there no speech can be made. Recordings of --input are compared with nothing, unless --one-voice or
---voice FILE.json says that all are of one person: then each is with those before it, in the order
-in which they are given. Given again, they count again.
+with those before it of the same voice; what is being said when n is pressed is still the last
+one's. Voices are forgotten at the end, unless --voice names a file for the one that the session
+begins with: one for each person and microphone; from the numbers in there no speech can be made.
+Recordings of --input are compared with nothing, unless --one-voice or --voice FILE.json says that
+all are of one person: then each is with those before it, in the order in which they are given.
+Given again, they count again.
 
 What is said while the model is still loading is recognized as soon as it is ready. On a slow
 machine the bars follow less often, but no audio is lost.
@@ -245,7 +245,7 @@ def listen(args, device, session, log, audio):
             except SentimentalError as error:
                 failure = error
                 break
-            audio.write(original * (not session.paused))  # its times stay right
+            audio.write(original * (not session.paused))  # the times in it stay right
             session.hear(samples)
             results = session.collect()
             if results or time.monotonic() - drawn >= DRAW_SECONDS:
@@ -293,6 +293,7 @@ def parse_args(argv):
     what.add_argument("--replay", metavar="FILE", help="a recording, as if it were live")
     what.add_argument("--demo", action="store_true", help=f"the recordings in {SAMPLES}")
     what.add_argument("--list-devices", action="store_true", help="show the input devices")
+    what.add_argument("--device", help="number or part of the name of an input device")
     parser.add_argument(
         "--one-voice", action="store_true", help="compare each of --input with those before it"
     )
@@ -302,7 +303,6 @@ def parse_args(argv):
         help=f"where what was heard of a voice is kept for the next time; {NO_VOICE}: compare with "
         "nothing (default: live, with the utterances of this session; of --input, with nothing)",
     )
-    parser.add_argument("--device", help="number or part of the name of an input device")
     parser.add_argument(
         "--backend", choices=BACKENDS, default="sounddevice", help="default: %(default)s"
     )
@@ -339,8 +339,6 @@ def parse_args(argv):
             parser.error(f"{option} {path}: the name must end with {' or '.join(endings)}")
     if not args.end_after >= 0:
         parser.error(f"--end-after {args.end_after:g}: give 0 or more seconds")
-    if args.replay and args.device:
-        parser.error("--replay takes the place of a microphone: leave out --device")
     if args.save_audio and (args.input or args.replay or args.demo):
         parser.error("--save-audio keeps what the microphone hears; these are recordings already")
     if args.one_voice and not args.input:
