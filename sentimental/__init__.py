@@ -12,6 +12,7 @@ The modules, each importing only what stands above it:
     workers     jobs on all cores, each of which costs itself alone
     settings    settings of the training, and --set
     spectrum    frames of samples; their spectrum, pitch, level and zero crossings
+    ffmpeg      what only ffmpeg reads, as it comes
     decoding    a file of any format, damaged or not: file in, samples out
     audio       level, trim, denoise: samples in, samples out
     features    MFCC, RMS, ZCR, pitch, their slopes, a recording's summary

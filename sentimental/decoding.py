@@ -1,7 +1,8 @@
 """From a file of any format to samples, whatever its header says.
 
-    decode        file     -> samples of each channel, and their rate
-    mix_channels  samples  -> one channel
+    decode         file     -> samples of each channel, and their rate
+    decode_blocks  file     -> the same, block by block: memory does not grow with the recording
+    mix_channels   samples  -> one channel
 
 People's files are cut off, damaged, or no recordings at all. Nothing that a header says is taken on
 trust: memory grows with the samples that are there, not with those that are declared. No constant
@@ -13,12 +14,13 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import warnings
+from collections import namedtuple
 
 import numpy as np
 import soundfile
 
+from sentimental import ffmpeg
 from sentimental.base import SentimentalError
 
 # Hz. A header that says less or more is damaged, and would cost: resampling 1 Hz to 16 kHz takes
@@ -37,10 +39,6 @@ WHOLE = 0.95
 UNKNOWN_FRAMES = 2**63 - 1
 # Bytes. The same in WAV: programs write this, 0xFFFFFFFF or something between.
 UNKNOWN_BYTES = 0x7FFF0000
-# s, and s for each byte of the file: when ffmpeg has not ended, it never will.
-FFMPEG_SECONDS, FFMPEG_SECONDS_PER_BYTE = 4.0, 4e-6
-# Bytes that ffmpeg may ask for at once.
-FFMPEG_ALLOCATION = 100_000_000
 # Full scale is 1.0. More is no sound; 32-bit samples that nobody scaled are less.
 MAX_SAMPLE = 1e10
 # dB. Channels cancel each other when their mean is so far below them.
@@ -69,6 +67,11 @@ class _Stream(soundfile.SoundFile):
         return False
 
 
+# Samples as np.ndarray [shape=(n, channels), float32], their rate in Hz, and how many frames the
+# header says that the recording has; None where it does not say so.
+Block = namedtuple("Block", "samples sample_rate n_declared")
+
+
 def decode(path, note=warnings.warn):
     """Read a recording of any format.
 
@@ -91,6 +94,16 @@ def decode(path, note=warnings.warn):
     SentimentalError
         When it cannot be read or is no recording; carries the decoder's words.
     """
+    samples, (sample_rate, *_), _ = zip(*decode_blocks(path, note), strict=True)
+    return np.concatenate(samples), sample_rate
+
+
+def decode_blocks(path, note=warnings.warn):
+    """Read a recording of any format, block by block, as `decode` does; gives Block after Block.
+
+    All are of one rate and as many channels. There is at least one, or SentimentalError is raised.
+    """
+    block, n_read = None, 0
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")
@@ -98,14 +111,26 @@ def decode(path, note=warnings.warn):
             head = file.read(1024)
             _check_head(path, head)
             file.seek(0)
-            return _decode_with_libsndfile(path, file, note)
+            for block in _decode_with_libsndfile(path, file, note):
+                n_read += len(block.samples)
+                yield block
+            return
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file") from None
     except OSError as error:
         raise SentimentalError(f"{path}: cannot be read ({error.strerror or error})") from None
     except _RefusedError as error:
         reason = str(error)
-    return _decode_with_ffmpeg(path, reason, note)
+    n_most = SAMPLES_PER_BYTE * os.path.getsize(path)
+    # ffmpeg begins anew: what libsndfile could read before the damage is passed over.
+    for samples, sample_rate in ffmpeg.decode(path, reason, n_most, note):
+        form = sample_rate, samples.shape[1]
+        check_format(path, *form)
+        if block and form != (block.sample_rate, block.samples.shape[1]):
+            raise SentimentalError(f"{path}: damaged, its channels change; export it again")
+        if n_read < len(samples):
+            yield Block(samples[n_read:], sample_rate, None)
+        n_read = max(0, n_read - len(samples))
 
 
 def _check_head(path, head):
@@ -134,58 +159,58 @@ def check_format(name, sample_rate, channels):
 
 
 def _decode_with_libsndfile(path, file, note):
-    """Decode an open file, as `decode` does; _RefusedError when libsndfile cannot."""
+    """Decode an open file, as `decode_blocks` does; _RefusedError when libsndfile cannot."""
     # Not by its name, which soundfile takes for UTF-8, and .raw for samples without a header. On
-    # Windows, where the numbers of Python's open files mean nothing to libsndfile, from memory.
-    source = io.BytesIO(file.read()) if os.name == "nt" else file.fileno()
+    # Windows the numbers of Python's open files mean nothing to libsndfile.
+    source = file if os.name == "nt" else file.fileno()
     size = os.fstat(file.fileno()).st_size
     try:
         with _Stream(source, closefd=False) as stream:
             check_format(path, stream.samplerate, stream.channels)
             if stream.frames:
-                return _read(path, stream, size, note), stream.samplerate
+                yield from _read(path, stream, size, note)
+                return
             if stream.format not in ("WAV", "WAVEX"):
                 raise _RefusedError("no samples")
             kind = {"channels": stream.channels, "subtype": stream.subtype}
             sample_rate = stream.samplerate
         file.seek(0)
-        samples = _read_unfinished(path, file.read(), note, samplerate=sample_rate, **kind)
-        return samples, sample_rate
+        yield from _read_unfinished(path, file.read(), note, samplerate=sample_rate, **kind)
     except soundfile.LibsndfileError as error:
         raise _RefusedError(error.error_string.strip().rstrip(".")) from None
 
 
 def _read_unfinished(path, content, note, **kind):
-    """Samples of a WAV file whose recorder was stopped before it wrote their length."""
+    """Blocks of a WAV file whose recorder was stopped before it wrote their length."""
     _, _, samples = content.partition(b"data" + bytes(4))
     if not samples or not soundfile.check_format("RAW", kind["subtype"]):
         raise _RefusedError("no samples")
     note(f"{path}: its header was never completed; all that follows it is used")
     with _Stream(io.BytesIO(samples), format="RAW", endian="LITTLE", **kind) as stream:
-        return _read(path, stream, len(content), note)
+        yield from _read(path, stream, len(content), note)
 
 
 def _read(path, stream, size, note):
-    """All samples of a stream from a file of `size` bytes; np.ndarray [shape=(n, channels)]."""
+    """Blocks of a stream from a file of `size` bytes."""
     if stream.format == "MP3":  # as soundfile.read does; its last bits depend on it
         stream.seek(0)
-    blocks, n_frames, is_damaged = [], 0, False
+    n_frames, is_damaged = 0, False
+    n_declared = stream.frames if stream.frames < UNKNOWN_FRAMES else None
     try:
         while len(block := stream.read(BLOCK_FRAMES, "float32", always_2d=True)):
-            blocks.append(block)
             n_frames += len(block)
             if n_frames * stream.channels > size * SAMPLES_PER_BYTE:
                 raise SentimentalError(f"{path}: more samples than it can hold; is it damaged?")
+            yield Block(block, stream.samplerate, n_declared)
     except soundfile.LibsndfileError:
-        if not blocks or shutil.which("ffmpeg"):  # which finds what comes after the damage
+        if not n_frames or shutil.which("ffmpeg"):  # which finds what comes after the damage
             raise
         is_damaged = True
-    if not blocks:
+    if not n_frames:
         raise _RefusedError("no samples")
     if is_damaged or _is_cut_off(stream, n_frames):
         seconds = n_frames / stream.samplerate
         note(f"{path}: cut off or damaged; the {seconds:.1f} s that can be read are used")
-    return np.concatenate(blocks)
 
 
 def _is_cut_off(stream, n_frames):
@@ -197,58 +222,6 @@ def _is_cut_off(stream, n_frames):
         lengths.append((stream.frames, n_frames))
     is_short = any(there < WHOLE * declared for declared, there in lengths)
     return is_short or "lacks an end-of-stream bit" in stream.extra_info  # that is OGG
-
-
-# ffmpeg -----------------------------------------------------------------------------------------
-
-
-def _decode_with_ffmpeg(path, reason, note):
-    """Decode what libsndfile refused for some reason, as `decode` does."""
-    size = os.path.getsize(path)
-    limit = 4 * size * SAMPLES_PER_BYTE  # bytes of float samples
-    # "file:", because a name may look like an address; no other protocol, because nothing that is
-    # called a recording shall reach into the network.
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_ALLOCATION)]
-    command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-vn"]
-    command += ["-f", "wav", "-c:a", "pcm_f32le", "-fs", str(limit), "pipe:"]
-    timeout = FFMPEG_SECONDS + FFMPEG_SECONDS_PER_BYTE * size
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise SentimentalError(
-            f"{path}: ffmpeg found no end of it in {timeout:.0f} s; is it damaged?"
-        ) from None
-    except OSError as error:
-        raise SentimentalError(
-            f"{path}: not a format that libsndfile reads ({reason}), and ffmpeg does not start "
-            f"({error.strerror}); install ffmpeg, or convert the file to WAV or FLAC"
-        ) from None
-    words = _first_line(path, done.stderr)
-    if "does not contain any stream" in words:
-        raise SentimentalError(f"{path}: there is no sound in it, only pictures")
-    if len(done.stdout) >= limit:
-        raise SentimentalError(f"{path}: more samples than it can hold; is it damaged?")
-    try:
-        with soundfile.SoundFile(io.BytesIO(done.stdout)) as stream:
-            check_format(path, stream.samplerate, stream.channels)
-            samples, sample_rate = stream.read(dtype="float32", always_2d=True), stream.samplerate
-    except soundfile.LibsndfileError:
-        samples = ()
-    if len(samples) == 0:
-        raise SentimentalError(
-            f"{path}: not a recording that can be decoded (libsndfile: {reason}; ffmpeg: "
-            f"{words or 'no samples'}); is it damaged, or no sound file?"
-        )
-    if words:
-        seconds = len(samples) / sample_rate
-        note(f"{path}: damaged ({words}); the {seconds:.1f} s that can be read are used")
-    return samples, sample_rate
-
-
-def _first_line(path, stderr):
-    """What ffmpeg said first, without the names of its parts and of the file."""
-    words = stderr.decode(errors="replace").strip().partition("\n")[0]
-    return re.sub(r"^\[.*? @ \w+\] ", "", words).replace(f"file:{path}: ", "")
 
 
 # Channels ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from signals import voice
 
-from sentimental import decoding
+from sentimental import decoding, ffmpeg
 from sentimental.base import SentimentalError
 from sentimental.decoding import decode
 from sentimental.spectrum import SAMPLE_RATE
@@ -238,7 +238,7 @@ def test_ffmpeg_that_does_not_end(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(decoding, "FFMPEG_SECONDS", 0.1)
+    monkeypatch.setattr(ffmpeg, "FFMPEG_SECONDS", 0.1)
     path = tmp_path / "a.m4a"
     path.write_bytes(b"\0\0\0\x20ftypM4A ")
     assert "found no end" in refusal(path)
