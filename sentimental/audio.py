@@ -100,8 +100,7 @@ def to_mono(samples, sample_rate, name="recording"):
             f"{name}: has the shape {samples.shape}; give (samples,) or (samples, channels)"
         )
     decoding.check_format(name, sample_rate, 1 if samples.ndim == 1 else samples.shape[1])
-    if not np.abs(samples).max(initial=0) < decoding.MAX_SAMPLE:  # nor are NaN
-        raise SentimentalError(f"{name}: holds samples that are not numbers; export it again")
+    decoding.check_samples(name, samples)
     if samples.ndim == 2 and len(samples):
         samples = decoding.mix_channels(samples)
     samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)

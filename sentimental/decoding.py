@@ -155,6 +155,12 @@ def check_format(name, sample_rate, channels):
         )
 
 
+def check_samples(name, samples):
+    """Refuse samples that are no numbers, or too large to be sound."""
+    if not np.abs(samples).max(initial=0) < MAX_SAMPLE:  # nor are NaN
+        raise SentimentalError(f"{name}: holds samples that are not numbers; export it again")
+
+
 # libsndfile -------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from sentimental.base import SentimentalError
 
-# s, and s for each byte of the file: when ffmpeg was waited for so long in all, it never ends.
-FFMPEG_SECONDS, FFMPEG_SECONDS_PER_BYTE = 4.0, 4e-6
+# s, and s for each byte of the file. When ffmpeg was waited for so long in all, it never ends; on a
+# machine that is busy with something else it may take 10 s to begin.
+FFMPEG_SECONDS, FFMPEG_SECONDS_PER_BYTE = 30.0, 4e-6
 # Bytes that ffmpeg may ask for at once.
 FFMPEG_ALLOCATION = 100_000_000
 # Frames that are read at once.

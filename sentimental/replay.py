@@ -1,48 +1,59 @@
-"""A recording that is heard in the time that it takes, as a microphone hears."""
+"""A recording that is heard in the time that it takes, as by a microphone."""
 
+import itertools
+import queue
 import time
 
-from sentimental.audio import load_audio
 from sentimental.base import shown
-from sentimental.spectrum import SAMPLE_RATE
+from sentimental.decoding import check_samples, decode_blocks
+from sentimental.microphone import BLOCK_SECONDS, Microphone
 
 
-class Replay:
-    """A recording in place of an Input and its Microphone (`sentimental.microphone`).
+class Replay(Microphone):
+    """A recording in place of an Input, and of the open one. It is decoded while it is heard.
 
     Parameters
     ----------
-    path, note : as for `sentimental.audio.load_audio`
+    path, note : as for `sentimental.decoding.decode`
+
+    Attributes
+    ----------
+    name, sample_rate : as of an Input
 
     Raises
     ------
     SentimentalError
-        When it cannot be read.
+        When it cannot be read; of damage further on, when it is heard.
     """
 
-    sample_rate = SAMPLE_RATE
-    n_overflows = 0
-
     def __init__(self, path, note):
-        self.name = shown(path)
-        self._samples = load_audio(path, note)
-        self._n_taken = 0
+        blocks = decode_blocks(path, note)
+        first = next(blocks)
+        self.name, self.sample_rate = shown(path), first.sample_rate
+        super().__init__(self, queue.Queue(), is_active=lambda: True)
+        self._pieces = _cut(path, first, blocks)
+        self._n_heard = 0  # samples
         self._began = None  # when it was first listened to
 
-    @property
-    def is_over(self):
-        return self._n_taken == len(self._samples)
-
     def read(self, timeout):
-        """Wait so many s and take what came meanwhile, as `Microphone.read` does."""
+        """Wait so many s and take the sound that came meanwhile; see `Microphone.read`."""
         if self._began is None:
             self._began = time.monotonic()
         time.sleep(timeout)
-        n_due = round((time.monotonic() - self._began) * SAMPLE_RATE)
-        samples = self._samples[self._n_taken : n_due]
-        self._n_taken += len(samples)
-        return samples, samples
+        n_due = (time.monotonic() - self._began) * self.sample_rate
+        while self._n_heard < n_due and not self.is_over:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self.is_over = True
+            else:
+                self._n_heard += len(piece)
+                self._blocks.put((piece, False))
+        return super().read(timeout=0)
 
-    def read_rest(self):
-        """Take what came since the last `read`."""
-        return self.read(timeout=0)
+
+def _cut(path, first, others):
+    """Cut a Block and others into pieces as short as those of a sound card."""
+    n = round(BLOCK_SECONDS * first.sample_rate)
+    for block in itertools.chain([first], others):
+        check_samples(path, block.samples)
+        yield from (block.samples[i : i + n] for i in range(0, len(block.samples), n))

@@ -73,15 +73,27 @@ def test_a_recording_comes_in_the_time_that_it_takes(tmp_path, clock):
     recording, heard = Replay(path, None), []
     clock.now = 100.0  # it begins when it is first listened to
     for number in range(1, 51):
-        original, samples = recording.read(0.02)
-        assert original is samples
-        heard.append(samples)
-        assert sum(map(len, heard)) == pytest.approx(number * 0.02 * SAMPLE_RATE, abs=1)
+        heard.append(recording.read(0.02))
+        assert sum(len(original) for original, _ in heard) == pytest.approx(
+            number * 0.02 * 44_100, abs=0.02 * 44_100
+        )
         assert not recording.is_over
-    clock.now += 5
-    heard.append(recording.read_rest()[1])
+    heard += [recording.read(5), recording.read_rest()]
     assert recording.is_over
-    np.testing.assert_array_equal(np.concatenate(heard), load_audio(path))
+    originals, samples = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+    np.testing.assert_allclose(originals, sound[:, 0], atol=1e-4)
+    np.testing.assert_allclose(samples, load_audio(path), atol=1e-4)
+
+
+def test_what_is_no_sound_ends_a_session_with_what_came_before(tmp_path, capsys, clock):
+    sound = np.concatenate([noise(1), speech(0), noise(1)])
+    sound[-100] = np.nan
+    path = tmp_path / "damaged.wav"
+    soundfile.write(path, sound, SAMPLE_RATE, "FLOAT")
+    status, lines, notes = run_replay(capsys, "--no-window", "--replay", path)
+    assert status == 1
+    assert len(lines) == 1
+    assert f"error: {path}: holds samples that are not numbers; export it again" in notes
 
 
 def run_replay(capsys, *options):
