@@ -229,7 +229,7 @@ def test_a_pause_in_a_word_ends_the_utterance_there(replay_in_window):
 
 
 def test_s_saves_the_chart_so_far_and_n_begins_a_new_voice(replay_in_window, tmp_path, clock):
-    sound = [noise(1), speech(0), noise(2), speech(1), noise(2)]
+    sound = [noise(1), speech(0), noise(4), speech(1), noise(1)]
     _, _, notes = replay_in_window(
         sound, [(0.5, "s"), (6, "s"), (6, "n"), (6, "n")], "--save-plot", tmp_path / "chart.png"
     )
