@@ -104,11 +104,11 @@ class Window(PlainLines):
         self._animated += [self._level, self._strip]
 
     def _add_voice(self):
-        axes = self._figure.add_axes((0.13, 0.055, 0.15, 0.03))
+        axes = self._figure.add_axes((0.13, 0.05, 0.15, 0.03))
         axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
-        self._figure.text(0.065, 0.055, "voice", fontsize=18)
+        self._figure.text(0.065, 0.05, "voice", fontsize=18)
         (self._known,) = axes.barh(0, 0, color="#444444", animated=True)
-        self._acquaintance = self._figure.text(0.295, 0.055, "", fontsize=18, animated=True)
+        self._acquaintance = self._figure.text(0.295, 0.05, "", fontsize=18, animated=True)
         self._animated += [self._known, self._acquaintance]
 
     def _find_font_sizes(self):

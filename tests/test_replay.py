@@ -182,6 +182,7 @@ def replay_in_window(_window, monkeypatch, tmp_path, capsys, clock):  # noqa: F8
 
     def run(sound, presses, *options):
         fingers = Fingers(clock, *presses)
+        monkeypatch.setattr(realtime, "DRAW_SECONDS", 0.32)  # half as often as else
         monkeypatch.setenv("DISPLAY", ":987")
         monkeypatch.setattr(
             type(_window._canvas), "flush_events", lambda c: fingers.flush_events(c)
@@ -214,7 +215,7 @@ def test_what_is_said_in_a_pause_is_neither_recognized_nor_learned(replay_in_win
     )
     paused = [title for seconds, title in titles if begin < seconds < end]
     assert {*paused} == {"paused"}
-    assert len(paused) > 10
+    assert len(paused) > 5
     assert [row for row in rows if begin < float(row["end_s"]) < end] == []
     assert [row["kind"] for row in rows].count("utterance") == 2
     assert max(float(row["end_s"]) for row in rows) == pytest.approx(end + 2.5, abs=0.5)
