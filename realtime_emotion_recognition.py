@@ -5,6 +5,7 @@
     python realtime_emotion_recognition.py --device usb --no-window
     python realtime_emotion_recognition.py --log session.csv --save-audio session.flac
     python realtime_emotion_recognition.py --voice me.json  # it knows you better each time
+    python realtime_emotion_recognition.py --replay session.flac  # as if it were live
     python realtime_emotion_recognition.py --input a.wav b.mp3
     python realtime_emotion_recognition.py --input memos --one-voice          # a folder
     python realtime_emotion_recognition.py --input podcast.mp3 --save-plot podcast.png
@@ -13,18 +14,22 @@
 
 Live, a voice activity detector finds the speech. An utterance is what was said since the last
 pause, up to 5 seconds; while it lasts, the bars follow several times a second, and when it is over,
-a line remains: time, length, emotion and probability, runner-up. Ctrl-C, closing the window, or a
-long silence ends the session with a summary; close its window, or press Ctrl-C again, to leave.
-Without a display, or with --no-window, the bars are drawn in the terminal. When the output is not a
-terminal, each utterance is one plain line.
+a line remains: time, length, emotion and probability, runner-up. q, Ctrl-C, closing the window, or
+a long silence ends the session with a summary; the first three again leave that. Without a display,
+or with --no-window, the bars are drawn in the terminal. When the output is not a terminal, each
+utterance is one plain line. --replay shows a recording in the same way, to its end.
+
+Further keys, in the window or below the bars: space pauses, so that all is taken for silence until
+it is pressed again; s saves the chart so far beside that of --save-plot, or in this folder, with
+date and time in its name; n, when somebody else speaks, begins a new voice.
 
 What tells an emotion is how differently from usual somebody sounds, so each utterance is compared
-with those before it. Press n in the window when somebody else speaks: a new voice begins, and what
-is being said is still the last one's. Voices are forgotten at the end, unless --voice names a file
-for the one that the session begins with: one for each person and microphone; from the numbers in
-there no speech can be made. Recordings of --input are compared with nothing, unless --one-voice or
---voice FILE.json says that all are of one person: then each is with those before it, in the order
-in which they are given. Given again, they count again.
+with those before it of the same voice; what is being said when n is pressed is still the last
+one's. Voices are forgotten at the end, unless --voice names a file for the one that the session
+begins with: one for each person and microphone; from the numbers in there no speech can be made.
+Recordings of --input are compared with nothing, unless --one-voice or --voice FILE.json says that
+all are of one person: then each is with those before it, in the order in which they are given.
+Given again, they count again.
 
 A recording of --input of at most 6 s is judged as a whole. A longer one is cut into utterances as a
 session is, each with a line and a row as soon as it is found; --save-plot draws the time line then.
@@ -70,6 +75,7 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
@@ -77,15 +83,18 @@ from pathlib import Path
 
 from sentimental.base import SentimentalError, mute_libraries, run_script, shown
 from sentimental.chart import save_plot
-from sentimental.display import DRAW_SECONDS, PlainLines, note, open_display, result_line
+from sentimental.display import DRAW_SECONDS, PlainLines, note, note_of_decoder
 from sentimental.files import check_outputs
 from sentimental.inputs import STDIN, Recording, find_recordings, recognize_all, save_chart
+from sentimental.keyboard import session_keys
 from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
 from sentimental.model import SHIPPED_MODEL, weights_path_of
 from sentimental.outputs import STDOUT, Audio, Log, Report
 from sentimental.recognizer import load_recognizer
+from sentimental.replay import Replay
 from sentimental.session import Session
 from sentimental.voice import Voice
+from sentimental.window import open_display
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
 
@@ -160,9 +169,11 @@ def end_by_signals(session):
 
 
 def recognize_live(args):
-    """A session with a microphone until a signal, a closed window or silence; returns a status."""
-    list_inputs, _ = BACKENDS[args.backend]
-    device = choose_input(list_inputs(), args.device)
+    """A session until a signal, a key, a closed window or silence ends it; returns a status."""
+    if args.replay:
+        device = Replay(args.replay, note_of_decoder)
+    else:
+        device = choose_input(BACKENDS[args.backend][0](), args.device)
     session = Session(load_recognizer(args.model), load_voice(args.voice))
     with Log(args.log) as log, Audio(args.save_audio, device.sample_rate) as audio:
         try:
@@ -183,7 +194,7 @@ def recognize_live(args):
         status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
         display.show_summary(session.utterances, seconds)
     elif not (failure or status > 128):
-        raise nothing_heard(session)
+        raise nothing_heard(session, args.replay)
     return status
 
 
@@ -194,12 +205,17 @@ def listen(args, device, session, log, audio):
     """
     failure = None
     signals = end_by_signals(session)
-    with open_microphone(device, args.backend) as microphone:
+    with contextlib.ExitStack() as opened:
+        if args.replay:
+            microphone = device
+            note(f"Replaying {device.name}; Ctrl-C ends.")
+        else:
+            microphone = opened.enter_context(open_microphone(device, args.backend))
+            note(f"Listening to {device.name} at {device.sample_rate} Hz; Ctrl-C ends.")
         began = time.time()
-        note(f"Listening to {device.name} at {device.sample_rate} Hz; Ctrl-C ends.")
         session.warm_up()
-        new_voice = session.new_voice if session.voice else None
-        display = open_display(with_window=not args.no_window, new_voice=new_voice)
+        keys = session_keys(session, args.save_plot)
+        display = opened.enter_context(open_display(with_window=not args.no_window, keys=keys))
 
         def report(results):
             """Show results, old and new, and log the new ones."""
@@ -224,7 +240,7 @@ def listen(args, device, session, log, audio):
             except SentimentalError as error:
                 failure = error
                 break
-            audio.write(original)
+            audio.write(original * (not session.paused))  # the times in it stay right
             session.hear(samples)
             results = session.collect()
             if results or time.monotonic() - drawn >= DRAW_SECONDS:
@@ -232,18 +248,22 @@ def listen(args, device, session, log, audio):
                 drawn = time.monotonic()
             if display.closed:
                 session.end = "the window was closed"
-            elif 0 < args.end_after < session.endpointer.silence:
+            elif 0 < args.end_after < session.silence:
                 session.end = f"{args.end_after:g} s of silence"
+            elif microphone.is_over:
+                session.end = "the recording is over"
     original, samples = microphone.read_rest()
-    audio.write(original)
+    audio.write(original * (not session.paused))
     session.hear(samples)
     session.finish()
     report(session.collect())
     return display, microphone, failure, signals
 
 
-def nothing_heard(session):
-    """Why nothing was recognized, as a SentimentalError."""
+def nothing_heard(session, replayed):
+    """Why nothing was recognized, as a SentimentalError; `replayed` is a path or None."""
+    if replayed:
+        return SentimentalError(f"{replayed}: no speech was recognized in what was heard of it")
     if session.endpointer.seconds and session.peak == 0.0:
         return SentimentalError(
             "only zeros came from the microphone; is it muted, or this program not allowed to use "
@@ -268,8 +288,10 @@ def parse_args(argv):
         nargs="+",
         help=f"recordings: files, folders, patterns, or {STDIN} for the standard input",
     )
+    what.add_argument("--replay", metavar="FILE", help="a recording, as if it were live")
     what.add_argument("--demo", action="store_true", help=f"the recordings in {SAMPLES}")
     what.add_argument("--list-devices", action="store_true", help="show the input devices")
+    what.add_argument("--device", help="number or part of the name of an input device")
     parser.add_argument(
         "--one-voice", action="store_true", help="compare each of --input with those before it"
     )
@@ -291,7 +313,6 @@ def parse_args(argv):
         help=f"where what was heard of a voice is kept for the next time; {NO_VOICE}: compare with "
         "nothing (default: live, with the utterances of this session; of --input, with nothing)",
     )
-    parser.add_argument("--device", help="number or part of the name of an input device")
     parser.add_argument(
         "--backend", choices=BACKENDS, default="sounddevice", help="default: %(default)s"
     )
@@ -300,8 +321,7 @@ def parse_args(argv):
         "--end-after",
         type=float,
         metavar="SECONDS",
-        default=END_SECONDS,
-        help="end after so much silence; 0: never (default: %(default)g)",
+        help=f"end after so much silence; 0: never (default: {END_SECONDS:g}; of --replay, 0)",
     )
     parser.add_argument(
         "--log",
@@ -318,6 +338,8 @@ def parse_args(argv):
         help="with its weights in FILE_weights.h5 (default: %(default)s)",
     )
     args = parser.parse_args(argv)
+    if args.end_after is None:
+        args.end_after = 0.0 if args.replay else END_SECONDS
     for option, path, endings in [
         ("--save-audio", args.save_audio, (".flac", ".wav")),
         ("--save-plot", args.save_plot, (".png", ".pdf", ".svg")),
@@ -327,7 +349,7 @@ def parse_args(argv):
             parser.error(f"{option} {path}: the name must end with {' or '.join(endings)}")
     if not args.end_after >= 0:
         parser.error(f"--end-after {args.end_after:g}: give 0 or more seconds")
-    if args.save_audio and (args.input or args.demo):
+    if args.save_audio and (args.input or args.replay or args.demo):
         parser.error("--save-audio keeps what the microphone hears; these are recordings already")
     if args.one_voice and not args.input:
         parser.error("--one-voice goes with --input; live, it is one voice until you press n")
@@ -351,7 +373,7 @@ def main(argv=None):
     log, voice = (None if path in (STDOUT, NO_VOICE) else path for path in (args.log, args.voice))
     outputs = [path for path in (log, args.save_audio, args.save_plot, voice) if path]
     recordings = find_recordings(args.input or [], args.channels == "separate")
-    inputs = [recording.name for recording in recordings]
+    inputs = [recording.name for recording in recordings] + ([args.replay] if args.replay else [])
     check_outputs(outputs, [*inputs, args.model, weights_path_of(args.model)])
     if args.demo:
         here = Path.cwd()

@@ -36,7 +36,11 @@ The modules, each importing only what stands above it:
     runs        all folds of a protocol, with several seeds
     microphone  sound card to samples
     chart       what was recognized: in a line, as a summary, as a time line
-    display     plain lines, terminal bars, window, summary chart
+    display     what a session says, in words and plain lines
+    keyboard    what keys do, and how they come from a terminal
+    terminal    live bars in the terminal
+    window      live bars, meters and strip in a window, and the choice of a display
+    replay      a recording, heard in the time that it takes
     session     what is heard of a stream, and what is recognized of it
     outputs     log, audio and JSON Lines, each written as it comes
     inputs      recordings by name, read in blocks, cut into utterances as live

@@ -221,6 +221,8 @@ def open_microphone(device, backend="sounddevice"):
 class Microphone:
     """An open input; `n_overflows` counts how often the sound card's buffer was full."""
 
+    is_over = False  # as recordings can be (`sentimental.replay`)
+
     def __init__(self, device, blocks, is_active):
         self.n_overflows = 0
         self._device, self._blocks, self._is_active = device, blocks, is_active

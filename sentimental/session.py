@@ -37,6 +37,7 @@ class Session:
     n_refused : int, utterances of which the chain left too little
     peak : float, of all that was heard; full scale is 1.0
     voice : sentimental.Voice or None, of who speaks now
+    paused : bool, whether silence is heard in place of what comes
     """
 
     def __init__(self, recognizer, voice=None):
@@ -48,6 +49,8 @@ class Session:
         self.n_refused = 0
         self.peak = 0.0
         self.voice = voice
+        self.paused = False
+        self._went_on = 0.0  # s of the stream at the end of the last pause
         self._kept, self._kept_grew = voice, False  # what was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
         self._recognizer = recognizer
@@ -59,6 +62,25 @@ class Session:
         """Import the chain's libraries, which takes a second, by recognizing a second of noise."""
         noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
         self._worker.submit(self._recognize, "update", noise, None)
+
+    @property
+    def silence(self):
+        """Seconds since the last speech in which somebody could have spoken."""
+        return self.endpointer.seconds - max(self.endpointer.last_speech, self._went_on)
+
+    def quit(self):
+        """End, because the user wants it."""
+        self.end = self.end or "q was pressed"
+
+    def pause(self):
+        """Pause or go on. What was being said until then is recognized."""
+        self._end_utterance()
+        self.paused = not self.paused
+
+    def _end_utterance(self):
+        utterance = self.endpointer.end_utterance()
+        if utterance:
+            self._submit("utterance", *utterance)
 
     def new_voice(self):
         """Somebody else speaks from now on; what began before is still the last one's."""
@@ -78,6 +100,9 @@ class Session:
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
         """
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
+        if self.paused:
+            samples = np.zeros_like(samples)  # time goes on
+            self._went_on = self.endpointer.seconds
         for utterance in self.endpointer.feed(samples):
             self._submit("utterance", *utterance)
         if not self._pending and self._update_is_due():
@@ -128,7 +153,7 @@ class Session:
                 results.append((kind, Utterance(start, end, probabilities)))
             elif kind == "utterance":
                 self.n_refused += 1
-        if not self._pending and not self.endpointer.speaking:
+        if self.paused or not (self._pending or self.endpointer.speaking):
             self.probabilities = None
         self.n_updates += sum(kind == "update" for kind, _ in results)
         self.utterances += [utterance for kind, utterance in results if kind == "utterance"]
@@ -136,9 +161,7 @@ class Session:
 
     def finish(self):
         """No more sound will come: recognize what is being said, and wait for all that is."""
-        utterance = self.endpointer.utterance()
-        if utterance:
-            self._submit("utterance", *utterance)
+        self._end_utterance()
         self._worker.shutdown()
 
     def save_voice(self, path):

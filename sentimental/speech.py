@@ -128,6 +128,13 @@ class Endpointer:
         n_after = self._n_heard - self._n_spoken
         return self._join(self._chunks[: len(self._chunks) - max(0, n_after - N_PAD)])
 
+    def end_utterance(self):
+        """End the utterance in progress here, not at a pause; returns what `utterance` does."""
+        finished = self.utterance()
+        self.speaking = False
+        self._chunks.clear()
+        return finished
+
     def _hear(self, samples):
         self._chunks.append(self._judge(samples))
         self._n_heard += 1

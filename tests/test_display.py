@@ -1,10 +1,10 @@
 """What the user sees: lines, bars in the terminal, the window, the summary chart."""
 
 import io
-import re
 import signal
 import sys
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +12,10 @@ import pytest
 
 from sentimental import EMOTIONS, Voice, chart, display
 from sentimental.chart import COLORS, Utterance
-from sentimental.display import PlainLines, TerminalBars, Window
+from sentimental.display import PlainLines
 from sentimental.features import N_FEATURES
+from sentimental.keyboard import Key
+from sentimental.window import Window, open_display
 
 UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
 
@@ -26,13 +28,14 @@ def voice(n):
     return voice
 
 
-def session(seconds=1.0, utterances=(), voice=None, **probabilities):
+def session(seconds=1.0, utterances=(), voice=None, paused=False, **probabilities):
     """A session in which these probabilities are shown; without any, in silence."""
     shown = [probabilities.get(name, 0.0) for name in EMOTIONS] if probabilities else None
     return SimpleNamespace(
         probabilities=None if shown is None else np.array(shown),
         utterances=utterances,
         voice=voice,
+        paused=paused,
         endpointer=SimpleNamespace(level=-30.0, speaking=bool(probabilities), seconds=seconds),
     )
 
@@ -63,20 +66,6 @@ def test_plain_lines_are_nothing_else(capsys):
     assert "1 utterance, 1.0 s of speech in 5 s; on average surprise 100%" in err
 
 
-def test_terminal_bars_stay_in_place(capsys):
-    bars = TerminalBars()
-    bars.show(session(sad=0.75, fear=0.25), [])
-    first = capsys.readouterr().out
-    assert re.search(r"sad +75% .*█████", first)
-    assert "sad 75%" in first.splitlines()[-1]
-    assert "▮" in first.splitlines()[-1]
-    bars.show(session(), ["12:00:00  an utterance"])
-    second = capsys.readouterr().out
-    assert second.startswith(f"\x1b[{first.count(chr(10))}A\r12:00:00  an utterance")
-    assert "█" not in second
-    assert "silence" in second.splitlines()[-1]
-
-
 ACQUAINTANCE = [
     (0, "new"),
     (1, "getting to know it: 1 utterance"),
@@ -86,30 +75,11 @@ ACQUAINTANCE = [
 ]
 
 
-def test_terminal_tells_how_well_the_voice_is_known(capsys):
-    bars, n_full = TerminalBars(), []
-    for n, words in ACQUAINTANCE:
-        bars.show(session(voice=voice(n)), [])
-        line = re.sub(r"\x1b\[.", "", capsys.readouterr().out.splitlines()[-1])
-        assert re.fullmatch(rf" +voice ▮* +{words}", line)
-        n_full.append(line.count("▮"))
-    assert n_full == sorted({*n_full})
-    assert n_full[0] == 0
-    bars.show(session(voice=None), [])
-    assert "voice" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("width", [20, 40, 80, 200])
-def test_bars_fit_into_the_terminal(width):
-    for line in display.bar_lines(np.ones(8), width):
-        assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) <= max(width, 26)
-
-
 def test_without_a_screen_the_lines_are_plain(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert type(display.open_display(with_window=True)) is PlainLines
+    assert type(open_display(with_window=True, keys={})) is PlainLines
 
 
 @pytest.mark.parametrize("backend", ["agg", "svg", "pdf"])
@@ -117,7 +87,7 @@ def test_without_a_toolkit_the_lines_are_plain(monkeypatch, capsys, backend):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend(backend)
     monkeypatch.setenv("DISPLAY", ":987")
-    assert type(display.open_display(with_window=True)) is PlainLines
+    assert type(open_display(with_window=True, keys={})) is PlainLines
     assert "no window" in capsys.readouterr().err
     plt.close("all")
 
@@ -130,7 +100,7 @@ def test_a_screen_that_cannot_be_reached_costs_the_window_only(monkeypatch, caps
 
     monkeypatch.setattr(plt, "figure", fail)
     monkeypatch.setenv("DISPLAY", ":987")
-    assert type(display.open_display(with_window=True)) is PlainLines
+    assert type(open_display(with_window=True, keys={})) is PlainLines
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("no window (couldn't connect to display)")
 
@@ -155,7 +125,7 @@ def window(monkeypatch):
     monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
     presses = []
-    window = Window(new_voice=lambda: presses.append("n"))
+    window = Window({name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn"})
     window.presses = presses
     yield window
     plt.close("all")
@@ -229,21 +199,39 @@ def press(key):
     )
 
 
-def test_n_begins_a_new_voice(window):
+def test_each_key_does_what_it_stands_for_and_matplotlib_nothing(window):
     window.show(session(voice=voice(3)), [])
-    for key in ("a", None, "enter"):
+    before = np.array(figure().canvas.buffer_rgba())
+    for key in ("a", None, "enter", "ctrl+s", "g", "l", "f", "ctrl+w"):
         press(key)
+    window.show(session(voice=voice(3)), [])
     assert window.presses == []
-    press("n")
-    press("N")
-    assert window.presses == ["n", "n"]
+    assert (before == np.asarray(figure().canvas.buffer_rgba())).all()
+    for key in "snN q":
+        press(key)
+    assert window.presses == [*"snn q"]
+    assert not window.closed
+
+
+def test_q_leaves_the_summary(window, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "show", lambda block: press("q"))
+    window.show_summary(UTTERANCES, 2)
+    assert window.closed
+    assert window.presses == []
+
+
+def test_a_pause_is_told(window):
+    window.show(session(paused=True, happy=1.0), [])
+    assert figure().texts[0].get_text() == "paused"
 
 
 def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
     import matplotlib.pyplot as plt
 
     plt.close("all")
-    Window().show(session(happy=1.0), [])
+    Window({}).show(session(happy=1.0), [])
     assert not [text for text in figure().texts if "voice" in text.get_text()]
     press("n")
 
@@ -264,12 +252,40 @@ def check_texts(figure):
 
 @pytest.mark.parametrize("shown", [{"surprise": 1.0}, dict.fromkeys(EMOTIONS, 1 / 8), {}])
 @pytest.mark.parametrize("n", [0, 3, 1234])
-def test_all_that_is_written_can_be_read(window, shown, n):
+@pytest.mark.parametrize("size", [(12, 7), (5, 3), (16, 8)])
+def test_all_that_is_written_can_be_read(window, shown, n, size):
+    resize(size)
     window.show(session(utterances=UTTERANCES, voice=voice(n), **shown), [])
     check_texts(figure())
     frames = [axes.get_window_extent() for axes in figure().axes]
     for text in figure().texts:
         assert not any(text.get_window_extent().overlaps(frame) for frame in frames), text
+
+
+def resize(size):
+    """Give the window another size in inches, as a toolkit does."""
+    from matplotlib.backend_bases import ResizeEvent
+
+    figure().set_size_inches(size)
+    canvas = figure().canvas
+    canvas.callbacks.process("resize_event", ResizeEvent("resize_event", canvas))
+
+
+def test_the_summary_can_be_read_in_a_small_window(window, monkeypatch):
+    import matplotlib.pyplot as plt
+
+    def show(block):
+        figure().canvas.draw()
+        check_texts(figure())
+        resize((12, 7))
+        figure().canvas.draw()
+        check_texts(figure())
+        plt.close("all")
+
+    monkeypatch.setattr(plt, "show", show)
+    resize((5, 3))
+    window.show_summary([Utterance(0, 3, np.eye(8)[-1])], 4_000)
+    assert window.closed
 
 
 def test_the_summary_has_each_emotion_in_its_color():

@@ -508,8 +508,8 @@ def test_the_voice_that_was_begun_with_is_the_one_that_is_kept(live_run, monkeyp
     before = path.read_bytes()
 
     class Pressing(display.PlainLines):
-        def __init__(self, with_window, new_voice):
-            self.new_voice = new_voice
+        def __init__(self, with_window, keys):
+            self.new_voice = keys["n"].act
 
         def show(self, session, lines):
             if lines and not pressed.is_set():
@@ -825,7 +825,9 @@ def test_no_microphone(monkeypatch):
         ["--save-plot", "chart"],
         ["--save-audio", "a.mp3"],
         ["--save-audio", "a.flac", "--demo"],
+        ["--save-audio", "a.flac", "--replay", "session.flac"],
         ["--demo", "--input", "a.wav"],
+        ["--device", "usb", "--input", "a.wav"],
         ["--end-after", "-1"],
         ["--end-after", "nan"],
         ["--voice", "me"],

@@ -1,0 +1,187 @@
+"""Bars in the terminal, as a terminal shows them."""
+
+import contextlib
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+from test_display import ACQUAINTANCE, UTTERANCES, session, voice
+
+from sentimental import EMOTIONS, terminal
+from sentimental.display import note
+from sentimental.terminal import TerminalBars
+
+
+class Screen:
+    """A terminal of some columns and rows: what is written to it, it shows.
+
+    It knows the escape codes that are written here, and no others.
+    """
+
+    def __init__(self, columns, rows):
+        self.columns, self.rows = columns, rows
+        self.lines, self.row, self.column, self.wraps = [""], 0, 0, True
+        self.top = 0  # the first line that is seen
+
+    def isatty(self):
+        return True
+
+    def flush(self):
+        pass
+
+    def write(self, text):
+        for code in re.findall(r"\x1b\[\??[\d;]*[A-Za-z]|.", text, re.DOTALL):
+            if code == "\n":
+                self._next_line()
+            elif code == "\r":
+                self.column = 0
+            elif not code.startswith("\x1b"):
+                self._put(code)
+            elif code.endswith("A"):
+                self.row = max(self.top, self.row - int(code[2:-1]))
+            elif code in ("\x1b[K", "\x1b[J"):
+                self.lines[self.row] = self.lines[self.row][: self.column]
+                if code.endswith("J"):
+                    del self.lines[self.row + 1 :]
+            elif code in ("\x1b[?7l", "\x1b[?7h"):
+                self.wraps = code.endswith("h")
+            else:
+                assert code.endswith("m")  # a color
+
+    def _put(self, character):
+        if self.column == self.columns and self.wraps:
+            self._next_line()
+        column = min(self.column, self.columns - 1)
+        line = self.lines[self.row].ljust(column)
+        self.lines[self.row] = line[:column] + character + line[column + 1 :]
+        self.column = column + 1
+
+    def _next_line(self):
+        self.row, self.column = self.row + 1, 0
+        if self.row == len(self.lines):
+            self.lines.append("")
+        self.top = max(self.top, self.row - self.rows + 1)
+
+    def resize(self, columns, rows):
+        """Get another size; as most terminals do, it breaks lines anew, and the cursor stays."""
+        cut = [
+            [line[i : i + columns] for i in range(0, max(1, len(line)), columns)]
+            for line in self.lines
+        ]
+        self.row = sum(len(parts) for parts in cut[: self.row])
+        self.lines = [part for parts in cut for part in parts]
+        self.columns, self.rows = columns, rows
+        self.top = max(0, len(self.lines) - rows)
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    screen = Screen(80, 24)
+    monkeypatch.setattr(terminal, "terminal_size", lambda: (screen.columns, screen.rows))
+    monkeypatch.setenv("TERM", "xterm")
+    return screen
+
+
+@contextlib.contextmanager
+def printing_on(screen):
+    """Have all that is printed meanwhile shown on a screen."""
+    with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
+        yield
+
+
+def check_bars(screen, *before, headline):
+    """The lines before, an empty one in which the cursor rests, the bars once, and nothing else."""
+    lines = [line.rstrip() for line in screen.lines]
+    assert lines[: len(before)] == [*before]
+    assert lines[len(before)] == ""
+    assert (screen.row, screen.column) == (len(before), 0)
+    bars = lines[len(before) + 1 :]
+    assert [line.split()[0] for line in bars] == [*EMOTIONS, "level"]
+    assert bars[-1].endswith(headline)
+    assert all(len(line) < screen.columns for line in bars)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a note does not clear there")
+def test_bars_stay_in_place_below_lines_and_notes(screen):
+    with printing_on(screen), TerminalBars({}) as bars:
+        bars.show(session(sad=0.75, fear=0.25), [])
+        check_bars(screen, headline="sad 75%")
+        assert re.search(r"sad +75% █{45}", screen.lines[4])
+        bars.show(session(), ["an utterance"])
+        check_bars(screen, "an utterance", headline="silence")
+        assert "█" not in "".join(screen.lines)
+        bars.show(session(neutral=1.0), [])
+        for text in ("error: " + 90 * "a", "short"):
+            note(text)
+        bars.show(session(sad=1.0), ["another"])
+        said = ["an utterance", "error: " + 73 * "a", 17 * "a", "short", "another"]
+        check_bars(screen, *said, headline="sad 100%")
+    assert [line.rstrip() for line in screen.lines] == [*said, ""]
+
+
+@pytest.mark.parametrize("columns", [30, 45, 79, 120])
+def test_bars_survive_another_width(screen, columns):
+    with printing_on(screen), TerminalBars({}) as bars:
+        bars.show(session(sad=0.9, fear=0.1), ["an utterance"])
+        screen.resize(columns, 24)
+        for _ in range(2):
+            bars.show(session(sad=0.9, fear=0.1), [])
+        check_bars(screen, "an utterance", headline="sad 90%")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 11])
+def test_of_a_low_terminal_only_what_has_room_is_taken(screen, rows):
+    screen.resize(80, rows)
+    with printing_on(screen), TerminalBars({}) as bars:
+        for _ in range(5):
+            bars.show(session(sad=0.9, fear=0.1), [])
+    assert len(screen.lines) <= max(rows, 6)
+
+
+def test_what_follows_the_end_is_lines_alone(screen):
+    with printing_on(screen):
+        with TerminalBars({}) as bars:
+            bars.show(session(sad=1.0), [])
+        bars.show(session(), ["the last utterance"])
+        bars.show_summary(UTTERANCES, 5)
+    lines = [line.rstrip() for line in screen.lines]
+    assert lines[0] == "the last utterance"
+    assert "surprise 100%" in lines[1]
+    assert [line.split()[0] for line in lines[2:-1]] == [*EMOTIONS]
+
+
+def test_terminal_tells_how_well_the_voice_is_known(screen):
+    n_full = []
+    with printing_on(screen), TerminalBars({}) as bars:
+        for n, words in ACQUAINTANCE:
+            bars.show(session(voice=voice(n)), [])
+            line = screen.lines[-1].rstrip()
+            assert re.fullmatch(rf" +voice ▮* +{words}", line)
+            n_full.append(line.count("▮"))
+        bars.show(session(voice=None), [])
+    assert n_full == sorted({*n_full})
+    assert n_full[0] == 0
+    assert "voice" not in "".join(screen.lines)
+
+
+@pytest.mark.parametrize("width", [1, 5, 16, 20, 40, 80, 200])
+def test_bars_fit_into_the_terminal(width):
+    for line in terminal.bar_lines(np.ones(8), width):
+        assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) < width
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+def test_the_size_is_that_of_the_terminal_and_not_of_the_environment(monkeypatch):
+    import fcntl
+    import struct
+    import termios
+
+    outside, inside = os.openpty()
+    monkeypatch.setenv("COLUMNS", "200")
+    with open(inside, "w") as stream, open(outside, "rb", buffering=0):
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert terminal.terminal_size() == (80, 24)  # it tells none
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 33, 0, 0))
+        assert terminal.terminal_size() == (33, 11)
