@@ -84,9 +84,11 @@ class Learner(keras.Model):
     def start_from(self, weights):
         """Begin with a network that was joined of both parts, in the place of random weights.
 
-        How its bias was shared by the two cannot be told; each gets half of it.
+        How its bias was shared by the two cannot be told; each gets half of it. An emotion that did
+        not train it begins with none.
         """
         *lstm_weights, kernel, bias = weights
+        bias = np.where(kernel.any(axis=0), bias, 0)
         half = (bias - np.log(self.prior)) / 2
         self.frames_part.set_weights([*lstm_weights, kernel[: self.training.units], half])
         self.summary_part.set_weights([kernel[self.training.units :], half])

@@ -8,6 +8,7 @@ from sentimental.protocols import RAVDESS_SONG, fold_to_save, protocol_folds, sp
 from sentimental.settings import Training
 from sentimental.voice import voice_of
 
+
 def make_recordings():
     """One recording of each speaker and emotion of TESS and RAVDESS, and one of nobody known."""
     return [*make_corpora(), make_recording("RAVDESS", "", "happy")]

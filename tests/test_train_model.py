@@ -1,7 +1,9 @@
 """train_model.py as its user meets it: options, protocols, a second run, what is written."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from scripts import run
 from signals import make_recording, make_recordings, make_usual
@@ -109,7 +111,8 @@ def evaluate(monkeypatch, tmp_path):
             "usual": make_usual(),
             "training": {"corpora": corpora, "held_out": held_out},
         }
-        monkeypatch.setattr(train_model, "load_network", lambda path: (None, content))
+        network = SimpleNamespace(get_weights=lambda: [np.eye(8), np.zeros(8)])
+        monkeypatch.setattr(train_model, "load_network", lambda path: (network, content))
         features = write_features(tmp_path, recordings)
         train_model.main([str(features), "--evaluate", *options])
 
@@ -126,6 +129,10 @@ def test_a_corpus_that_did_not_train_is_measured_in_all_ways(evaluate, tmp_path,
     evaluation = read(tmp_path / "figures", "evaluation")
     assert {*evaluation} == {"mine h0", "mine h10", "mine h10, one emotion"}
     assert [part["uar"] for part in evaluation.values()] == [0, 1, 1]
+    assert {part["intervals"]["over"] for part in evaluation.values()} == {
+        "clips"
+    }  # of one speaker
+    assert (tmp_path / "figures" / "evaluation.png").exists()
     assert [part["n"] for part in evaluation.values()] == [16] * 3
     assert "mine h10, one emotion" in capsys.readouterr().out
 
@@ -152,8 +159,8 @@ def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
 
 
 def test_a_few_recordings_are_too_few_to_measure(evaluate):
-    with pytest.raises(SentimentalError, match="15 recordings are too few"):
-        evaluate(make_strangers(n=15), [])
+    with pytest.raises(SentimentalError, match="9 recordings are too few; give 10 at least"):
+        evaluate(make_strangers(n=9), [])
 
 
 # What is refused
@@ -203,6 +210,7 @@ def test_bad_features_end_with_one_line(tmp_path, content, message):
         ("--evaluate", "--seed", "3"),
         ("--seed", "-1"),
         ("--seed", "65536"),
+        ("--evaluate", "--start-from", "model8723.json"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, capsys):
@@ -217,6 +225,7 @@ def test_options_that_make_no_sense_are_refused(options, capsys):
     [
         ([r | {"condition": "white"} for r in make_recordings(40)], "for tests"),
         (make_recordings(9), "too few"),
+        ([make_recording("my", "A", "sad")] * 40, "one emotion train nothing; give others, too"),
     ],
 )
 def test_recordings_that_cannot_train_are_refused(tmp_path, recordings, reason):
