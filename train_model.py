@@ -212,7 +212,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
 def tell_untrained(network):
     """Say which emotions a network never answers."""
     if untrained := find_untrained(network.get_weights()):
-        print(f"{', '.join(untrained)}: no recordings of it trained, so it is never answered")
+        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
 
 
 def held_out_mark(held_out):

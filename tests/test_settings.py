@@ -7,8 +7,8 @@ from signals import make_recordings
 
 from sentimental.augment import Augmentation
 from sentimental.base import SentimentalError
-from sentimental.evaluate import run_record
 from sentimental.protocols import protocol_folds
+from sentimental.reports import run_record
 from sentimental.settings import Training, change_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
