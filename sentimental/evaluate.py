@@ -38,8 +38,8 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
     metrics : dict with ``n``, ``accuracy``, ``uar``, ``uar_own`` (with only those emotions allowed
         that occur), ``recall`` and ``answers`` (dicts by emotion; how often it is recognized, and
         answered), ``calibration_error``, ``confusion`` (8 rows of counts: row is the true
-        emotion, column the recognized one) and ``intervals`` of all these figures, as
-        `find_intervals` returns them
+        emotion, column the recognized one) and ``intervals`` of 95 % of all these figures, and
+        ``over`` what they are: "speakers" or "clips", as `bootstrap` tells it
 
     Raises
     ------
@@ -56,20 +56,23 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
         for number, emotion in enumerate(EMOTIONS)
         if confusion[number].any()
     }
+    own_recall = [float(np.mean(own_answers[true == one] == one)) for one in np.unique(true)]
     shares = confusion.sum(axis=0) / len(recordings)
     metrics = {
         "n": len(recordings),
         "accuracy": float(np.mean(true == answers)),
         "uar": float(np.mean(list(recall.values()))),
-        "uar_own": float(
-            np.mean([np.mean(own_answers[true == one] == one) for one in np.unique(true)])
-        ),
+        "uar_own": float(np.mean(own_recall)),
         "recall": recall,
         "answers": dict(zip(EMOTIONS, shares.tolist(), strict=True)),
         "calibration_error": float(calibration(recordings, probabilities)[1]),
         "confusion": confusion.tolist(),
     }
-    metrics["intervals"] = find_intervals(metrics, recordings, probabilities, over_speakers)
+    figures, unit = bootstrap(recordings, probabilities, over_speakers)
+    metrics["intervals"] = find_intervals(figures, recall)
+    if unit == "clips":
+        metrics["intervals"] |= _intervals_over_clips(metrics, own_recall, recordings)
+    metrics["intervals"]["over"] = unit
     return metrics
 
 
@@ -241,27 +244,44 @@ def wilson(share, n):
     return [float((center + sign * half) / (1 + z**2 / n)) for sign in (-1, 1)]
 
 
-def find_intervals(metrics, recordings, probabilities, over_speakers):
-    """95 % intervals of the figures of `compute_metrics`.
+def mean_of_shares(shares, counts):
+    """Where the mean of several true shares lies in 95 % of the cases; a list of two.
 
-    Over speakers all of them are from `bootstrap`. Over clips, which are independent then, accuracy
-    and recall have intervals after Wilson.
+    Unlike a bootstrap, it is in doubt of shares of 0 and 1 as well.
 
-    Returns
-    -------
-    intervals : dict with ``over``, "speakers" or "clips", and a list of two for each figure;
-        ``recall`` is a dict of them by emotion
+    Parameters
+    ----------
+    shares : sequence of float, of hits
+    counts : sequence of int, clips that each of them is of
+
+    References
+    ----------
+    .. [1] G. Y. Zou, A. Donner, "Construction of confidence limits about effect measures: a general
+       approach", Statistics in Medicine 27, 2008
     """
-    figures, unit = bootstrap(recordings, probabilities, over_speakers)
-    recalls = figures.pop("recall")
-    intervals = {"over": unit} | {name: interval(values) for name, values in figures.items()}
-    if unit == "speakers":
-        numbers = {emotion: EMOTIONS.index(emotion) for emotion in metrics["recall"]}
-        recall = {emotion: interval(recalls[:, number]) for emotion, number in numbers.items()}
-        return intervals | {"recall": recall}
-    clips = {recording["file"]: recording["emotion"] for recording in recordings}
-    counts = Counter(clips.values())
-    recall = {
-        emotion: wilson(share, counts[emotion]) for emotion, share in metrics["recall"].items()
+    lows, highs = np.transpose([wilson(*one) for one in zip(shares, counts, strict=True)])
+    distances = np.linalg.norm(lows - shares), np.linalg.norm(highs - shares)
+    mean, n = np.mean(shares), len(shares)
+    return [float(mean - distances[0] / n), float(mean + distances[1] / n)]
+
+
+def find_intervals(figures, recall):
+    """Intervals of what `bootstrap` drew; ``recall`` is a dict of those of its emotions."""
+    intervals = {name: interval(values) for name, values in figures.items() if name != "recall"}
+    numbers = {emotion: EMOTIONS.index(emotion) for emotion in recall}
+    of_recall = {e: interval(figures["recall"][:, number]) for e, number in numbers.items()}
+    return intervals | {"recall": of_recall}
+
+
+def _intervals_over_clips(metrics, own_recall, recordings):
+    """Intervals of hits among clips that are independent: each has its share, after Wilson."""
+    emotions = {recording["file"]: recording["emotion"] for recording in recordings}
+    counts = Counter(emotions.values())
+    counts = [counts[emotion] for emotion in metrics["recall"]]
+    of_recall = map(wilson, metrics["recall"].values(), counts)
+    return {
+        "accuracy": wilson(metrics["accuracy"], len(emotions)),
+        "uar": mean_of_shares([*metrics["recall"].values()], counts),
+        "uar_own": mean_of_shares(own_recall, counts),
+        "recall": dict(zip(metrics["recall"], of_recall, strict=True)),
     }
-    return intervals | {"accuracy": wilson(metrics["accuracy"], len(clips)), "recall": recall}

@@ -49,7 +49,7 @@ def print_metrics(parts):
         print(f"{name:{width}}{metrics['n']:6}  {intervals['over']:8}", end="")
         print("".join(f"  {figure:22}" for figure in figures), end="  ")
         print(f"{answer} {share:.0%}; {'  '.join(recall)}")
-    print("in brackets: 95 % intervals over speakers (bootstrap) or clips (Wilson; UAR: bootstrap)")
+    print("in brackets: 95 % intervals, over speakers by bootstrap, over clips after Wilson")
 
 
 def _with_interval(figure, interval, digits=4):
