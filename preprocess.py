@@ -2,12 +2,16 @@
 
     python preprocess.py data/TESS data/RAVDESS
     python preprocess.py data/TESS data/RAVDESS my_recordings --output data/features.json
+    python preprocess.py --labels my_recordings/labels.csv --output mine.json
     python preprocess.py data/RAVDESS --condition babble --output data/babble.json
 
 Folders are read recursively, linked ones as well. Emotion, speaker and corpus are told by the file
 name for TESS, RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD, SAVEE and EmoDB; for any other
 recording the emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav).
-data/README.md tells the rules. A file whose emotion cannot be told is reported, never guessed.
+Folders between the one given and those of the emotions are speakers when there are several
+(my_recordings/anna/happy/monday.wav). A table, CSV with the columns file, emotion and, if known,
+speaker, decides before names and folders. data/README.md tells the rules. A file whose emotion
+cannot be told is reported, never guessed.
 Recordings that are known to be faulty are left out, with the reason. A take that lies there in
 several files is used once. A second run computes only what is new or changed, and a
 run that was stopped, by whatever, goes on where it was: until the features file is whole, finished
@@ -47,6 +51,7 @@ from sentimental.conditions import (
 )
 from sentimental.features import extract_frames
 from sentimental.finished import Finished
+from sentimental.labels import read_table
 from sentimental.recordings import describe_files, drop_twins, find_files, next_copies
 from sentimental.storage import load_features, save_features
 from sentimental.workers import run_jobs
@@ -130,14 +135,16 @@ def compute_all(recordings, kept, condition, voices):
 
 
 def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
-    """Print files per corpus and emotion, and what was left out or refused and why."""
+    """Print files per corpus and emotion, known speakers, and what was left out or refused."""
     corpora = sorted({recording["corpus"] for recording in recordings})
     count = Counter((recording["corpus"], recording["emotion"]) for recording in recordings)
     width = max(len(shown(corpus)) for corpus in [*corpora, "corpus"])
-    print(f"\n{'corpus':{width}}" + "".join(f"{name:>9}" for name in (*EMOTIONS, "all")))
+    columns = (*EMOTIONS, "all", "speakers")
+    print(f"\n{'corpus':{width}}" + "".join(f"{name:>9}" for name in columns))
     for corpus in corpora:
         row = [count[corpus, emotion] for emotion in EMOTIONS]
-        print(f"{shown(corpus):{width}}" + "".join(f"{number:9}" for number in (*row, sum(row))))
+        row += [sum(row), len({r["speaker"] for r in recordings if r["corpus"] == corpus} - {""})]
+        print(f"{shown(corpus):{width}}" + "".join(f"{number or '-':>9}" for number in row))
     counts = [f"{len(recordings)} recordings", f"{n_duplicates} duplicates used once"]
     counts += [f"{left_out.total()} left out"] if left_out else []
     counts += [f"{len(refused)} refused"]
@@ -154,7 +161,13 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("paths", nargs="+", type=Path, help="folders or files of recordings")
+    parser.add_argument("paths", nargs="*", type=Path, help="folders or files of recordings")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="TABLE.csv",
+        help="recordings and their labels: columns file (relative to the table), emotion, speaker",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -168,14 +181,18 @@ def main():
         f"recordings at {CONDITION_SNR:.0f} dB SNR, a telephone's band, or another gain",
     )
     arguments = parser.parse_args()
+    if not (arguments.paths or arguments.labels):
+        parser.error("give folders of recordings, or --labels TABLE.csv")
     condition = arguments.condition
     output = arguments.output or Path("data", f"{condition or 'features'}.json")
     start = time.monotonic()
 
     files, n_passed_over, refused = find_files(arguments.paths)
-    check_outputs([output], files)
-    takes, left_out, refused_files = describe_files(files)
-    refused += refused_files
+    table, refused_lines = read_table(arguments.labels) if arguments.labels else ({}, [])
+    labels = [arguments.labels] if arguments.labels else []
+    check_outputs([output], [*files, *table, *labels])
+    takes, left_out, refused_files = describe_files(files, arguments.paths, table)
+    refused += refused_lines + refused_files
 
     known = known_frames(output, condition)
     voices = [copies[0]["file"] for copies in takes] if condition == "babble" else []
@@ -209,9 +226,10 @@ def main():
         kept.clear()
         for line in refused:
             print(shown(f"  refused: {line}"))
+        given = ", ".join(map(str, arguments.paths + labels))
         raise SentimentalError(
-            f"{', '.join(map(str, arguments.paths))}: no recording could be used, nothing was "
-            "written; give folders that hold recordings"
+            f"{given}: no recording could be used, nothing was written; give folders that hold "
+            "recordings"
         )
     save_features(output, finished)
     kept.clear()

@@ -83,7 +83,7 @@ from pathlib import Path
 
 from sentimental.base import SentimentalError, mute_libraries, run_script, shown
 from sentimental.chart import save_plot
-from sentimental.display import DRAW_SECONDS, PlainLines, note, note_of_decoder
+from sentimental.display import DRAW_SECONDS, PlainLines, note, note_of_decoder, result_line
 from sentimental.files import check_outputs
 from sentimental.inputs import STDIN, Recording, find_recordings, recognize_all, save_chart
 from sentimental.keyboard import session_keys

@@ -4,6 +4,7 @@
     python train_model.py data/features.json --evaluate   the figures of the saved model again
     python train_model.py mine.json --evaluate            how good it is on recordings of your own
     python train_model.py data/features.json --protocol speaker --seeds 3
+    python train_model.py mine.json --start-from model8723.json --model me.json --results me
 
 The network: masking of the padding, two LSTM layers of 64 units, a dense softmax over the eight
 emotions, which reads a summary of the recording as well. What trains and what tests is the
@@ -12,7 +13,8 @@ protocol:
     random        recordings of TESS and RAVDESS held out at random, 8.7 % to validate and 3.8 % to
                   test; all else trains the model that is saved. Its speakers are trained on, so the
                   figures are optimistic. With --seeds N: N such splits, both parts pooled
-    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too
+    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too.
+                  Without RAVDESS: all speakers that are known, in up to 5 folds of about one size
     tess-speaker  one TESS actress and RAVDESS train, the other actress tests, both ways
     corpus        each corpus is tested by a network that all the others trained: other voices,
                   another room, another microphone, another language
@@ -28,7 +30,17 @@ their main figures into results/headline.json. A training that was stopped goes 
 finished epoch when the same command is given again.
 
 --evaluate measures the saved model on the held-out part of TESS and RAVDESS, and on every corpus
-that did not train it; --results FOLDER keeps the figures as FOLDER/evaluation.json.
+that did not train it; --results FOLDER keeps the figures as FOLDER/evaluation.json, and the
+confusion matrices as FOLDER/evaluation.png.
+
+Recordings of your own may be few, and of three or four emotions: those without recordings are told,
+and the model never answers them. Without TESS and RAVDESS, protocol random holds out its share of
+each emotion; where one has fewer than 30 recordings, each recording is tested once, in 5 folds.
+--start-from begins with the weights of a model, with what is usual for its voices, a lower learning
+rate and few epochs, where random weights would need many recordings.
+
+Behind each figure stands its interval of 95 %: over speakers, who are drawn with replacement, where
+they did not train and are known; else over clips, for accuracy and recall after Wilson.
 
 How much noise costs is measured with features that preprocess.py --condition made of the same
 recordings:
@@ -42,53 +54,60 @@ means, in sentimental/settings.py (training) and sentimental/augment.py (augment
     python train_model.py data/features.json --set augmentation.vtlp=0 --results elsewhere --seeds 1
 """
 
-from sentimental.base import EMOTIONS, SentimentalError, end_at_once, on_end_signals, run_script
-from sentimental.files import check_outputs, remove_folder, set_aside, write_json
+from sentimental.base import SentimentalError, end_at_once, on_end_signals, run_script
+from sentimental.files import check_outputs, remove_folder, write_json
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from sentimental.augment import Augmentation
-from sentimental.evaluate import (
-    bootstrap_uar,
-    calibration,
-    compute_group_metrics,
-    compute_metrics,
-    print_metrics,
-    run_record,
+from sentimental.evaluate import compute_group_metrics, compute_metrics
+from sentimental.folding import find_untrained
+from sentimental.model import (
+    load_network,
+    read_start,
+    save_model,
+    weights_checksum,
+    weights_path_of,
 )
-from sentimental.model import load_network, save_model, weights_checksum, weights_path_of
-from sentimental.plots import plot_calibration, plot_confusion, plot_history
-from sentimental.protocols import PROTOCOLS, count_parts, protocol_folds
+from sentimental.plots import plot_confusion, plot_history
+from sentimental.protocols import PROTOCOLS, count_parts, fold_to_save
+from sentimental.reports import pool, print_metrics, report_runs, run_record, update_headline
 from sentimental.runs import clear_folds, draw_histories, run_folds
 from sentimental.settings import Training, change_settings
 from sentimental.storage import load_features
 
+# Fewer recordings train nothing, and measure nothing.
+LEAST_RECORDINGS = 10
+
 # `sentimental.training` is imported where it is used: it loads TensorFlow, which takes seconds.
 
 
-def load_recordings(path, n_least):
+def load_recordings(path, n_emotions):
     """Recordings to train on or to measure, sorted by corpus and file name.
 
     Raises
     ------
     SentimentalError
-        When there are too few, or they are under a condition, which is for tests.
+        When there are too few, or too few emotions; or they are under a condition, for tests.
     """
     recordings = load_features(path)
     recordings.sort(key=lambda r: (r["corpus"], Path(r["file"]).name, r["hash"]))
     if any(recording["condition"] for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")
-    if len(recordings) < n_least:
-        raise SentimentalError(f"{path}: {len(recordings)} recordings are too few")
+    if len(recordings) < LEAST_RECORDINGS:
+        raise SentimentalError(
+            f"{path}: {len(recordings)} recordings are too few; give {LEAST_RECORDINGS} at least"
+        )
+    if len({recording["emotion"] for recording in recordings}) < n_emotions:
+        raise SentimentalError(f"{path}: recordings of one emotion train nothing; give others, too")
     return recordings
 
 
@@ -113,25 +132,14 @@ def load_conditions(paths):
     return conditions
 
 
-def update_headline(folder, figures):
-    """Put the main figures of a run into headline.json, beside those of other runs."""
-    path = folder / "headline.json"
-    of_this_run = {name.partition("_")[0] for name in figures}
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
-    except (ValueError, AttributeError, RecursionError):
-        set_aside(path)  # what the runs of hours have found is worth more
-        kept = {}
-    rounded = {name: round(float(value), 4) for name, value in figures.items()}
-    write_json(path, dict(sorted((kept | rounded).items())))
-
-
 # The model that is saved ------------------------------------------------------------------------
 
 
-def train_saved_model(recordings, settings, seed, model, folder):
+def train_saved_model(recordings, settings, seed, model, folder, start=None):
     """Train on the split of protocol random; write the model, its metrics and the plots.
+
+    Where an emotion has so few recordings that this protocol has several folds, these are trained
+    and tested first: they tell how good a model of such recordings is.
 
     Parameters
     ----------
@@ -140,42 +148,55 @@ def train_saved_model(recordings, settings, seed, model, folder):
     seed : int, of first weights and augmentation
     model : Path, of the JSON file
     folder : Path, of metrics and plots
+    start : dict or None, as for `sentimental.training.train`
     """
     from sentimental.training import predict_recordings, train
 
     training, augmentation = settings["training"], settings["augmentation"]
-    (fold,) = protocol_folds("random", recordings, training, training.split_seed)
-    train_part, *held_out = fold
+    fold = train_part, validation, test = fold_to_save(recordings, training)
     sizes = count_parts(fold)
     print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
+    tested, runs = {}, []
+    if not test:
+        print("of some emotions there are few recordings: cross-validation tells how good it gets")
+        runs = run_folds("random", recordings, {}, 1, folder / "folds", settings, start)
+        tested["cross-validation"] = pool(runs, "h0")
 
     checkpoint = model.with_name(f"{model.stem}_checkpoint")
     network, usual, history = train(
         train_part,
-        held_out[0],
+        validation,
         training,
         augmentation,
         training.epochs["random"],
         seed,
         checkpoint,
         temperature=training.temperature,
+        start=start,
     )
-    corpora = sorted({recording["corpus"] for recording in train_part})
-    trained = {"corpora": corpora, "held_out": held_out_mark(held_out)}
+    corpora = {recording["corpus"] for recording in train_part}
+    if start:
+        corpora |= {*start["training"]["corpora"]}
+    trained = {"corpora": sorted(corpora), "held_out": held_out_mark([validation, test])}
     save_model(network, usual, trained, model)
 
-    probabilities = [predict_recordings(network, usual, part) for part in held_out]
-    parts = dict(
-        zip(("validation", "test"), map(compute_metrics, held_out, probabilities), strict=True)
-    )
+    for name, part in (("validation", validation), ("test", test)):
+        if part:
+            tested[name] = part, predict_recordings(network, usual, part)
+    # Their speakers trained, so what could have been otherwise is which of their clips test.
+    parts = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
     print_metrics(parts)
+    tell_untrained(network)
     seeds = {"split": training.split_seed, "training": seed}
     metrics = run_record("random", recordings, sizes, seeds, settings) | parts
-    metrics["groups"] = compute_group_metrics(sum(held_out, []), np.concatenate(probabilities))
+    of_split = validation + test, np.concatenate([answers for _, answers in tested.values()])
+    of_all = tested.get("cross-validation", of_split)
+    metrics["groups"] = compute_group_metrics(*of_all, over_speakers=False)
     metrics["epoch_saved"] = history["epoch_saved"]
     metrics["parameters"] = network.count_params()
     metrics["weights_checksum"] = weights_checksum(network.get_weights())
     metrics["training_seconds"] = round(history["seconds"], 1)
+    metrics["untrained"] = find_untrained(network.get_weights())
     write_json(folder / "metrics.json", metrics)
     figures = {f"random_{name}": part["accuracy"] for name, part in parts.items()}
     update_headline(folder, figures)
@@ -183,7 +204,15 @@ def train_saved_model(recordings, settings, seed, model, folder):
     plot_history(history, "accuracy", folder / "accuracy.png")
     plot_confusion(parts, folder / "confusion_matrix.png")
     remove_folder(checkpoint)
+    if runs:
+        clear_folds("random", runs, folder / "folds")
     print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
+
+
+def tell_untrained(network):
+    """Say which emotions a network never answers."""
+    if untrained := find_untrained(network.get_weights()):
+        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
 
 
 def held_out_mark(held_out):
@@ -200,7 +229,7 @@ def evaluate_saved_model(recordings, training, model, folder):
     recordings : list of dict
     training : Training, whose split held out of TESS and RAVDESS what did not train
     model : Path, of its JSON file
-    folder : Path or None, where the figures are kept as evaluation.json
+    folder : Path or None, where the figures are kept as evaluation.json, and confusion matrices
     """
     from sentimental.training import predict_recordings
 
@@ -208,10 +237,12 @@ def evaluate_saved_model(recordings, training, model, folder):
     usual, trained = content["usual"], content["training"]
     corpora = sorted({recording["corpus"] for recording in recordings})
     parts = {}
-    ((_, *held_out),) = protocol_folds("random", recordings, training, training.split_seed)
+    _, *held_out = fold_to_save(recordings, training)
     if held_out_mark(held_out) == trained["held_out"]:
         for name, part in zip(("validation", "test"), held_out, strict=True):
-            parts[name] = compute_metrics(part, predict_recordings(network, usual, part))
+            if part:
+                probabilities = predict_recordings(network, usual, part)
+                parts[name] = compute_metrics(part, probabilities, over_speakers=False)
     for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
         part = [recording for recording in recordings if recording["corpus"] == corpus]
         ways = {"h0": None}
@@ -226,35 +257,14 @@ def evaluate_saved_model(recordings, training, model, folder):
             "features of other recordings, or the file and --set of its training"
         )
     print_metrics(parts)
+    tell_untrained(network)
     if folder:
         write_json(folder / "evaluation.json", parts)
+        shown = {name: part for name, part in parts.items() if not name.endswith("one emotion")}
+        plot_confusion(shown, folder / "evaluation.png")
 
 
-# Protocols --------------------------------------------------------------------------------------
-
-
-def pool(runs, way):
-    """Recordings and probabilities of all folds of some runs."""
-    tested = [recording for run in runs for recording in run["tested"]]
-    return tested, np.concatenate([run["probabilities"][way] for run in runs])
-
-
-def interval(uars):
-    """Where 95 % of some UAR lie; a list of two."""
-    return np.percentile(uars, (2.5, 97.5)).tolist()
-
-
-def measure_runs(protocol, runs, way):
-    """Metrics of some runs together; UAR is the mean of corpora, or actresses, where they test."""
-    metrics = compute_metrics(*pool(runs, way))
-    if protocol in ("tess-speaker", "corpus"):  # folds of actors are pooled
-        for name in ("uar", "uar_own"):
-            of_folds = [compute_metrics(*pool([run], way))[name] for run in runs]
-            metrics[name] = float(np.mean(of_folds))
-    return metrics
-
-
-def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
+def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings, start=None):
     """Train and test all folds with several seeds, and write the metrics and two plots.
 
     Parameters
@@ -265,77 +275,10 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings):
     n_seeds : int > 0
     folder : Path
     settings : dict with ``training`` and ``augmentation``
+    start : dict or None, as for `sentimental.training.train`
     """
-    runs = run_folds(protocol, recordings, conditions, n_seeds, folder / "folds", settings)
-    numbers = sorted({run["fold"] for run in runs})
-    by_fold = [[run for run in runs if run["fold"] == number] for number in numbers]
-    by_seed = [[run for run in runs if run["seed"] == seed] for seed in range(1, n_seeds + 1)]
-    ways, spread, intervals, of_folds = {}, {}, {}, {}
-    for way in runs[0]["probabilities"]:
-        ways[way] = measure_runs(protocol, runs, way)
-        of_folds[way] = [bootstrap_uar(*pool(group, way)) for group in by_fold]
-        if protocol == "speaker":  # whose folds are pooled
-            intervals[way] = interval(bootstrap_uar(*pool(runs, way)))
-        else:
-            intervals[way] = interval(np.mean(of_folds[way], axis=0))
-        seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
-        spread[way] = {}
-        for name in ("accuracy", "uar", "uar_own"):
-            values = [metrics[name] for metrics in seeds]
-            deviation = float(np.std(values, ddof=1)) if n_seeds > 1 else None
-            spread[way][name] = [float(np.mean(values)), deviation]
-        ways[way]["uar"] = spread[way]["uar"][0]  # the figure of the protocol
-    folds = {}
-    for index, group in enumerate(by_fold):
-        corpus = group[0]["tested"][0]["corpus"]
-        folds[corpus if protocol == "corpus" else f"fold {index + 1}"] = {
-            way: compute_metrics(*pool(group, way)) | {"interval": interval(of_folds[way][index])}
-            for way in ways
-        }
-    groups = compute_group_metrics(*pool(runs, "h0"))
-    bins, error = calibration(*pool(runs, "h0"))
-
-    split_seeds = [of_seed[0]["split_seed"] for of_seed in by_seed]
-    seeded = {"split": split_seeds, "training": [*range(1, n_seeds + 1)]}
-    sizes = [run["sizes"] for run in by_seed[0]]
-    record = run_record(protocol, recordings, sizes, seeded, settings) | {
-        "mean_and_standard_deviation": spread,
-        "interval_over_speakers": intervals,
-        "pooled": ways,
-        "folds": folds,
-        "groups": groups,
-        "calibration": bins,
-        "temperatures": [run["temperature"] for run in runs],
-        "mean_training_seconds": float(np.mean([run["seconds"] for run in runs])),
-    }
-    write_json(folder / f"{protocol}.json", record)
-    figures = {f"{protocol}_{way}": metrics["uar"] for way, metrics in ways.items()}
-    if protocol == "random":
-        figures = {"splits_of_random": spread["h0"]["accuracy"][0]}
-    if protocol == "corpus":
-        figures = {f"corpus_mean_{way}": metrics["uar"] for way, metrics in ways.items()}
-        for name, fold in folds.items():
-            figures |= {f"corpus_{name}_{way}": metrics["uar"] for way, metrics in fold.items()}
-    update_headline(
-        folder, {name.replace(", ", "_").replace(" ", "_"): v for name, v in figures.items()}
-    )
-    plot_confusion(
-        {f"{protocol}, {way}": ways[way] for way in ways if way in ("h0", "h10")},
-        folder / f"{protocol}.png",
-    )
-    plot_calibration(bins, error, f"Protocol {protocol}", folder / f"{protocol}_calibration.png")
-    for name, fold in folds.items():
-        print_metrics({f"{name} {way}": metrics for way, metrics in fold.items()})
-    print_metrics(ways | groups)
-    for way, figures in spread.items():
-        mean, deviation = figures["accuracy" if protocol == "random" else "uar"]
-        told = f"± {deviation:.4f} over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
-        low, high = intervals[way]
-        print(f"{protocol} {way}: {mean:.4f} {told}", end="")
-        if protocol in ("speaker", "corpus"):  # elsewhere there are one or two to draw from
-            print(f"; with as many other speakers {low:.3f} to {high:.3f}", end="")
-        print()
-    print(f"written: {folder}/{protocol}.json and plots")
+    runs = run_folds(protocol, recordings, conditions, n_seeds, folder / "folds", settings, start)
+    report_runs(protocol, runs, recordings, folder, settings)
     clear_folds(protocol, runs, folder / "folds")
 
 
@@ -390,6 +333,12 @@ def parse_arguments(argv):
         help="write or read it, with its weights in FILE_weights.h5 (default: %(default)s)",
     )
     parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="FILE.json",
+        help="a model whose weights the training begins with, in the place of random ones",
+    )
+    parser.add_argument(
         "--results",
         type=Path,
         metavar="FOLDER",
@@ -413,6 +362,8 @@ def parse_arguments(argv):
     arguments.seed = 1 if arguments.seed is None else arguments.seed
     if arguments.evaluate and not arguments.saves_model:
         parser.error("--evaluate is of the saved model, which is of protocol random")
+    if arguments.evaluate and arguments.start_from:
+        parser.error("--start-from is of a training; --evaluate does not train")
     if arguments.conditions and arguments.saves_model:
         parser.error("--conditions is for the other protocols, or for random with --seeds")
     return arguments
@@ -427,13 +378,21 @@ def main(argv=None):
     outputs = [arguments.results / name] if arguments.results else []
     if arguments.saves_model and not arguments.evaluate:
         outputs += [arguments.model, weights_path_of(arguments.model)]
-    check_outputs(outputs, [arguments.features, *arguments.conditions])
-    n_least = 2 * len(EMOTIONS) if arguments.evaluate else 4 * len(EMOTIONS)
-    recordings = load_recordings(arguments.features, n_least)
+    inputs, start = [arguments.features, *arguments.conditions], None
+    if arguments.start_from:
+        inputs += [arguments.start_from, weights_path_of(arguments.start_from)]
+    check_outputs(outputs, inputs)
+    recordings = load_recordings(arguments.features, 1 if arguments.evaluate else 2)
+    if arguments.start_from:
+        start = read_start(arguments.start_from, recordings)
+        units = len(start["weights"][1])
+        settings["training"] = settings["training"].for_fine_tuning(units)
     if arguments.evaluate:
         evaluate_saved_model(recordings, settings["training"], arguments.model, arguments.results)
     elif arguments.saves_model:
-        train_saved_model(recordings, settings, arguments.seed, arguments.model, arguments.results)
+        train_saved_model(
+            recordings, settings, arguments.seed, arguments.model, arguments.results, start
+        )
     else:
         run_protocol(
             arguments.protocol,
@@ -442,6 +401,7 @@ def main(argv=None):
             arguments.seeds or 1,
             arguments.results,
             settings,
+            start,
         )
 
 

@@ -21,19 +21,22 @@ The modules, each importing only what stands above it:
     voice       what is usual for a voice, and a recording compared with it
     speech      where speech lies in a recording or a stream
     corpora     file names, codes, speakers, archives: all that is known of a corpus
-    labels      corpus, speaker, emotion and take, told by a file's name or folder
+    labels      corpus, speaker, emotion and take: by a table, a file's name or its folders
     recordings  the recordings below some folders, each take once
     protocols   what trains, validates and tests
     conditions  noise, babble, telephone, gain: what tests do to a recording
     augment     what training does to a recording
     model       the network: build, save, load
+    folding     what is folded into its weights, and out again
     recognizer  the network in NumPy: speech in, probabilities out
-    evaluate    metrics, calibration, tables, the record of a run
+    evaluate    metrics, their intervals, calibration
     plots       history, confusion matrix, calibration
     batches     recordings drawn and augmented, as training reads them
     checkpoint  what a stopped training is resumed from
-    training    what is trained, and the fit of it
+    learner     what is trained
+    training    the fit of it, and its answers to recordings
     runs        all folds of a protocol, with several seeds
+    reports     tables, the record of a run, the headline, the report of a protocol
     microphone  sound card to samples
     chart       what was recognized: in a line, as a summary, as a time line
     display     what a session says, in words and plain lines

@@ -36,15 +36,16 @@ class AugmentedBatches(keras.utils.PyDataset):
     training : Training
     augmentation : Augmentation
     seed : int
+    usual : sentimental.voice.Usual or None; None finds that of the recordings
 
     Attributes
     ----------
-    usual : sentimental.voice.Usual, of the recordings
+    usual : sentimental.voice.Usual
     mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of the recordings
     prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
     """
 
-    def __init__(self, recordings, training, augmentation, seed):
+    def __init__(self, recordings, training, augmentation, seed, usual=None):
         super().__init__(workers=2)  # with one worker, batches and steps take turns here
         self.recordings, self.seed = recordings, seed
         self.training, self.augmentation = training, augmentation
@@ -65,7 +66,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.std = np.sqrt(np.maximum(mean_square - self.mean**2, 1e-9))
         voices = [voice_of(recording) for recording in recordings]
         self.same_voice = find_same_voice(voices)
-        self.usual = find_usual(self.tallies, voices)
+        self.usual = usual or find_usual(self.tallies, voices)
         self.matrices = vtlp_matrices(augmentation.vtlp)
         self.draw_epoch(0)
         self.prior = self.labels[self.batches.ravel()].mean(axis=0)

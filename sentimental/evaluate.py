@@ -1,11 +1,5 @@
-"""How good a model is: metrics, calibration, tables, and the record of a run."""
+"""How good a model is: metrics, their intervals, and calibration."""
 
-import contextlib
-import dataclasses
-import importlib.metadata
-import platform
-import shlex
-import sys
 from collections import Counter
 
 import numpy as np
@@ -13,14 +7,14 @@ import numpy as np
 from sentimental.base import EMOTIONS
 from sentimental.corpora import speaker_sex
 from sentimental.model import check_probabilities
-from sentimental.voice import MODEL_CHAIN
+from sentimental.voice import voice_of
 
 # Equal parts of the probabilities from 0 to 1 over which calibration is measured.
 N_BINS = 15
 # Limits of the strongest probability below which an answer may be left out.
 LIMITS = tuple(percent / 100 for percent in range(0, 100, 5))
-# Packages whose versions a record names.
-PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow", "keras")
+# Times that speakers or clips are drawn for an interval.
+N_DRAWS = 1000
 
 
 # Metrics ----------------------------------------------------------------------------------------
@@ -32,20 +26,22 @@ def one_hot(recordings):
     return np.eye(len(EMOTIONS), dtype=np.float32)[numbers]
 
 
-def compute_metrics(recordings, probabilities):
+def compute_metrics(recordings, probabilities, over_speakers=True):
     """Accuracy, unweighted average recall, recall of each emotion and calibration error.
 
     Parameters
     ----------
     recordings : list of dict
     probabilities : np.ndarray [shape=(len(recordings), 8)]
+    over_speakers : bool, as for `bootstrap`; False where these speakers trained
 
     Returns
     -------
     metrics : dict with ``n``, ``accuracy``, ``uar``, ``uar_own`` (with only those emotions allowed
         that occur), ``recall`` and ``answers`` (dicts by emotion; how often it is recognized, and
-        answered), ``calibration_error`` and ``confusion`` (8 rows of counts: row is the true
-        emotion, column the recognized one)
+        answered), ``calibration_error``, ``confusion`` (8 rows of counts: row is the true
+        emotion, column the recognized one) and ``intervals`` of 95 % of all these figures, and
+        ``over`` what they are: "speakers" or "clips", as `bootstrap` tells it
 
     Raises
     ------
@@ -55,59 +51,41 @@ def compute_metrics(recordings, probabilities):
     from sklearn.metrics import confusion_matrix
 
     check_probabilities(probabilities)
-    true, answers = one_hot(recordings).argmax(axis=1), np.argmax(probabilities, axis=1)
+    true, answers, own_answers = _answers(recordings, probabilities)
     confusion = confusion_matrix(true, answers, labels=range(len(EMOTIONS)))
     recall = {
         emotion: float(confusion[number, number] / confusion[number].sum())
         for number, emotion in enumerate(EMOTIONS)
         if confusion[number].any()
     }
-    own = np.unique(true)
-    own_answers = own[probabilities[:, own].argmax(axis=1)]
+    own_recall = [float(np.mean(own_answers[true == one] == one)) for one in np.unique(true)]
     shares = confusion.sum(axis=0) / len(recordings)
-    return {
+    metrics = {
         "n": len(recordings),
         "accuracy": float(np.mean(true == answers)),
         "uar": float(np.mean(list(recall.values()))),
-        "uar_own": float(np.mean([np.mean(own_answers[true == one] == one) for one in own])),
+        "uar_own": float(np.mean(own_recall)),
         "recall": recall,
         "answers": dict(zip(EMOTIONS, shares.tolist(), strict=True)),
         "calibration_error": float(calibration(recordings, probabilities)[1]),
         "confusion": confusion.tolist(),
     }
+    figures, unit = bootstrap(recordings, probabilities, over_speakers)
+    metrics["intervals"] = find_intervals(figures, recall)
+    if unit == "clips":
+        metrics["intervals"] |= _intervals_over_clips(metrics, own_recall, recordings)
+    metrics["intervals"]["over"] = unit
+    return metrics
 
 
-def bootstrap_uar(recordings, probabilities, n=1000):
-    """UAR over as many other speakers of the kind: speakers drawn with replacement, `n` times.
-
-    Parameters
-    ----------
-    recordings : list of dict
-    probabilities : np.ndarray [shape=(len(recordings), 8)]
-    n : int
-
-    Returns
-    -------
-    uars : np.ndarray [shape=(n,)]; between percentiles 2.5 and 97.5 lies the UAR of 95 % of such
-        groups of speakers
-
-    References
-    ----------
-    .. [1] B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993
-    """
-    true, answers = one_hot(recordings).argmax(axis=1), probabilities.argmax(axis=1)
-    voices = [(recording["corpus"], recording["speaker"]) for recording in recordings]
-    numbers = {voice: number for number, voice in enumerate(sorted({*voices}))}
-    confusion = np.zeros((len(numbers), len(EMOTIONS), len(EMOTIONS)))
-    np.add.at(confusion, ([numbers[voice] for voice in voices], true, answers), 1)
-    drawn = np.random.default_rng(0).integers(0, len(numbers), (n, len(numbers)))
-    pooled = np.stack([confusion[sample].sum(axis=0) for sample in drawn])
-    counts = pooled.sum(axis=2)
-    recalls = np.diagonal(pooled, axis1=1, axis2=2) / np.where(counts, counts, np.nan)
-    return np.nanmean(recalls, axis=1)
+def _answers(recordings, probabilities):
+    """True emotions, the strongest ones, and the strongest among those that occur; numbers."""
+    true = one_hot(recordings).argmax(axis=1)
+    own = np.unique(true)
+    return true, probabilities.argmax(axis=1), own[probabilities[:, own].argmax(axis=1)]
 
 
-def compute_group_metrics(recordings, probabilities):
+def compute_group_metrics(recordings, probabilities, over_speakers=True):
     """Metrics of each corpus and of each sex; a dict of what `compute_metrics` returns."""
     groups = {}
     for number, recording in enumerate(recordings):
@@ -115,7 +93,9 @@ def compute_group_metrics(recordings, probabilities):
             groups.setdefault(group, []).append(number)
     groups.pop(None, None)  # speakers whose sex is not known
     return {
-        name: compute_metrics([recordings[i] for i in numbers], probabilities[numbers])
+        name: compute_metrics(
+            [recordings[i] for i in numbers], probabilities[numbers], over_speakers
+        )
         for name, numbers in sorted(groups.items())
     }
 
@@ -140,7 +120,7 @@ def calibration(recordings, probabilities):
     """
     confidence = probabilities.max(axis=1)
     hit = probabilities.argmax(axis=1) == one_hot(recordings).argmax(axis=1)
-    number = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+    number = _bin_of(confidence)
     bins = [
         (int(here.sum()), float(confidence[here].mean()), float(hit[here].mean()))
         for here in (number == one for one in np.unique(number))
@@ -177,6 +157,11 @@ def risk_coverage(recordings, probabilities):
     ]
 
 
+def _bin_of(confidence):
+    """In which of the ``N_BINS`` equal parts of 0 to 1 each confidence lies."""
+    return np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
+
+
 def fit_temperature(recordings, probabilities):
     """The temperature of the softmax that makes the true emotions of `recordings` most probable.
 
@@ -206,55 +191,127 @@ def fit_temperature(recordings, probabilities):
     return float(np.exp(fitted.x))
 
 
-# Tables and records -----------------------------------------------------------------------------
+# Intervals --------------------------------------------------------------------------------------
 
 
-def print_metrics(parts):
-    """Print a table: one row for each part of the split, or seed, or condition."""
-    width = max(12, *map(len, parts))
-    print(f"\n{'':{width}}{'clips':>6}{'accuracy':>10}{'UAR':>8}{'own':>7}{'ECE':>7}  ", end="")
-    print("most frequent answer, recall of each emotion")
-    for name, metrics in parts.items():
-        answer, share = max(metrics["answers"].items(), key=lambda item: item[1])
-        recall = "  ".join(f"{emotion} {value:.2f}" for emotion, value in metrics["recall"].items())
-        print(
-            f"{name:{width}}{metrics['n']:6}{metrics['accuracy']:10.4f}{metrics['uar']:8.4f}"
-            f"{metrics['uar_own']:7.3f}{metrics['calibration_error']:7.3f}"
-            f"  {answer} {share:.0%}; {recall}"
-        )
-
-
-def run_record(protocol, recordings, sizes, seeds, settings):
-    """All that a reader needs to trust a figure.
+def bootstrap(recordings, probabilities, over_speakers=True):
+    """Figures of as many others of the kind: speakers or clips are drawn with replacement [1]_.
 
     Parameters
     ----------
-    protocol : str
     recordings : list of dict
-    sizes : of the parts of the split; any JSON
-    seeds : dict of what was seeded with which
-    settings : dict of dataclasses, those that the run used
+        One that is there several times, recognized by several networks, is drawn as one.
+    probabilities : np.ndarray [shape=(len(recordings), 8)]
+    over_speakers : bool
+        Whether speakers are drawn, with all of their clips; where not all of them are known, or
+        there is but one, clips are drawn.
 
     Returns
     -------
-    record : dict
+    figures : dict of np.ndarray [shape=(N_DRAWS,)]
+        ``accuracy``, ``uar``, ``uar_own``, ``calibration_error``; ``recall`` has
+        [shape=(N_DRAWS, 8)] and is NaN where an emotion was not drawn
+    unit : str, what was drawn, "speakers" or "clips"
+
+    References
+    ----------
+    .. [1] B. Efron, R. Tibshirani, "An introduction to the bootstrap", 1993
     """
-    corpora = {}
-    for corpus in sorted({recording["corpus"] for recording in recordings}):
-        emotions = Counter(r["emotion"] for r in recordings if r["corpus"] == corpus)
-        corpora[corpus] = {emotion: emotions[emotion] for emotion in EMOTIONS}
-    versions = {}
-    for name in PACKAGES:
-        # TensorFlow is also published under other names, such as tensorflow-cpu.
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
+    voices = [voice_of(recording) for recording in recordings]
+    unit = "speakers" if over_speakers and None not in voices and len({*voices}) > 1 else "clips"
+    keys = voices if unit == "speakers" else [recording["file"] for recording in recordings]
+    numbers = {key: number for number, key in enumerate(sorted({*keys}))}
+    rows = [numbers[key] for key in keys]
+
+    # What each speaker or clip adds to the sums that the figures are made of, in one row.
+    true, answers, own_answers = _answers(recordings, probabilities)
+    confidence, n_cells = probabilities.max(axis=1), len(EMOTIONS) ** 2
+    sums = np.zeros((len(numbers), 2 * n_cells + N_BINS))
+    np.add.at(sums, (rows, true * len(EMOTIONS) + answers), 1)
+    np.add.at(sums, (rows, n_cells + true * len(EMOTIONS) + own_answers), 1)
+    excess = confidence - (true == answers)
+    np.add.at(sums, (rows, 2 * n_cells + _bin_of(confidence)), excess)
+
+    rng, n = np.random.default_rng(0), len(numbers)
+    drawn = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(N_DRAWS))
+    sums = np.stack([times.astype(float) @ sums for times in drawn])
+    confusion, own_confusion = (
+        sums[:, : 2 * n_cells].reshape(-1, 2, *[len(EMOTIONS)] * 2).swapaxes(0, 1)
+    )
+    excess = sums[:, 2 * n_cells :]
+    counts, n = confusion.sum(axis=2), confusion.sum(axis=(1, 2))
+    counts = np.where(counts, counts, np.nan)
+    hits, own_hits = (np.diagonal(part, 0, 1, 2) for part in (confusion, own_confusion))
     return {
-        "protocol": protocol,
-        "command": shlex.join(["python", *sys.argv]),
-        "corpora": corpora,
-        "sizes": sizes,
-        "seeds": seeds,
-        "settings": {name: dataclasses.asdict(group) for name, group in settings.items()},
-        "chain": MODEL_CHAIN,
-        "versions": {"python": platform.python_version()} | versions,
+        "accuracy": hits.sum(axis=1) / n,
+        "uar": np.nanmean(hits / counts, axis=1),
+        "uar_own": np.nanmean(own_hits / counts, axis=1),
+        "calibration_error": np.abs(excess).sum(axis=1) / n,
+        "recall": hits / counts,
+    }, unit
+
+
+def interval(figures):
+    """Where 95 % of drawn figures lie; a list of two."""
+    return np.nanpercentile(figures, (2.5, 97.5)).tolist()
+
+
+def wilson(share, n):
+    """Where the true share of hits lies in 95 % of the cases, given that of `n` clips [1]_.
+
+    Returns
+    -------
+    interval : list of two float
+
+    References
+    ----------
+    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+       Journal of the American Statistical Association 22, 1927
+    """
+    z = 1.96
+    center = share + z**2 / (2 * n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return [float((center + sign * half) / (1 + z**2 / n)) for sign in (-1, 1)]
+
+
+def mean_of_shares(shares, counts):
+    """Where the mean of several true shares lies in 95 % of the cases; a list of two.
+
+    Unlike a bootstrap, it is in doubt of shares of 0 and 1 as well.
+
+    Parameters
+    ----------
+    shares : sequence of float, of hits
+    counts : sequence of int, clips that each of them is of
+
+    References
+    ----------
+    .. [1] G. Y. Zou, A. Donner, "Construction of confidence limits about effect measures: a general
+       approach", Statistics in Medicine 27, 2008
+    """
+    lows, highs = np.transpose([wilson(*one) for one in zip(shares, counts, strict=True)])
+    distances = np.linalg.norm(lows - shares), np.linalg.norm(highs - shares)
+    mean, n = np.mean(shares), len(shares)
+    return [float(mean - distances[0] / n), float(mean + distances[1] / n)]
+
+
+def find_intervals(figures, recall):
+    """Intervals of what `bootstrap` drew; ``recall`` is a dict of those of its emotions."""
+    intervals = {name: interval(values) for name, values in figures.items() if name != "recall"}
+    numbers = {emotion: EMOTIONS.index(emotion) for emotion in recall}
+    of_recall = {e: interval(figures["recall"][:, number]) for e, number in numbers.items()}
+    return intervals | {"recall": of_recall}
+
+
+def _intervals_over_clips(metrics, own_recall, recordings):
+    """Intervals of hits among clips that are independent: each has its share, after Wilson."""
+    emotions = {recording["file"]: recording["emotion"] for recording in recordings}
+    counts = Counter(emotions.values())
+    counts = [counts[emotion] for emotion in metrics["recall"]]
+    of_recall = map(wilson, metrics["recall"].values(), counts)
+    return {
+        "accuracy": wilson(metrics["accuracy"], len(emotions)),
+        "uar": mean_of_shares([*metrics["recall"].values()], counts),
+        "uar_own": mean_of_shares(own_recall, counts),
+        "recall": dict(zip(metrics["recall"], of_recall, strict=True)),
     }

@@ -96,30 +96,6 @@ def build_network(units=64):
     return keras.Model([frames, summary], answer)
 
 
-def fold_standardization(weights, mean, std):
-    """Weights that read inputs as they are, from weights trained on standardized ones.
-
-    ``((x - mean) / std) @ kernel + bias`` is ``x @ (kernel / std) + bias - (mean / std) @ kernel``.
-
-    Parameters
-    ----------
-    weights : list of np.ndarray; the first is the kernel of the first layer, the third its bias
-    mean, std : np.ndarray [shape=(N_INPUTS,)]
-
-    Returns
-    -------
-    weights : list of np.ndarray
-    """
-    kernel, recurrent_kernel, bias, *others = weights
-    return [kernel / std[:, None], recurrent_kernel, bias - (mean / std) @ kernel, *others]
-
-
-def fold_temperature(weights, temperature):
-    """Weights of a network whose logits are divided by `temperature`."""
-    *others, kernel, bias = weights
-    return [*others, kernel / temperature, bias / temperature]
-
-
 def weights_checksum(weights):
     """Hexadecimal SHA-256 of a model's weights, in Keras' order, as little-endian float32."""
     digest = hashlib.sha256()
@@ -257,6 +233,47 @@ def read_model(json_path):
             "from the same training"
         )
     return content | {"usual": usual}, weights
+
+
+def read_start(json_path, recordings):
+    """Read a model that another training begins with.
+
+    Parameters
+    ----------
+    json_path : str or Path
+    recordings : list of dict, those to train and to test with
+
+    Returns
+    -------
+    start : dict, the content that `read_model` returns, and ``weights``
+
+    Raises
+    ------
+    SentimentalError
+        As `read_model` does; and when a corpus of the recordings trained that model, which
+        would know what is to be tested.
+    """
+    content, weights = read_model(json_path)
+    check_shapes(weights, json_path)
+    known = sorted({*content["training"]["corpora"]} & {r["corpus"] for r in recordings})
+    if known:
+        raise SentimentalError(
+            f"{json_path}: was trained with {', '.join(known)}, so no figure of it would be true; "
+            "begin with a model that was not, or give features of other recordings"
+        )
+    return content | {"weights": weights}
+
+
+def check_shapes(weights, json_path):
+    """Refuse weights of another network than `build_network` makes, with any number of units."""
+    units = len(weights[1]) if len(weights) == 8 else 0
+    gates = [(units, 4 * units), (4 * units,)]
+    shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
+    shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
+    if [weight.shape for weight in weights] != shapes:
+        raise SentimentalError(
+            f"{weights_path_of(json_path)}: not the weights of this network; train it again"
+        )
 
 
 def _layer_classes(config):

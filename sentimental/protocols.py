@@ -3,14 +3,18 @@
 There are four, from the most optimistic to the hardest:
 
     random        recordings of TESS and RAVDESS held out at random; their speakers are trained on
-    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too
+    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too;
+                  without RAVDESS all speakers in up to 5 folds
     tess-speaker  one actress of TESS and RAVDESS train, the other actress tests, both ways
     corpus        each corpus is tested by a network that all the others trained
 """
 
+from collections import Counter
+
 import numpy as np
 
 from sentimental.base import SentimentalError
+from sentimental.voice import voice_of
 
 PROTOCOLS = ("random", "speaker", "tess-speaker", "corpus")
 # Actors of RAVDESS that test, and those that validate, in each fold of protocol "speaker".
@@ -27,6 +31,10 @@ ACTRESSES = ("OAF", "YAF")
 HELD_OUT = ("RAVDESS", "TESS")
 # Of fewer recordings of those, none would be left to validate or to test.
 LEAST_TO_SPLIT = 16
+# Of fewer recordings of an emotion a split would test so few that its figure says nothing.
+LEAST_OF_EMOTION = 30
+# Folds of recordings, or of speakers, where there is no published split.
+N_FOLDS = 5
 # Corpora that protocol "corpus" leaves out, one in each fold.
 LEFT_OUT = ("TESS", "RAVDESS", "CREMA-D", "nEMO", "ASED", "BanglaSER", "TurEV", "AESDD")
 # The same actors sing in it.
@@ -67,11 +75,12 @@ def protocol_folds(protocol, recordings, training, split_seed):
     recordings : list of dict
         As `sentimental.storage.load_features` returns them, sorted by corpus and file name. One
         whose speaker is not known takes part in protocol "random" only. Where there are
-        hardly any of TESS and RAVDESS, that protocol holds out of all recordings.
+        hardly any of TESS and RAVDESS, that protocol holds out of all recordings, of each emotion
+        its share; and where an emotion has few, each recording tests in one of several folds.
     training : Training
         Its ``held_out_share`` and ``test_share`` count in protocol "random", its
         ``validation_share``, of what does not test, in "tess-speaker" and "corpus".
-    split_seed : int, of what is drawn; in protocol "speaker" nothing is
+    split_seed : int, of what is drawn; of RAVDESS' actors nothing is
 
     Returns
     -------
@@ -87,16 +96,17 @@ def protocol_folds(protocol, recordings, training, split_seed):
     if protocol == "random":
         pool = _select(recordings, "corpus", HELD_OUT)
         if len(pool) < LEAST_TO_SPLIT:
-            pool = recordings
+            return _own_folds(recordings, training, split_seed)
         parts = split_random(len(pool), training, split_seed)
         train, *held_out = ([pool[index] for index in part] for part in parts)
-        others = [] if pool is recordings else _without(recordings, "corpus", HELD_OUT)
-        return [(train + others, *held_out)]
+        return [(train + _without(recordings, "corpus", HELD_OUT), *held_out)]
 
     # A speaker who is not known may be one of those that test.
     recordings = [recording for recording in recordings if recording["speaker"]]
     if protocol == "speaker":
-        return _actor_folds(recordings)
+        if any(recording["corpus"] == "RAVDESS" for recording in recordings):
+            return _actor_folds(recordings)
+        return _voice_folds(recordings, training, split_seed)
     sides = _actress_sides(recordings) if protocol == "tess-speaker" else _corpus_sides(recordings)
     return [
         (
@@ -105,6 +115,74 @@ def protocol_folds(protocol, recordings, training, split_seed):
         )
         for side, test in sides
     ]
+
+
+def fold_to_save(recordings, training):
+    """What trains, validates and tests the model that is saved: the fold of protocol "random".
+
+    Where that protocol has several folds, which tell how good such a model is, all recordings train
+    this one but for those that validate it, and none tests.
+
+    Parameters
+    ----------
+    recordings : list of dict
+    training : Training
+
+    Returns
+    -------
+    train, validation, test : list of dict
+    """
+    folds = protocol_folds("random", recordings, training, training.split_seed)
+    if len(folds) == 1:
+        return folds[0]
+    return (*_hold_out(recordings, training.held_out_share, training.split_seed), [])
+
+
+def _deal(recordings, n_parts, seed):
+    """Deal recordings to parts, so that each has as many of every emotion, and as many in all."""
+    order = np.random.default_rng(seed).permutation(len(recordings))
+    order = sorted(order, key=lambda index: recordings[index]["emotion"])
+    return [[recordings[index] for index in order[n::n_parts]] for n in range(n_parts)]
+
+
+def _hold_out(recordings, share, seed):
+    """All but about a share of the recordings, and that share, of each emotion as much."""
+    held_out, *others = _deal(recordings, max(2, round(1 / share)), seed)
+    return sum(others, []), held_out
+
+
+def _own_folds(recordings, training, seed):
+    """The folds of protocol "random" where there are hardly any of TESS and RAVDESS."""
+    counts = Counter(recording["emotion"] for recording in recordings)
+    if min(counts.values()) >= LEAST_OF_EMOTION:
+        train, held_out = _hold_out(recordings, training.held_out_share, seed)
+        return [(train, *_hold_out(held_out, training.test_share, seed))]
+    parts = _deal(recordings, N_FOLDS, seed)
+    return _folds_of_parts(parts, training, seed)
+
+
+def _folds_of_parts(parts, training, seed):
+    """Each part tests what all others train and validate."""
+    folds = []
+    for number, test in enumerate(parts):
+        others = sum(parts[:number] + parts[number + 1 :], [])
+        folds.append((*_hold_out(others, training.held_out_share, seed), test))
+    return folds
+
+
+def _voice_folds(recordings, training, seed):
+    """The folds of protocol "speaker" without RAVDESS: speakers in parts of about one size."""
+    voices = Counter(map(voice_of, recordings))
+    if len(voices) < 2:
+        raise SentimentalError(
+            "protocol speaker needs two speakers at least; let preprocess.py know them by folders, "
+            "MY_RECORDINGS/SPEAKER/EMOTION, or by --labels TABLE.csv"
+        )
+    parts = [[] for _ in range(min(N_FOLDS, len(voices)))]
+    for voice, _ in voices.most_common():
+        smallest = min(parts, key=len)
+        smallest += [recording for recording in recordings if voice_of(recording) == voice]
+    return _folds_of_parts(parts, training, seed)
 
 
 def count_parts(fold):

@@ -7,15 +7,9 @@ is a page of NumPy.
 import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
-from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.features import (
-    N_INPUTS,
-    N_SUMMARY,
-    extract_frames,
-    frames_to_features,
-    summarize,
-)
-from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_path_of
+from sentimental.base import EMOTIONS
+from sentimental.features import extract_frames, frames_to_features, summarize
+from sentimental.model import SHIPPED_MODEL, check_probabilities, check_shapes, read_model
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.speech import check_speech
 from sentimental.voice import Voice, measure
@@ -38,14 +32,7 @@ def load_recognizer(json_path=SHIPPED_MODEL):
         As `load_network` does.
     """
     content, weights = read_model(json_path)
-    units = len(weights[1]) if len(weights) == 8 else 0
-    gates = [(units, 4 * units), (4 * units,)]
-    shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
-    shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
-    if [weight.shape for weight in weights] != shapes:
-        raise SentimentalError(
-            f"{weights_path_of(json_path)}: not the weights of this network; train it again"
-        )
+    check_shapes(weights, json_path)
     return Recognizer(weights, content["usual"])
 
 

@@ -10,7 +10,14 @@ from tqdm import tqdm
 
 from sentimental.base import SentimentalError
 from sentimental.corpora import CORPORA
-from sentimental.labels import corpora_by_folder, describe, reason_left_out, take_of
+from sentimental.labels import (
+    absolute,
+    corpora_by_folder,
+    describe,
+    folders_of_speakers,
+    reason_left_out,
+    take_of,
+)
 
 # Extensions of files that lie beside the recordings of corpora.
 NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip"}
@@ -77,7 +84,7 @@ def _unreadable(path, error):
     return f"{path}: cannot be read ({error.strerror}); check its name and rights"
 
 
-def describe_files(files):
+def describe_files(files, given=(), table=None):
     """Describe every file, and tell which of them are the same take.
 
     Files of a known corpus are the same take when they have the same name, but for extension, marks
@@ -86,6 +93,9 @@ def describe_files(files):
     Parameters
     ----------
     files : list of Path, sorted
+    given : list of Path, the folders that they were found in
+    table : dict or None
+        As `read_table` gives it: it decides before names and folders, and names more files.
 
     Returns
     -------
@@ -97,10 +107,18 @@ def describe_files(files):
     refused : list of str, a line for each file that is not used
     """
     same, lossless, left_out, refused = defaultdict(list), set(), Counter(), []
-    neighbours = corpora_by_folder(files)
+    found, neighbours = {*map(absolute, files)}, corpora_by_folder(files)
+    of_speakers = folders_of_speakers(files, given, neighbours)
+    table = table or {}
+    files = files + [Path(r["file"]) for place, r in table.items() if r and place not in found]
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
         try:
-            recording = describe(path, neighbours[path.parent])
+            if absolute(path) not in table:
+                recording = describe(path, neighbours[path.parent], of_speakers)
+            elif recording := table[absolute(path)]:
+                recording = recording | {"file": path.as_posix()}
+            else:  # what speaks against it is told already
+                continue
             if reason := reason_left_out(recording):
                 left_out[recording["corpus"], reason] += 1
                 continue

@@ -108,7 +108,7 @@ def unpack_frames(frames, recordings):
     return [recording | {"frames": frames[slice(*recording["place"])]} for recording in recordings]
 
 
-def run_fold(protocol, seed, number, fold, conditions, folder, settings):
+def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=None):
     """Train one fold and recognize what it tests, unless a run that was stopped has done so.
 
     Parameters
@@ -119,6 +119,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
     conditions : dict of list of dict; what is tested, under other conditions
     folder : Path, where what is finished waits for the rest, and the frames lie
     settings : dict with ``training`` and ``augmentation``
+    start : dict or None, as for `sentimental.training.train`
 
     Returns
     -------
@@ -130,7 +131,8 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
 
     training, augmentation = settings["training"], settings["augmentation"]
     changed = [recording for part in conditions.values() for recording in part]
-    mark = fingerprint(sum(fold, []) + changed, settings, protocol, seed, [*conditions])
+    options = settings, protocol, seed, [*conditions], start and start["checksum"]
+    mark = fingerprint(sum(fold, []) + changed, *options)
     name = f"{protocol}_seed{seed}_fold{number}"
     path, checkpoint = folder / f"{name}.json", folder / name
     shown = f"seed {seed}, fold {number}: "
@@ -148,6 +150,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
         checkpoint,
         name=shown,
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
+        start=start,
     )
     ways = {"h0": (tested, None)}
     if protocol in ("speaker", "corpus"):
@@ -191,7 +194,7 @@ def read_fold(path, mark, n_tested, name=""):
     return result if result["fingerprint"] == mark else None
 
 
-def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
+def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start=None):
     """Train and test all folds of a protocol with the seeds 1 to `n_seeds`.
 
     Parameters
@@ -202,6 +205,7 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
     n_seeds : int > 0
     folder : Path, where folds that are finished wait for the rest
     settings : dict with ``training`` and ``augmentation``
+    start : dict or None, as for `sentimental.training.train`
 
     Returns
     -------
@@ -223,7 +227,8 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
         folds = protocol_folds(protocol, recordings, training, split_seed)
         for number, fold in enumerate(folds, 1):
             train, validation, test = fold
-            tested = validation + test if protocol == "random" else test
+            # The one split of protocol random tests few: what validates counts as well.
+            tested = validation + test if protocol == "random" and len(folds) == 1 else test
             jobs.append(
                 (seed, number, (train, validation, tested), match_conditions(tested, conditions))
             )
@@ -232,7 +237,7 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings):
     with atomic_write(frames_path(folder, protocol)) as partial:
         np.save(partial, frames)
     killed = []
-    jobs = ((protocol, *job, folder, settings) for job in jobs)
+    jobs = ((protocol, *job, folder, settings, start) for job in jobs)
     with contextlib.closing(run_jobs(run_fold, jobs)) as results:
         for index, result in results:
             run = runs[index]

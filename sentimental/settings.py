@@ -60,6 +60,10 @@ class Training:
     learning_rate: float = 3e-3
     # Epochs in which the learning rate rises; then it falls along half a cosine.
     warmup_epochs: int = 1
+    # The same in a training that starts from another model, whose weights are good already, and its
+    # epochs: so few recordings are soon learned by heart.
+    fine_tuning_rate: float = 5e-4
+    fine_tuning_epochs: int = 4
     # Decay of the weights in AdamW.
     weight_decay: float = 1e-2
     # Limit of the global norm of the gradient.
@@ -83,13 +87,22 @@ class Training:
 
     def __post_init__(self):
         least = {"units": 1, "epochs": 1, "steps_per_epoch": 1, "max_history": 1}
-        least |= {"batch_size": 2, "least_prior": 1e-6}
+        least |= {"fine_tuning_epochs": 1, "batch_size": 2, "least_prior": 1e-6}
         check(self, least | {"grad_clip": 1e-6, "temperature": 0.01})
         if self.batch_size % 2:
             raise SentimentalError("batch_size: must be even")
         for name in ("held_out_share", "test_share", "validation_share"):
             if getattr(self, name) in (0, 1):
                 raise SentimentalError(f"{name}: must lie between 0 and 1, and be neither")
+
+    def for_fine_tuning(self, units):
+        """The settings of a training that starts from a network of so many units."""
+        return dataclasses.replace(
+            self,
+            units=units,
+            learning_rate=self.fine_tuning_rate,
+            epochs=dict.fromkeys(self.epochs, self.fine_tuning_epochs),
+        )
 
 
 def check(settings, least):

@@ -1,4 +1,4 @@
-"""Training by Keras: what is trained, and the fit of it.
+"""Training by Keras: the fit of a network, and its answers to recordings.
 
 Importing this module loads TensorFlow, which takes seconds.
 """
@@ -12,8 +12,15 @@ from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.batches import AugmentedBatches
 from sentimental.checkpoint import Checkpoint, fingerprint, prepare_checkpoint, read_history
 from sentimental.evaluate import fit_temperature, one_hot
-from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features, summarize
-from sentimental.model import build_network, fold_standardization, fold_temperature, import_keras
+from sentimental.features import frames_to_features, summarize
+from sentimental.folding import (
+    fold_standardization,
+    fold_temperature,
+    silence_untrained,
+    unfold_standardization,
+)
+from sentimental.learner import Learner
+from sentimental.model import build_network, import_keras
 from sentimental.voice import N_TALLY, measure
 
 keras = import_keras()
@@ -21,149 +28,6 @@ import tensorflow as tf  # noqa: E402  (after Keras, which silences it)
 
 # Clips that are recognized at once.
 PREDICTION_BATCH = 512
-
-
-# What is trained --------------------------------------------------------------------------------
-
-
-class Learner(keras.Model):
-    """The network in its training: frames and summary answer apart, and learn from each other.
-
-    The LSTM layers answer after each frame, and a linear layer answers from the summary. Their
-    errors differ, so their mean is better than each, and it tells how similar two emotions sound,
-    which labels do not [1]_. The network that is saved adds their logits: its dense layer is both
-    of theirs, side by side. What validates, and is saved, is the moving average of the weights.
-
-    Some emotions are rare in what is drawn, because few corpora have them. Each part is trained
-    with the frequency of the emotions added to its logits [2]_, so that the logits themselves say
-    how much a recording speaks for an emotion; in the network that is saved the frequency counts
-    once, and not once for each part.
-
-    Keras' `SwapEMAWeights` is of no use for the latter: it swaps by adding and subtracting, which
-    rounds, so that a training that was stopped and resumed would end with other weights.
-
-    Parameters
-    ----------
-    training : Training
-    prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
-
-    Attributes
-    ----------
-    frames_part, summary_part : keras.Sequential
-    average : keras.Model
-
-    References
-    ----------
-    .. [1] Y. Zhang et al., "Deep mutual learning", CVPR 2018
-    .. [2] A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021
-    """
-
-    def __init__(self, training, prior):
-        super().__init__()
-        self.training = training
-        # No emotion is thought to be so rare that a recording can hardly speak for it.
-        self.prior = np.maximum(prior, training.least_prior).astype(np.float32)
-        self.frames_part = keras.Sequential(
-            [
-                keras.Input((None, N_INPUTS)),
-                keras.layers.Masking(),
-                keras.layers.LSTM(training.units, return_sequences=True),
-                keras.layers.LSTM(
-                    training.units, return_sequences=True, dropout=training.layer_dropout
-                ),
-                keras.layers.Dropout(training.output_dropout),
-                keras.layers.Dense(len(EMOTIONS), activation="softmax"),
-            ]
-        )
-        self.summary_part = keras.Sequential(
-            [
-                keras.Input((N_SUMMARY,)),
-                keras.layers.Dropout(training.summary_dropout),
-                keras.layers.Dense(len(EMOTIONS), activation="softmax", kernel_initializer="zeros"),
-            ]
-        )
-        self.average = build_network(training.units)
-        self.average.trainable = False
-        self.average.set_weights(self.joined_weights())
-
-    def joined_weights(self):
-        """Weights of both parts as one network, as `build_network` has them."""
-        *lstm_weights, frames_kernel, frames_bias = self.frames_part.weights
-        summary_kernel, summary_bias = self.summary_part.weights
-        kernel = keras.ops.concatenate([frames_kernel, summary_kernel], axis=0)
-        bias = frames_bias + summary_bias + np.log(self.prior)
-        return [*lstm_weights, kernel, bias]
-
-    def seed_dropout(self, seed, epoch):
-        """Let what dropout leaves out depend on seed and epoch alone.
-
-        Keras does not save where its random generators stand, and a training that is resumed would
-        draw otherwise.
-        """
-        states = [v for v in self.non_trainable_variables if "seed_generator" in v.path]
-        for number, state in enumerate(states):
-            state.assign([len(states) * seed + number, epoch << 16])  # and one more each time
-
-    def call(self, inputs):
-        """Probabilities [shape=(n, 8)] of the average."""
-        return self.average(inputs)
-
-    def train_step(self, batch):
-        """One step of gradient descent; returns the metrics before it."""
-        (inputs, summaries), labels, frame_weights = batch
-        answer = self.descend(inputs, summaries, labels, frame_weights)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(self.compute_loss(y=labels, y_pred=answer))
-            else:
-                metric.update_state(labels, answer)
-        return {metric.name: metric.result() for metric in self.metrics}
-
-    # Keras does not compile a model with XLA where results must be the same each time; what is
-    # compiled here has no operation that could make them differ.
-    @tf.function(jit_compile=True)
-    def descend(self, inputs, summaries, labels, frame_weights):
-        """Update all weights; returns the answers before that, [shape=(n, 8)]."""
-        training = self.training
-        smooth = (1 - training.label_smoothing) * labels + training.label_smoothing / len(EMOTIONS)
-        with tf.GradientTape() as tape:
-            # In halves: XLA makes of one recurrent loop a program that takes three times as long
-            # as that of two loops over half of the clips each.
-            halves = [self.frames_part(half, training=True) for half in tf.split(inputs, 2)]
-            of_frames = tf.concat(halves, axis=0)
-            of_frames = _expect(of_frames, self.prior)
-            of_summary = _expect(self.summary_part(summaries, training=True), self.prior)
-            mean = (of_frames[:, -1] + of_summary) / 2
-            mutual = training.mutual_weight
-            soft_targets = (1 - mutual) * smooth + mutual * tf.stop_gradient(mean)
-            losses = _cross_entropy(soft_targets, of_summary)
-            frame_losses = _cross_entropy(soft_targets[:, None], of_frames)
-            losses += tf.reduce_sum(frame_weights * frame_losses, axis=1)
-            loss = tf.reduce_mean(losses)
-        variables = self.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-
-        # In the first steps the average forgets faster, or the first weights would stay for long.
-        step = tf.cast(self.optimizer.iterations, tf.float32)
-        decay = tf.minimum(training.ema_decay, (1 + step) / (10 + step))
-        for average, weight in zip(self.average.weights, self.joined_weights(), strict=True):
-            average.assign(decay * average + (1 - decay) * weight)
-        joined = of_frames[:, -1] * of_summary / self.prior  # which both count
-        return joined / tf.reduce_sum(joined, axis=1, keepdims=True)
-
-
-def _expect(answers, prior):
-    """Answers as they are where emotions are as frequent as `prior` says."""
-    weighted = answers * prior
-    return weighted / tf.reduce_sum(weighted, axis=-1, keepdims=True)
-
-
-def _cross_entropy(targets, answers):
-    return -tf.reduce_sum(targets * tf.math.log(answers + 1e-7), axis=-1)
-
-
-# Training ---------------------------------------------------------------------------------------
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -205,8 +69,11 @@ def train(
     checkpoint,
     name="",
     temperature=None,
+    start=None,
 ):
     """Train the network, or go on with a training that was stopped.
+
+    Emotions of which there is no recording are never answered by it.
 
     Parameters
     ----------
@@ -219,6 +86,8 @@ def train(
         Folder that a stopped training is resumed from. A finished training leaves it in place.
     name : str, what the progress lines begin with
     temperature : float or None; None fits it to the validation recordings
+    start : dict or None
+        The model whose weights it begins with, as `read_start` returns it; None: random ones.
 
     Returns
     -------
@@ -237,10 +106,15 @@ def train(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
-    batches = AugmentedBatches(recordings, training, augmentation, seed)
+    usual = start and start["usual"]
+    batches = AugmentedBatches(recordings, training, augmentation, seed, usual)
     inputs, summaries = recordings_to_inputs(validation, batches.usual)
     validation_inputs = [standardize(inputs, batches.mean, batches.std), summaries]
     learner = Learner(training, batches.prior)
+    if start:
+        # Until something is learned it answers as that model does, but for the temperature.
+        weights = unfold_standardization(start["weights"], batches.mean, batches.std)
+        learner.start_from(fold_temperature(weights, 1 / training.temperature))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,
@@ -259,7 +133,7 @@ def train(
     learner.optimizer.build(learner.trainable_variables)
 
     shapes = [tuple(weight.shape) for weight in learner.weights]
-    options = training, augmentation, epochs, seed, shapes
+    options = training, augmentation, epochs, seed, shapes, start and start["checksum"]
     mark = fingerprint([*recordings, *validation], *options)
     prepare_checkpoint(checkpoint, mark, name)
     log, latest, best = (
@@ -299,6 +173,8 @@ def train(
     history["seconds"] = sum(history["seconds"])
     network = build_network(training.units)
     network.load_weights(best)
+    is_trained = one_hot(recordings).any(axis=0)
+    network.set_weights(silence_untrained(network.get_weights(), is_trained))
     if temperature is None:
         probabilities = network.predict(validation_inputs, PREDICTION_BATCH, verbose=0)
         temperature = fit_temperature(validation, probabilities)

@@ -2,21 +2,22 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from signals import make_corpora, make_recording, make_recordings
 
 from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.evaluate import (
-    bootstrap_uar,
+    bootstrap,
     calibration,
     compute_group_metrics,
     compute_metrics,
     fit_temperature,
+    interval,
+    mean_of_shares,
     one_hot,
-    print_metrics,
     risk_coverage,
-    run_record,
+    wilson,
 )
-from sentimental.voice import MODEL_CHAIN
 
 
 def always(emotion, n):
@@ -60,6 +61,12 @@ def test_what_is_no_probabilities_is_measured_by_no_figure(answer):
 # Intervals
 
 
+def bootstrap_uar(recordings, probabilities):
+    figures, unit = bootstrap(recordings, probabilities)
+    assert unit == "speakers"
+    return figures["uar"]
+
+
 def make_speakers(shares, n=40, corpus="TESS"):
     """Recordings by several speakers, of whom such a share of sad and half of it of happy ones is
     recognized; so the UAR of each is 3/4 of the share.
@@ -79,8 +86,8 @@ def test_speakers_who_are_all_alike_leave_no_doubt():
 
 def test_the_uar_of_other_speakers_spreads_as_the_mean_of_theirs():
     shares = np.random.default_rng(1).uniform(0.2, 0.9, 20)
-    uars = bootstrap_uar(*make_speakers(shares, 200), n=2000)
-    assert uars.shape == (2000,)
+    uars = bootstrap_uar(*make_speakers(shares, 200))
+    assert uars.shape == (1000,)
     assert uars.mean() == pytest.approx(0.75 * shares.mean(), abs=0.01)
     assert uars.std() == pytest.approx(0.75 * shares.std() / np.sqrt(20), rel=0.1)
     low, high = np.percentile(uars, (2.5, 97.5))
@@ -99,6 +106,63 @@ def test_an_emotion_that_was_not_drawn_does_not_count():
     recordings = [make_recording("TESS", "a", "sad"), make_recording("TESS", "b", "happy")]
     uars = bootstrap_uar(recordings, one_hot(recordings))
     np.testing.assert_array_equal(uars, 1.0)
+
+
+@pytest.mark.parametrize("over", ["speakers", "clips"])
+def test_every_figure_is_within_its_interval_and_says_over_what(over):
+    speakers = np.random.default_rng(2).uniform(0.2, 0.9, 12)
+    recordings, probabilities = make_speakers(speakers)
+    metrics = compute_metrics(recordings, 0.7 * probabilities + 0.3 / 8, over == "speakers")
+    intervals = metrics["intervals"]
+    assert intervals["over"] == over
+    for name in ("accuracy", "uar", "uar_own", "calibration_error"):
+        low, high = intervals[name]
+        assert low < metrics[name] < high, name
+    assert {*intervals["recall"]} == {*metrics["recall"]} == {"happy", "sad"}
+    for emotion, (low, high) in intervals["recall"].items():
+        assert low < metrics["recall"][emotion] < high
+
+
+@pytest.mark.parametrize("speakers", [("a",), ("a", ""), ("",)])
+def test_where_speakers_are_not_known_or_one_clips_are_drawn(speakers):
+    recordings = [
+        make_recording("my", speakers[n % len(speakers)], "sad", file=str(n)) for n in range(60)
+    ]
+    answers = one_hot([{"emotion": "sad" if n % 3 else "happy"} for n in range(60)])
+    intervals = compute_metrics(recordings, answers)["intervals"]
+    assert intervals["over"] == "clips"
+    assert intervals["accuracy"] == intervals["recall"]["sad"] == wilson(2 / 3, 60)
+    np.testing.assert_allclose(intervals["uar"], wilson(2 / 3, 60))
+
+
+def test_a_clip_that_several_networks_recognized_counts_once_in_an_interval():
+    recordings = [make_recording("my", "", "sad", file=str(n)) for n in range(40)]
+    answers = one_hot([{"emotion": "sad" if n % 2 else "happy"} for n in range(40)])
+    once = compute_metrics(recordings, answers)
+    thrice = compute_metrics(recordings * 3, np.tile(answers, (3, 1)))
+    assert (once["n"], thrice["n"]) == (40, 120)
+    for name, expected in once["intervals"].items():
+        assert thrice["intervals"][name] == expected, name
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (7, 20), (20, 20), (300, 400)])
+def test_the_interval_of_a_share_is_wilsons(hits, n):
+    expected = binomtest(hits, n).proportion_ci(method="wilson")
+    np.testing.assert_allclose(wilson(hits / n, n), expected, atol=1e-4)
+
+
+def test_the_interval_of_a_mean_of_shares_holds_it_as_often_as_told():
+    rng, true, counts = np.random.default_rng(0), np.array([0.9, 0.5, 0.97]), [20, 40, 8]
+    drawn = rng.binomial(counts, true, (1000, 3)) / counts
+    intervals = np.array([mean_of_shares(shares, counts) for shares in drawn])
+    inside = (intervals[:, 0] < true.mean()) & (true.mean() < intervals[:, 1])
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
+    low, high = mean_of_shares([1.0, 1.0], [5, 5])
+    assert (low < 0.8, high) == (True, pytest.approx(1))
+
+
+def test_an_interval_holds_95_percent():
+    assert interval(np.arange(1001)) == pytest.approx([25, 975])
 
 
 # Calibration
@@ -149,30 +213,6 @@ def test_groups_are_corpora_and_sexes():
 def test_a_speaker_of_unknown_sex_is_in_no_group_of_a_sex():
     recordings = [r | {"corpus": "mine", "speaker": ""} for r in make_recordings(8)]
     assert set(compute_group_metrics(recordings, one_hot(recordings))) == {"mine"}
-
-
-# Tables and records
-
-
-def test_a_table_has_a_line_for_each_part(capsys):
-    recordings = [r for r in make_recordings(16) if r["emotion"] in ("happy", "sad")]
-    metrics = compute_metrics(recordings, always(0, 4))
-    print_metrics({"a name that is long": metrics, "short": metrics})
-    _, head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[:5] == ["clips", "accuracy", "UAR", "own", "ECE"]
-    assert [line.split("  ")[0] for line in lines] == ["a name that is long", "short"]
-    assert len({len(line) for line in lines}) == 1
-    for line in lines:
-        assert "4    0.0000  0.0000  0.500  1.000  neutral 100%; happy 0.00  sad 0.00" in line
-
-
-def test_a_record_tells_what_trained_and_with_what():
-    record = run_record("random", make_corpora(), [1], {"split": 1}, {})
-    assert record["corpora"]["TESS"] == dict.fromkeys(EMOTIONS, 2) | {"calm": 0}
-    assert record["corpora"]["RAVDESS"] == dict.fromkeys(EMOTIONS, 24)
-    assert record["chain"] == MODEL_CHAIN
-    assert (record["protocol"], record["sizes"], record["seeds"]) == ("random", [1], {"split": 1})
-    assert {"python", "numpy", "keras"} <= {*record["versions"]}
 
 
 # What is left out

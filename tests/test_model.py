@@ -76,26 +76,6 @@ def test_padding_is_not_speech(network, clip):
     assert not np.allclose(probabilities(network, frames, -summary), alone, atol=1e-4)
 
 
-def test_folding_the_standardization_changes_no_probability(network, clip):
-    frames, summary = clip
-    rng = np.random.default_rng(1)
-    mean = 30 * rng.standard_normal(N_INPUTS).astype(np.float32)
-    std = rng.uniform(0.01, 40, N_INPUTS).astype(np.float32)
-    expected = probabilities(network, frames, summary)
-    folded = model.build_network()
-    folded.set_weights(model.fold_standardization(network.get_weights(), mean, std))
-    answer = probabilities(folded, frames * std + mean, summary)
-    np.testing.assert_allclose(answer, expected, atol=1e-5)
-
-
-def test_a_folded_temperature_divides_the_logits(network, clip):
-    softened = model.build_network()
-    softened.set_weights(model.fold_temperature(network.get_weights(), 2.0))
-    expected = np.sqrt(probabilities(network, *clip))
-    expected /= expected.sum()
-    np.testing.assert_allclose(probabilities(softened, *clip), expected, atol=1e-6)
-
-
 # The files
 
 

@@ -365,6 +365,22 @@ def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(t
     ]
 
 
+def test_a_table_alone_tells_which_recordings_are_used_and_which_not(tmp_path):
+    write_16_bit(tmp_path / "my" / "a.wav", 1)
+    table = tmp_path / "my" / "labels.csv"
+    table.write_text("file,emotion,speaker\na.wav,joy,anna\nb.wav,sad,anna\n")
+    done = preprocess("--labels", table, "--output", tmp_path / "features.json")
+    (recording,) = load_features(tmp_path / "features.json")
+    assert [recording[key] for key in ("corpus", "speaker", "emotion")] == ["my", "anna", "happy"]
+    assert f"  refused: {table}, line 3: {tmp_path}/my/b.wav: no such file" in done.stdout
+    assert "\n1 recordings, 0 duplicates used once, 1 refused\n" in done.stdout
+    table.write_text("file,emotion\nb.wav,sad\n")
+    done = preprocess("--labels", table, "--output", tmp_path / "features.json")
+    assert done.stderr.startswith(f"error: {table}: no recording could be used")
+    done = preprocess()
+    assert (done.returncode, "--labels TABLE.csv" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("content", [None, b""])
 def test_nothing_usable_ends_with_one_line_and_leaves_no_file(tmp_path, content):
     folder = tmp_path / "recordings"

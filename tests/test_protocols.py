@@ -3,8 +3,8 @@
 import pytest
 from signals import make_corpora, make_recording
 
-from sentimental.base import SentimentalError
-from sentimental.protocols import RAVDESS_SONG, protocol_folds, split_random
+from sentimental.base import EMOTIONS, SentimentalError
+from sentimental.protocols import RAVDESS_SONG, fold_to_save, protocol_folds, split_random
 from sentimental.settings import Training
 from sentimental.voice import voice_of
 
@@ -78,18 +78,92 @@ def test_protocol_random_holds_out_the_same_whatever_else_trains():
     ((train_alone, *held_out_alone),) = make_folds("random", alone)
     assert files(*held_out) == files(*held_out_alone)
     assert sorted(*files(train)) == sorted(*files([*train_alone, *make_others()]))
-    # Where there are neither TESS nor RAVDESS, it holds out of all.
-    ((train, validation, test),) = make_folds("random", make_others())
-    assert validation
-    assert sorted(*files([*train, *validation, *test])) == sorted(*files(make_others()))
 
 
-def test_few_recordings_of_tess_and_ravdess_are_split_with_the_others():
+# Recordings of one's own
+
+
+def make_own(counts, speakers=("A", "B", "C", "D")):
+    """So many recordings of each of some emotions, by speakers in turn."""
+    return [
+        make_recording("my", speakers[n % len(speakers)], emotion, file=f"{emotion}{n}")
+        for emotion, count in counts.items()
+        for n in range(count)
+    ]
+
+
+def share_of(emotion, recordings):
+    return sum(recording["emotion"] == emotion for recording in recordings)
+
+
+def test_many_own_recordings_are_split_once_and_of_each_emotion_the_same_share():
+    recordings = make_own({"happy": 400, "sad": 30, "calm": 100})
     few = [make_recording("RAVDESS", "01", "happy"), make_recording("TESS", "OAF", "sad")]
-    recordings = [*make_others(), *few]
-    ((train, *held_out),) = make_folds("random", recordings)
-    assert all(held_out)
-    assert len(train) + sum(map(len, held_out)) == len(recordings)
+    for some in (recordings, recordings + few):
+        ((train, validation, test),) = make_folds("random", some)
+        assert sorted(values("file", train + validation + test)) == sorted(values("file", some))
+        assert len(train + validation + test) == len(some)
+        for emotion, count in (("happy", 400), ("sad", 30), ("calm", 100)):
+            assert share_of(emotion, validation + test) == pytest.approx(count / 8, abs=1.5)
+            assert share_of(emotion, test) == pytest.approx(count / 24, abs=1.5)
+        assert fold_to_save(some, Training()) == (train, validation, test)
+
+
+def test_where_an_emotion_has_few_each_recording_tests_once():
+    recordings = make_own({"happy": 29, "sad": 27, "calm": 40})
+    folds = make_folds("random", recordings)
+    tested = [r["file"] for _, _, test in folds for r in test]
+    assert sorted(tested) == sorted(values("file", recordings))
+    for train, validation, test in folds:
+        assert len(values("file", train + validation + test)) == 96
+        for emotion, count in (("happy", 29), ("sad", 27), ("calm", 40)):
+            assert share_of(emotion, test) == pytest.approx(count / 5, abs=1)
+            assert share_of(emotion, validation) == pytest.approx(count / 10, abs=1)
+    train, validation, test = fold_to_save(recordings, Training())
+    assert (len(train + validation), len(validation), test) == (96, 12, [])
+    assert make_folds("random", recordings) == folds
+    assert make_folds("random", recordings, split_seed=2) != folds
+
+
+@pytest.mark.parametrize("counts", [{"happy": 1, "sad": 14}, dict.fromkeys(EMOTIONS, 2)])
+def test_hardly_any_recordings_are_split_all_the_same(counts):
+    for train, validation, test in make_folds("random", make_own(counts)):
+        assert train
+        assert validation
+        assert test
+
+
+@pytest.mark.parametrize(("n_speakers", "n_folds"), [(2, 2), (4, 4), (9, 5)])
+def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds):
+    counts = [10 * (n + 1) for n in range(n_speakers)]
+    recordings = [
+        make_recording(corpus, name, emotion, file=f"{corpus}{name}{emotion}{n}")
+        for (corpus, name), count in zip(
+            [("my", "A"), ("your", "A"), *(("my", letter) for letter in "BCDEFGH")],
+            counts,
+            strict=False,
+        )
+        for emotion in ("happy", "sad")
+        for n in range(count)
+    ]
+    folds = make_folds("speaker", [*recordings, make_recording("my", "", "happy")])
+    assert len(folds) == n_folds
+    assert sorted(r["file"] for _, _, test in folds for r in test) == sorted(
+        recording["file"] for recording in recordings
+    )
+    sizes = [len(test) for _, _, test in folds]
+    if n_speakers == 9:
+        assert max(sizes) - min(sizes) <= 40  # of 180
+    for train, validation, test in folds:
+        assert not {*map(voice_of, train + validation)} & {*map(voice_of, test)}
+        assert validation
+        assert len(train + validation + test) == len(recordings)
+
+
+@pytest.mark.parametrize("speakers", [("A",), ("",), ("A", "")])
+def test_one_speaker_alone_is_refused_with_what_to_do(speakers):
+    with pytest.raises(SentimentalError, match="needs two speakers at least; let preprocess.py"):
+        make_folds("speaker", make_own({"happy": 20, "sad": 20}, speakers))
 
 
 @pytest.mark.parametrize("protocol", ["speaker", "tess-speaker", "corpus"])
@@ -159,8 +233,7 @@ def test_a_protocol_without_its_corpora_is_refused():
         [recording for recording in make_recordings() if recording["corpus"] == corpus]
         for corpus in ("TESS", "RAVDESS")
     )
-    with pytest.raises(SentimentalError, match="needs all 24 actors of RAVDESS"):
-        make_folds("speaker", tess)
+    assert len(make_folds("speaker", tess)) == 2  # its speakers take the place of actors
     with pytest.raises(SentimentalError, match="needs RAVDESS and both actresses"):
         make_folds("tess-speaker", tess)
     with pytest.raises(SentimentalError, match="needs two of TESS, RAVDESS"):

@@ -129,6 +129,24 @@ def test_the_files_of_a_take_are_tried_in_turn_until_one_can_be_read():
         }
 
 
+def test_a_table_decides_before_names_and_folders_and_names_more_files(tmp_path):
+    names = ["in/sad/a.wav", "in/sad/b.wav", "in/1001_DFA_ANG_XX.wav", "out/c.wav", "in/sad/d.wav"]
+    for seed, name in enumerate(names):
+        write(tmp_path / name, seed)
+    table = {
+        tmp_path / name: {"file": f"{tmp_path}/in/../{name}"}
+        | {"corpus": "my", "speaker": "anna", "emotion": "happy"}
+        for name in (names[0], names[2], names[3])
+    } | {tmp_path / names[4]: None}
+    files = find_files([tmp_path / "in"])[0]
+    takes, left_out, refused = describe_files(files, [tmp_path / "in"], table)
+    told = {Path(r["file"]).name: (r["corpus"], r["speaker"], r["emotion"]) for (r,) in takes}
+    assert told == dict.fromkeys(
+        ("a.wav", "1001_DFA_ANG_XX.wav", "c.wav"), ("my", "anna", "happy")
+    ) | {"b.wav": ("in", "", "sad")}
+    assert (len(left_out), refused) == (0, [])
+
+
 # Twins
 
 

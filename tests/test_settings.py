@@ -7,8 +7,8 @@ from signals import make_recordings
 
 from sentimental.augment import Augmentation
 from sentimental.base import SentimentalError
-from sentimental.evaluate import run_record
 from sentimental.protocols import protocol_folds
+from sentimental.reports import run_record
 from sentimental.settings import Training, change_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
@@ -50,6 +50,8 @@ def effects(settings, tmp_path):
 
     recordings = make_recordings(64)
     training, augmentation = settings["training"], settings["augmentation"]
+    fine_tuning = training.for_fine_tuning(units=4)
+    yield [fine_tuning.learning_rate, fine_tuning.epochs]
     for protocol in ("random", "corpus"):
         folds = protocol_folds(protocol, recordings, training, training.split_seed)
         yield [[r["file"] for r in part] for fold in folds for part in fold]

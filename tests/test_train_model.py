@@ -1,11 +1,12 @@
 """train_model.py as its user meets it: options, protocols, a second run, what is written."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scripts import run
-from signals import make_corpora, make_recording, make_recordings, make_usual
+from signals import make_recording, make_recordings, make_usual
 
 import sentimental.training
 import train_model
@@ -90,125 +91,6 @@ def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tm
     assert read(results) == {"splits_of_random": pytest.approx(accuracy, abs=1e-4)}
 
 
-# What is written of the runs of a protocol
-
-
-def make_runs(protocol, answers, n_seeds):
-    """Runs whose answer in each way is that of `answers`, a function of recording and seed."""
-    recordings = [*make_corpora(), make_recording("CREMA-D", "1001", "sad")]
-    folds = protocol_folds(protocol, recordings, Training(), 1)
-    return [
-        {
-            "seed": seed,
-            "fold": number,
-            "split_seed": 1,
-            "sizes": {"train": len(train), "validation": len(validation), "test": len(test)},
-            "tested": test,
-            "temperature": 0.5 * number,
-            "seconds": 2.0 * seed,
-            "probabilities": {
-                way: one_hot([{"emotion": answer(r, seed)} for r in test])
-                for way, answer in answers.items()
-            },
-        }
-        for seed in range(1, n_seeds + 1)
-        for number, (train, validation, test) in enumerate(folds, 1)
-    ]
-
-
-@pytest.fixture
-def run_protocol(monkeypatch, tmp_path):
-    """Run a protocol whose runs are made up; the record of it."""
-
-    def run_protocol(protocol, answers, n_seeds):
-        runs, cleared = make_runs(protocol, answers, n_seeds), []
-        monkeypatch.setattr(train_model, "run_folds", lambda *arguments: runs)
-        monkeypatch.setattr(
-            train_model, "clear_folds", lambda *arguments: cleared.append(arguments)
-        )
-        settings = {"training": Training(), "augmentation": train_model.Augmentation()}
-        train_model.run_protocol(protocol, make_corpora(), {}, n_seeds, tmp_path, settings)
-        assert cleared == [(protocol, runs, tmp_path / "folds")]
-        for name in (f"{protocol}.png", f"{protocol}_calibration.png"):
-            assert (tmp_path / name).exists()
-        return read(tmp_path, protocol)
-
-    return run_protocol
-
-
-def truth(recording, seed):
-    return recording["emotion"]
-
-
-def neutral(recording, seed):
-    return "neutral"
-
-
-def test_what_is_written_of_protocol_speaker(run_protocol, tmp_path, capsys):
-    def neutral_at_first(recording, seed):
-        return "neutral" if seed == 1 else recording["emotion"]
-
-    ways = {"h0": neutral_at_first, "h10": truth, "h10, one emotion": neutral, "white": neutral}
-    result = run_protocol("speaker", ways, 2)
-    mean, deviation = result["mean_and_standard_deviation"]["h0"]["uar"]
-    assert (mean, deviation) == pytest.approx((9 / 16, np.std([1 / 8, 1], ddof=1)))
-    assert result["pooled"]["h0"]["n"] == 2 * 24 * 8
-    assert result["pooled"]["h0"]["recall"]["sad"] == 0.5
-    assert {*result["folds"]} == {f"fold {number}" for number in range(1, 6)}
-    assert result["folds"]["fold 1"]["h0"]["n"] == 2 * 5 * 8
-    np.testing.assert_allclose(result["interval_over_speakers"]["h0"], 9 / 16)
-    assert result["groups"]["male"]["uar"] == pytest.approx(9 / 16)
-    assert result["temperatures"] == [0.5, 1.0, 1.5, 2.0, 2.5] * 2
-    assert result["mean_training_seconds"] == pytest.approx(3)
-    assert result["seeds"] == {"split": [1, 1], "training": [1, 2]}
-    assert len(result["sizes"]) == 5
-    figures = {"h0": 9 / 16, "h10": 1, "h10_one_emotion": 1 / 8, "white": 1 / 8}
-    expected = {f"speaker_{way}": pytest.approx(value, abs=1e-4) for way, value in figures.items()}
-    assert read(tmp_path) == expected
-    out = capsys.readouterr().out
-    assert "speaker h0: 0.5625 ± 0.6187 over 2 seeds; with as many other speakers 0.562" in out
-
-
-def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(run_protocol, tmp_path, capsys):
-    def right_of_tess(recording, seed):
-        return recording["emotion"] if recording["corpus"] == "TESS" else "neutral"
-
-    result = run_protocol("corpus", {"h0": right_of_tess, "h10": truth}, 1)
-    assert {*result["folds"]} == {"TESS", "RAVDESS", "CREMA-D"}
-    mean = (1 + 1 / 8 + 0) / 3
-    assert result["mean_and_standard_deviation"]["h0"]["uar"] == [pytest.approx(mean), None]
-    assert result["pooled"]["h0"]["uar"] == pytest.approx(mean)
-    own = (1 + 1 / 8 + 1) / 3  # of CREMA-D there is but one emotion
-    assert result["mean_and_standard_deviation"]["h0"]["uar_own"][0] == pytest.approx(own)
-    np.testing.assert_allclose(result["interval_over_speakers"]["h0"], mean)
-    assert result["folds"]["RAVDESS"]["h0"]["interval"] == pytest.approx([1 / 8, 1 / 8])
-    headline = read(tmp_path)
-    assert headline["corpus_mean_h0"] == pytest.approx(mean, abs=1e-4)
-    assert headline["corpus_RAVDESS_h0"] == 0.125
-    assert headline["corpus_CREMA-D_h10"] == 1
-    assert "corpus h0: 0.3750 with one seed; with as many" in capsys.readouterr().out
-
-
-def test_an_interval_holds_95_percent():
-    assert train_model.interval(np.arange(1001)) == pytest.approx([25, 975])
-
-
-def test_the_headline_keeps_what_other_runs_found(tmp_path):
-    train_model.update_headline(tmp_path, {"speaker_h0": 0.5, "speaker_white": 0.3})
-    train_model.update_headline(tmp_path, {"tess-speaker_h0": 0.12345, "corpus_TESS_h0": 1})
-    train_model.update_headline(tmp_path, {"speaker_h0": np.float64(0.6)})
-    assert read(tmp_path) == {"corpus_TESS_h0": 1, "speaker_h0": 0.6, "tess-speaker_h0": 0.1235}
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\xff", "[" * 100_000])
-def test_a_damaged_headline_costs_no_figures(content, tmp_path, capsys):
-    path = tmp_path / "headline.json"
-    path.write_text(content, encoding="latin-1")
-    train_model.update_headline(tmp_path, {"speaker_h0": 0.5})
-    assert read(tmp_path) == {"speaker_h0": 0.5}
-    assert f"{path}: damaged, kept as headline.json.damaged" in capsys.readouterr().out
-
-
 # The saved model on what did not train it
 
 
@@ -229,7 +111,8 @@ def evaluate(monkeypatch, tmp_path):
             "usual": make_usual(),
             "training": {"corpora": corpora, "held_out": held_out},
         }
-        monkeypatch.setattr(train_model, "load_network", lambda path: (None, content))
+        network = SimpleNamespace(get_weights=lambda: [np.eye(8), np.zeros(8)])
+        monkeypatch.setattr(train_model, "load_network", lambda path: (network, content))
         features = write_features(tmp_path, recordings)
         train_model.main([str(features), "--evaluate", *options])
 
@@ -246,6 +129,10 @@ def test_a_corpus_that_did_not_train_is_measured_in_all_ways(evaluate, tmp_path,
     evaluation = read(tmp_path / "figures", "evaluation")
     assert {*evaluation} == {"mine h0", "mine h10", "mine h10, one emotion"}
     assert [part["uar"] for part in evaluation.values()] == [0, 1, 1]
+    assert {part["intervals"]["over"] for part in evaluation.values()} == {
+        "clips"
+    }  # of one speaker
+    assert (tmp_path / "figures" / "evaluation.png").exists()
     assert [part["n"] for part in evaluation.values()] == [16] * 3
     assert "mine h10, one emotion" in capsys.readouterr().out
 
@@ -272,8 +159,8 @@ def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
 
 
 def test_a_few_recordings_are_too_few_to_measure(evaluate):
-    with pytest.raises(SentimentalError, match="15 recordings are too few"):
-        evaluate(make_strangers(n=15), [])
+    with pytest.raises(SentimentalError, match="9 recordings are too few; give 10 at least"):
+        evaluate(make_strangers(n=9), [])
 
 
 # What is refused
@@ -323,6 +210,7 @@ def test_bad_features_end_with_one_line(tmp_path, content, message):
         ("--evaluate", "--seed", "3"),
         ("--seed", "-1"),
         ("--seed", "65536"),
+        ("--evaluate", "--start-from", "model8723.json"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, capsys):
@@ -337,6 +225,7 @@ def test_options_that_make_no_sense_are_refused(options, capsys):
     [
         ([r | {"condition": "white"} for r in make_recordings(40)], "for tests"),
         (make_recordings(9), "too few"),
+        ([make_recording("my", "A", "sad")] * 40, "one emotion train nothing; give others, too"),
     ],
 )
 def test_recordings_that_cannot_train_are_refused(tmp_path, recordings, reason):

@@ -1,6 +1,7 @@
 """Training: parts that learn from each other, the same weights each time, also when stopped."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.checkpoint import BEST, LATEST
 from sentimental.evaluate import compute_metrics
 from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features
+from sentimental.folding import silence_untrained
 from sentimental.model import build_network
 from sentimental.recognizer import Recognizer
 from sentimental.settings import Training
@@ -337,6 +339,29 @@ def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_give
     answers = module.predict_recordings(network, usual, recordings)
     np.testing.assert_allclose(answers, without, atol=1e-4)
     assert np.abs(np.subtract(without, with_history)).max() > 0.01
+
+
+def test_an_emotion_that_did_not_train_the_start_can_be_learned():
+    learner = make_learner(np.full(8, 0.125))
+    first = build_network(8).get_weights()
+    learner.start_from(silence_untrained(first, np.arange(8) < 3))
+    for weight, expected in zip(learner.joined_weights(), first, strict=True):
+        expected = expected if expected.shape[-1] != 8 else np.where(np.arange(8) < 3, expected, 0)
+        np.testing.assert_allclose(weight, expected, atol=1e-6)
+
+
+def test_a_training_begins_with_the_answers_of_its_start(tmp_path, capsys):
+    base, usual, _ = train(tmp_path / "base", make_recordings(24), epochs=1, temperature=2.0)
+    start = {"weights": base.get_weights(), "usual": usual, "checksum": "one"}
+    others = make_recordings(16, seed=5)  # of another mean and deviation
+    learns_nothing = replace(TINY, learning_rate=0.0), CROPPED
+    options = {"settings": learns_nothing, "temperature": TINY.temperature, "start": start}
+    network, same, _ = train(tmp_path, others, 1, **options)
+    assert same is usual
+    answers, expected = (module.predict_recordings(one, usual, others) for one in (network, base))
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+    train(tmp_path, others, 1, **options | {"start": start | {"checksum": "other"}})
+    assert "of other recordings or settings; training starts anew" in capsys.readouterr().out
 
 
 def test_a_loss_that_is_not_a_number_is_told(tmp_path):

@@ -1,0 +1,144 @@
+"""What a few recordings of one's own bring: fine-tuning against training from nothing.
+
+    python benchmarks/few_recordings.py data/features.json nEMO --seeds 3      # half an hour
+
+The corpus takes the place of one's own recordings. A network that all other corpora trained is the
+start (it is written to FOLDER/base_CORPUS.json, and used again when it is there). Of every second
+speaker of the corpus 5 and 20 recordings of each emotion are drawn; they train the start further,
+as `train_model.py --start-from` does, and a network from nothing. All are tested on the corpus'
+other speakers. UAR: of all eight emotions as answers, and of those alone that the corpus has; after
+a training with few emotions, both are the same, so the second is the one to compare.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from sentimental.augment import Augmentation  # noqa: E402
+from sentimental.base import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.evaluate import compute_metrics  # noqa: E402
+from sentimental.files import check_outputs, write_json  # noqa: E402
+from sentimental.model import load_network, read_start, save_model  # noqa: E402
+from sentimental.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
+from sentimental.reports import print_metrics, run_record  # noqa: E402
+from sentimental.settings import Training, change_settings  # noqa: E402
+from sentimental.storage import load_features  # noqa: E402
+from sentimental.training import predict_recordings, train  # noqa: E402
+
+# Recordings of each emotion that are drawn.
+COUNTS = (5, 20)
+
+
+def split_speakers(recordings):
+    """Recordings of every second speaker, from which is drawn, and of the others, who test."""
+    names = sorted({recording["speaker"] for recording in recordings} - {""})
+    if len(names) < 2:
+        raise SentimentalError("the corpus needs two speakers at least that are known")
+    return [[r for r in recordings if r["speaker"] in names[n::2]] for n in (0, 1)]
+
+
+def draw_few(recordings, count, seed):
+    """So many recordings of each emotion, or all where there are fewer."""
+    rng, drawn = np.random.default_rng(seed), []
+    for emotion in EMOTIONS:
+        some = [recording for recording in recordings if recording["emotion"] == emotion]
+        drawn += [some[number] for number in rng.permutation(len(some))[:count]]
+    return drawn
+
+
+def train_base(recordings, corpus, settings, path):
+    """Train the start on all corpora but one, as protocol corpus does, unless it is there."""
+    if path.exists():
+        return
+    training, augmentation = settings["training"], settings["augmentation"]
+    folds = protocol_folds("corpus", recordings, training, training.split_seed)
+    (fold,) = [fold for fold in folds if fold[2][0]["corpus"] == corpus]
+    print(f"start: {count_parts(fold)}")
+    with tempfile.TemporaryDirectory() as folder:
+        network, usual, _ = train(
+            *fold[:2],
+            training,
+            augmentation,
+            training.epochs["corpus"],
+            1,
+            Path(folder, "checkpoint"),
+            temperature=training.temperature,
+        )
+    corpora = sorted({recording["corpus"] for recording in fold[0]})
+    save_model(network, usual, {"corpora": corpora, "held_out": ""}, path)
+
+
+def train_few(drawn, settings, seed, start):
+    """A network of few recordings, from a start or from nothing, and what is usual for it."""
+    training = settings["training"]
+    if start:
+        training = training.for_fine_tuning(len(start["weights"][1]))
+    train_part, validation, _ = fold_to_save(drawn, training)
+    with tempfile.TemporaryDirectory() as folder:
+        network, usual, _ = train(
+            train_part,
+            validation,
+            training,
+            settings["augmentation"],
+            training.epochs["random"],
+            seed,
+            Path(folder, "checkpoint"),
+            name=f"{len(drawn)} recordings, {'fine-tuning' if start else 'from nothing'}: ",
+            temperature=training.temperature,
+            start=start,
+        )
+    return network, usual
+
+
+def main():
+    """Train, test, print the table and write it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("features", type=Path, help="what preprocess.py wrote of several corpora")
+    parser.add_argument("corpus", help="the one that takes the place of one's own")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="draw and train N times")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--results", type=Path, default=ROOT / "results", metavar="FOLDER")
+    arguments = parser.parse_args()
+    corpus, output = arguments.corpus, arguments.results / f"few_{arguments.corpus}.json"
+    settings = {"training": Training(), "augmentation": Augmentation()}
+    settings = change_settings(settings, arguments.set)
+    base = arguments.results / f"base_{corpus}.json"
+    check_outputs([output], [arguments.features])
+    recordings = load_features(arguments.features)
+    recordings.sort(key=lambda r: (r["corpus"], Path(r["file"]).name, r["hash"]))
+    own = [recording for recording in recordings if recording["corpus"] == corpus]
+    pool, tested = split_speakers(own)
+    train_base(recordings, corpus, settings, base)
+
+    start = read_start(base, own)
+    network, content = load_network(base)
+    # Recordings and answers by row of the table; those of all seeds together.
+    rows = {"the start": ([*tested], [predict_recordings(network, content["usual"], tested)])}
+    for seed in range(1, arguments.seeds + 1):
+        for count in COUNTS:
+            drawn = draw_few(pool, count, seed)
+            for way, begin in (("fine-tuned", start), ("from nothing", None)):
+                answers = predict_recordings(*train_few(drawn, settings, seed, begin), tested)
+                row = rows.setdefault(f"{count} an emotion, {way}", ([], []))
+                row[0].extend(tested)
+                row[1].append(answers)
+    parts = {
+        name: compute_metrics(told, np.concatenate(answers))
+        for name, (told, answers) in rows.items()
+    }
+    print_metrics(parts)
+    seeds = {"training": [*range(1, arguments.seeds + 1)]}
+    sizes = {"drawn from": len(pool), "test": len(tested)}
+    write_json(output, run_record(f"few {corpus}", recordings, sizes, seeds, settings) | parts)
+    print(f"written: {output}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(main))
