@@ -18,9 +18,10 @@ from sentimental.evaluate import (
     compute_group_metrics,
     compute_metrics,
     interval,
+    risk_coverage,
 )
 from sentimental.files import set_aside, write_json
-from sentimental.plots import plot_calibration, plot_confusion
+from sentimental.plots import plot_calibration, plot_confusion, plot_risk_coverage
 from sentimental.voice import MODEL_CHAIN
 
 # Packages whose versions a record names.
@@ -168,6 +169,7 @@ def report_runs(protocol, runs, recordings, folder, settings):
         }
     groups = compute_group_metrics(*pool(runs, "h0"), over_speakers)
     bins, error = calibration(*pool(runs, "h0"))
+    curve = risk_coverage(*pool(runs, "h0"))
 
     seeded = {name: [of_seed[0][key] for of_seed in by_seed] for name, key in SEEDS.items()}
     sizes = [run["sizes"] for run in by_seed[0]]
@@ -177,6 +179,7 @@ def report_runs(protocol, runs, recordings, folder, settings):
         "folds": folds,
         "groups": groups,
         "calibration": bins,
+        "risk_coverage": curve,
         "temperatures": [run["temperature"] for run in runs],
         "mean_training_seconds": float(np.mean([run["seconds"] for run in runs])),
     }
@@ -196,6 +199,7 @@ def report_runs(protocol, runs, recordings, folder, settings):
         folder / f"{protocol}.png",
     )
     plot_calibration(bins, error, f"Protocol {protocol}", folder / f"{protocol}_calibration.png")
+    plot_risk_coverage(curve, f"Protocol {protocol}", folder / f"{protocol}_left_out.png")
     for name, fold in folds.items():
         print_metrics({f"{name} {way}": metrics for way, metrics in fold.items()})
     print_metrics(ways | groups)
