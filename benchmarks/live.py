@@ -61,8 +61,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import virtual_microphone as air  # noqa: E402
 
 import preprocess  # noqa: E402  (lies one folder up)
-from sentimental.base import EMOTIONS, SentimentalError, run_script, write_json  # noqa: E402
+from sentimental.base import EMOTIONS, SentimentalError, run_script  # noqa: E402
 from sentimental.conditions import SPEECH_TOP_DB  # noqa: E402
+from sentimental.files import write_json  # noqa: E402
 from sentimental.protocols import split_random  # noqa: E402
 from sentimental.settings import Training  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402

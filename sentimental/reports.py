@@ -104,7 +104,7 @@ def update_headline(folder, figures):
     except (ValueError, AttributeError, RecursionError):
         set_aside(path)  # what the runs of hours have found is worth more
         kept = {}
-    rounded = {name: round(float(value), 4) for name, value in figures.items()}
+    rounded = {name: round(float(value), 6) for name, value in figures.items()}
     write_json(path, dict(sorted((kept | rounded).items())))
 
 
