@@ -54,7 +54,7 @@ def test_the_headline_keeps_what_other_runs_found(tmp_path):
     update_headline(tmp_path, {"speaker_h0": 0.5, "speaker_white": 0.3})
     update_headline(tmp_path, {"tess-speaker_h0": 0.12345, "corpus_TESS_h0": 1})
     update_headline(tmp_path, {"speaker_h0": np.float64(0.6)})
-    assert read(tmp_path) == {"corpus_TESS_h0": 1, "speaker_h0": 0.6, "tess-speaker_h0": 0.1235}
+    assert read(tmp_path) == {"corpus_TESS_h0": 1, "speaker_h0": 0.6, "tess-speaker_h0": 0.12345}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "\xff", "[" * 100_000])
