@@ -133,8 +133,8 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
     mark = fingerprint(sum(fold, []) + changed, settings, protocol, seed, [*conditions])
     name = f"{protocol}_seed{seed}_fold{number}"
     path, checkpoint = folder / f"{name}.json", folder / name
-    shown = f"seed {seed}, fold {number}: "
-    if finished := read_fold(path, mark, len(fold[2]), shown):
+    label = f"seed {seed}, fold {number}: "
+    if finished := read_fold(path, mark, len(fold[2]), label):
         return finished
     frames = np.load(frames_path(folder, protocol), mmap_mode="r")
     train_part, validation, tested = (unpack_frames(frames, part) for part in fold)
@@ -146,7 +146,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings):
         training.epochs[protocol],
         seed,
         checkpoint,
-        name=shown,
+        name=label,
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
     )
     ways = {"h0": (tested, None)}
