@@ -1,7 +1,7 @@
 """Damage recordings in every way: each must be used, or refused in one line, soon and in bounds.
 
     python benchmarks/broken_files.py 200          # a minute; not on Windows
-    python benchmarks/broken_files.py 10000 --keep /tmp/broken
+    python benchmarks/broken_files.py 10000 --keep broken
 
 A clip is written in the formats that people have. Of each of N copies some bits are turned, some
 numbers of its header are replaced, the end or a part in the middle is lost. Then each copy goes

@@ -135,8 +135,8 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=N
     mark = fingerprint(sum(fold, []) + changed, *options)
     name = f"{protocol}_seed{seed}_fold{number}"
     path, checkpoint = folder / f"{name}.json", folder / name
-    shown = f"seed {seed}, fold {number}: "
-    if finished := read_fold(path, mark, len(fold[2]), shown):
+    label = f"seed {seed}, fold {number}: "
+    if finished := read_fold(path, mark, len(fold[2]), label):
         return finished
     frames = np.load(frames_path(folder, protocol), mmap_mode="r")
     train_part, validation, tested = (unpack_frames(frames, part) for part in fold)
@@ -148,7 +148,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=N
         training.epochs[protocol],
         seed,
         checkpoint,
-        name=shown,
+        name=label,
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
         start=start,
     )

@@ -10,7 +10,15 @@ import numpy as np
 from sentimental.augment import standardize
 from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.batches import AugmentedBatches
-from sentimental.checkpoint import Checkpoint, fingerprint, prepare_checkpoint, read_history
+from sentimental.checkpoint import (
+    BEST,
+    HISTORY,
+    LATEST,
+    Checkpoint,
+    fingerprint,
+    prepare_checkpoint,
+    read_history,
+)
 from sentimental.evaluate import fit_temperature, one_hot
 from sentimental.features import frames_to_features, summarize
 from sentimental.folding import (
@@ -136,9 +144,7 @@ def train(
     options = training, augmentation, epochs, seed, shapes, start and start["checksum"]
     mark = fingerprint([*recordings, *validation], *options)
     prepare_checkpoint(checkpoint, mark, name)
-    log, latest, best = (
-        checkpoint / file for file in ("history.csv", "latest.weights.h5", "best.weights.h5")
-    )
+    log, latest, best = (checkpoint / file for file in (HISTORY, LATEST, BEST))
     n_done, past = 0, []
     if latest.exists():
         learner.load_weights(latest)
