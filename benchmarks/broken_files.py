@@ -201,13 +201,13 @@ def main():
         originals = make_originals(Path(temporary))
         folder = Path(args.keep or temporary, "happy")  # whose name is an emotion
         folder.mkdir(parents=True)
-        copies = [(name, content) for name, content in originals.items()]
-        for number in range(args.n):
-            name = list(originals)[number % len(originals)]
-            rng = np.random.default_rng([args.seed, number])
-            copies.append((f"{number:05}_{name}", damage(originals[name], rng)))
         results, running = [], {}
-        for name, content in copies:
+        for number in range(-len(originals), args.n):  # the originals first, as they are
+            name = list(originals)[number % len(originals)]
+            content = originals[name]
+            if number >= 0:
+                rng = np.random.default_rng([args.seed, number])
+                content, name = damage(content, rng), f"{number:05}_{name}"
             path = folder / name
             path.write_bytes(content)
             running[start_attempt(path, recognizer)] = path, time.monotonic()
