@@ -245,7 +245,7 @@ def kill(name, number, moment, data, undisturbed, environment):
         if script.returncode not in allowed and not ended_before:
             faults.append(f"exit status {script.returncode}: {notes.strip()[-300:]}")
         if number != signal.SIGKILL:
-            if "Traceback" in notes or "Exception ignored" in notes:
+            if re.search("Traceback|Exception ignored|Warning", notes):
                 faults.append(notes.strip())
             # Workers are ended at once; what one of them leaves, the next run removes.
             partials = {n for n in names_in(folder) if ".partial." in n and "folds" not in n}
