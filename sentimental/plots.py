@@ -112,13 +112,13 @@ def plot_risk_coverage(curve, title, path):
     path : str or Path, of the image
     """
     _, shares, accuracies = np.transpose(curve)
-    (unsure,) = [point for point in curve if point[0] == UNSURE_BELOW]
     figure, axes = _new_figure(figsize=(5.5, 5))
     axes.plot(shares, accuracies, "o-")
-    axes.plot(*unsure[1:], "o", color="black", markersize=9)
-    axes.annotate(
-        f"without those below {UNSURE_BELOW:.0%}", unsure[1:], (12, -12), textcoords="offset points"
-    )
+    for limit, *place in curve:
+        if limit == UNSURE_BELOW:  # not where no answer is so sure
+            axes.plot(*place, "o", color="black", markersize=9)
+            words = f"without those below {limit:.0%}"
+            axes.annotate(words, place, (12, -12), textcoords="offset points")
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1.02),

@@ -162,10 +162,8 @@ def report_runs(protocol, runs, recordings, folder, settings):
     folds = {}
     for index, group in enumerate(by_fold):
         corpus = group[0]["tested"][0]["corpus"]
-        measured = {way: compute_metrics(*pool(group, way), over_speakers) for way in ways}
         folds[corpus if protocol == "corpus" else f"fold {index + 1}"] = {
-            way: metrics | {"interval": metrics["intervals"]["uar"]}
-            for way, metrics in measured.items()
+            way: compute_metrics(*pool(group, way), over_speakers) for way in ways
         }
     groups = compute_group_metrics(*pool(runs, "h0"), over_speakers)
     bins, error = calibration(*pool(runs, "h0"))

@@ -71,6 +71,12 @@ def test_calibration_shows_accuracy_over_confidence(figures, tmp_path):
     assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
 
 
+def test_risk_coverage_is_drawn_where_all_are_unsure(figures, tmp_path):
+    plots.plot_risk_coverage([(0.0, 0.0, 0.2), (0.2, 0.5, 0.3)], "A title", tmp_path / "r.png")
+    (axes,) = figures["r.png"].axes
+    assert len(axes.get_lines()) == 1
+
+
 def test_risk_coverage_shows_what_the_unsure_answers_cost(figures, tmp_path):
     curve = [(0.0, 0.0, 0.6), (0.4, 0.2, 0.7), (0.6, 0.5, 0.9)]
     plots.plot_risk_coverage(curve, "A title", tmp_path / "r.png")

@@ -26,6 +26,12 @@ def cells(text, start):
     return [cell.strip(" *") for cell in row.strip("| ").split("|")]
 
 
+def with_interval(metrics, name, mean=None):
+    """A figure as the tables tell it; `mean` is that of several seeds, where it is not the same."""
+    low, high = metrics["intervals"][name]
+    return f"{metrics[name] if mean is None else mean:.3f} ({low:.2f} to {high:.2f})"
+
+
 def recalls(metrics):
     return [f"{metrics['recall'][e]:.2f}" if e in metrics["recall"] else "–" for e in EMOTIONS]
 
@@ -108,7 +114,7 @@ def test_the_figures_of_the_shipped_model_are_those_of_the_results(part):
     metrics = load("metrics")[part]
     _, n, accuracy, uar, *recall = cells(RESULTS, f"{part} |")
     assert int(n) == metrics["n"]
-    assert (accuracy, uar) == (f"{metrics['accuracy']:.3f}", f"{metrics['uar']:.3f}")
+    assert (accuracy, uar) == (with_interval(metrics, "accuracy"), with_interval(metrics, "uar"))
     assert recall == recalls(metrics)
 
 
@@ -135,7 +141,10 @@ def test_readme_and_card_lead_with_the_headline(text):
         figures = cells(text, row)[-2:]
         for figure, way in zip(figures, ("h0", "h10"), strict=True):
             assert figure.split()[0].strip("*") == f"{HEADLINE[f'{name}_{way}']:.3f}"
-    accuracies = [f"{HEADLINE[f'random_{part}']:.3f}" for part in PARTS]
+            protocol = name.partition("_")[0]
+            metrics = load(protocol)["pooled"][way]
+            assert figure.endswith(with_interval(metrics, "uar").partition(" ")[2])
+    accuracies = [with_interval(load("metrics")[part], "accuracy") for part in PARTS]
     assert cells(text, "recordings held out")[-2:] == [" / ".join(accuracies), "–"]
 
 
@@ -144,11 +153,8 @@ def test_the_figures_of_each_corpus_are_those_of_the_results(corpus):
     ways = load("corpus")["folds"][corpus]
     told = cells(RESULTS, f"{corpus} |")
     expected = [str(ways["h0"]["n"])]
-    for way in ("h0", "h10"):
-        low, high = ways[way]["interval"]
-        expected.append(f"{ways[way]['uar']:.3f} ({low:.2f} to {high:.2f})")
-    expected.append(f"{ways['h10, one emotion']['uar']:.3f}")
-    expected.append(" / ".join(f"{ways[way]['uar_own']:.3f}" for way in ("h0", "h10")))
+    expected += [with_interval(ways[way], "uar") for way in WAYS.values()]
+    expected.append(" / ".join(with_interval(ways[way], "uar_own") for way in ("h0", "h10")))
     most, share = max(ways["h0"]["answers"].items(), key=lambda item: item[1])
     expected.append(f"{most} {share:.0%}")
     expected.append(" / ".join(f"{ways[way]['calibration_error']:.2f}" for way in ("h0", "h10")))
@@ -170,7 +176,9 @@ def test_the_figures_of_each_corpus_are_those_of_the_results(corpus):
 def test_the_figures_of_unseen_speakers_are_those_of_the_results(way, row):
     result = load("speaker")
     mean, deviation = result["mean_and_standard_deviation"][way]["uar"]
-    expected = [f"{mean:.3f} ± {deviation:.3f}", *recalls(result["pooled"][way])]
+    metrics = result["pooled"][way]
+    figure = with_interval(metrics, "uar", mean).replace(" (", f" ± {deviation:.3f} (")
+    expected = [figure, *recalls(metrics)]
     assert cells(RESULTS, f"{row} |" if row.startswith("after ten") else row)[1:] == expected
 
 
@@ -178,7 +186,8 @@ def test_the_figures_of_unseen_speakers_are_those_of_the_results(way, row):
 def test_the_card_tells_how_women_and_men_fare(group):
     metrics = load("speaker")["groups"][group]
     told = cells(CARD, {"female": "women", "male": "men"}[group])
-    assert told[1:] == [f"{metrics['accuracy']:.3f}", f"{metrics['uar']:.3f}", *recalls(metrics)]
+    figures = [with_interval(metrics, name) for name in ("accuracy", "uar")]
+    assert told[1:] == [*figures, *recalls(metrics)]
 
 
 def test_live_figures_are_those_of_the_results():

@@ -152,7 +152,7 @@ def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(report, tmp_path, cap
     own = (1 + 1 / 8 + 1) / 3  # of CREMA-D there is but one emotion
     assert result["mean_and_standard_deviation"]["h0"]["uar_own"][0] == pytest.approx(own)
     np.testing.assert_allclose(result["pooled"]["h0"]["intervals"]["uar"], mean)
-    assert result["folds"]["RAVDESS"]["h0"]["interval"] == pytest.approx([1 / 8, 1 / 8])
+    assert result["folds"]["RAVDESS"]["h0"]["intervals"]["uar"] == pytest.approx([1 / 8, 1 / 8])
     headline = read(tmp_path)
     assert headline["corpus_mean_h0"] == pytest.approx(mean, abs=1e-4)
     assert headline["corpus_RAVDESS_h0"] == 0.125
