@@ -116,9 +116,9 @@ def plot_risk_coverage(curve, title, path):
     axes.plot(shares, accuracies, "o-")
     for limit, *place in curve:
         if limit == UNSURE_BELOW:  # not where no answer is so sure
-            axes.plot(*place, "o", color="black", markersize=9)
             words = f"without those below {limit:.0%}"
-            axes.annotate(words, place, (12, -12), textcoords="offset points")
+            axes.plot(*place, "o", color="black", markersize=9, label=words)
+            axes.legend(loc="lower right")
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1.02),

@@ -84,5 +84,5 @@ def test_risk_coverage_shows_what_the_unsure_answers_cost(figures, tmp_path):
     line, point = axes.get_lines()
     np.testing.assert_allclose(line.get_xydata(), [[0, 0.6], [0.2, 0.7], [0.5, 0.9]])
     np.testing.assert_allclose(point.get_xydata(), [[0.2, 0.7]])
-    assert axes.texts[0].get_text() == "without those below 40%"
+    assert point.get_label() == "without those below 40%"
     assert matplotlib.image.imread(tmp_path / "r.png").std() > 0

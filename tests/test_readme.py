@@ -182,6 +182,15 @@ def test_the_figures_of_unseen_speakers_are_those_of_the_results(way, row):
     assert cells(RESULTS, f"{row} |" if row.startswith("after ten") else row)[1:] == expected
 
 
+@pytest.mark.parametrize("limit", [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+def test_what_leaving_out_unsure_answers_brings_is_what_the_runs_recorded(limit):
+    expected = []
+    for protocol in ("speaker", "corpus"):
+        ((_, share, accuracy),) = [p for p in load(protocol)["risk_coverage"] if p[0] == limit]
+        expected += [f"{share:.0%}", f"{accuracy:.3f}"]
+    assert cells(RESULTS, f"{limit:.2f} |")[1:] == expected
+
+
 @pytest.mark.parametrize("group", ["female", "male"])
 def test_the_card_tells_how_women_and_men_fare(group):
     metrics = load("speaker")["groups"][group]
