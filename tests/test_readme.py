@@ -191,6 +191,15 @@ def test_what_leaving_out_unsure_answers_brings_is_what_the_runs_recorded(limit)
     assert cells(RESULTS, f"{limit:.2f} |")[1:] == expected
 
 
+@pytest.mark.parametrize("way", ["fine-tuned", "from nothing"])
+@pytest.mark.parametrize("count", [5, 20])
+def test_what_a_few_recordings_bring_is_what_the_run_recorded(count, way):
+    few = load("few_nEMO")
+    for name in ("the start", f"{count} an emotion, {way}"):
+        figures = [with_interval(few[name], figure) for figure in ("uar_own", "uar", "accuracy")]
+        assert cells(RESULTS, f"{name} |")[1:] == figures
+
+
 @pytest.mark.parametrize("group", ["female", "male"])
 def test_the_card_tells_how_women_and_men_fare(group):
     metrics = load("speaker")["groups"][group]
