@@ -48,6 +48,8 @@ SAMPLES = sorted((ROOT / "data" / "samples").glob("*.flac"))
 N_ACTORS, N_INPUTS, N_EPOCHS = 24, 12, 4
 # s in which the processes of a script that was killed must be gone.
 GONE_SECONDS = 5.0
+# s after which a script that was killed never ends.
+HANGS_SECONDS = 60
 # s in which Python has started and heeds signals.
 STARTED_SECONDS = 0.3
 # s of a live session that is not disturbed.
@@ -101,7 +103,7 @@ def started(name, folder, environment):
     process = subprocess.Popen(
         [sys.executable, ROOT / script, *options],
         cwd=folder,
-        env=environment,
+        env=(environment or os.environ) | {"PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -234,7 +236,12 @@ def kill(name, number, moment, data, undisturbed, environment):
                 script.wait(moment)
             ended_before = script.poll() is not None
             script.send_signal(number)
-            stopped, notes = script.communicate(timeout=60)
+            try:
+                stopped, notes = script.communicate(timeout=HANGS_SECONDS)
+            except subprocess.TimeoutExpired:
+                script.send_signal(signal.SIGABRT)  # for the handler to say where
+                _, notes = script.communicate()
+                return [f"does not end: {notes.strip()}"]
         faults = [f"{n} processes are left"] if (n := wait_until_gone(script.pid)) else []
         expected = -number if number == signal.SIGKILL else 128 + number
         allowed = {expected, 0}
