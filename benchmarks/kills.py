@@ -320,6 +320,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     parser.add_argument("--only", choices=COMMANDS, nargs="+", default=[*COMMANDS])
     arguments = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, also in what is started
     rng = random.Random(arguments.seed)
     faults, counts = [], collections.Counter()
     with tempfile.TemporaryDirectory(prefix="kills") as data, speaking() as microphone:

@@ -175,7 +175,7 @@ class Recording:
         """Blocks, whose level is kept."""
 
         def tell(line):
-            with tqdm.external_write_mode(file=sys.stderr):
+            with tqdm.external_write_mode(file=sys.stderr, nolock=True):
                 note(shown(f"note: {line.replace(str(path), str(self.name))}"))
 
         for block in decode_blocks(path, tell):

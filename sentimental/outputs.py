@@ -182,7 +182,7 @@ class Report:
         result : Utterance, or what the error is
         """
         source = f"{shown(name)}, channel {channel}" if channel else shown(name)
-        with tqdm.external_write_mode():
+        with tqdm.external_write_mode(nolock=True):  # a signal may come while one is taken
             for log in self._logs:
                 if kind == "error":
                     log.write_error(source, shown(result))

@@ -13,7 +13,7 @@ from signals import tone
 
 from sentimental import EMOTIONS, SentimentalError
 from sentimental.chart import Utterance
-from sentimental.outputs import Audio, Log
+from sentimental.outputs import Audio, Log, Report
 from sentimental.spectrum import SAMPLE_RATE
 
 UTTERANCE = Utterance(1.0, 2.5, np.eye(8)[3])
@@ -84,6 +84,21 @@ def test_a_log_in_the_standard_output_is_alone_there(capsys):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no /dev/stdout there")
+def test_telling_takes_no_lock_that_a_signal_could_leave_taken(capsys, monkeypatch):
+    lock = threading.RLock()
+    monkeypatch.setattr("tqdm.tqdm.get_lock", lambda: lock)
+    lock.acquire()
+    told = threading.Thread(
+        target=Report(None, "text", ["a"]).tell, args=("a", None, "file", UTTERANCE)
+    )
+    told.daemon = True
+    told.start()
+    told.join(10)
+    lock.release()
+    assert not told.is_alive()
+    assert capsys.readouterr().out.startswith("a   ")
+
+
 def test_dev_stdout_is_the_standard_output(tmp_path, monkeypatch):
     path = tmp_path / "output"
     with open(path, "w") as output:
