@@ -79,6 +79,16 @@ def test_a_reader_that_has_left_ends_a_script_quietly():
     assert writer.wait(30) == 1
 
 
+@pytest.fixture
+def unignored():
+    """Signals as a terminal has them; tests in the background inherit that some are ignored."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in END_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("unignored")
 @pytest.mark.parametrize("number", END_SIGNALS)
 def test_a_signal_ends_a_script_in_order_and_a_second_one_does_not_disturb(
     capsys, monkeypatch, number
