@@ -25,6 +25,8 @@ END_SIGNALS = [
 SAME_WISH_SECONDS = 2.0
 # s after which a signal that came during an import is heeded, if that is over.
 RETRY_SECONDS = 0.05
+# Signals that came while they are held (`hold_signals`); None where they are not.
+_held = None
 
 
 class SentimentalError(Exception):
@@ -46,6 +48,23 @@ def on_end_signals(act):
             signal.signal(number, lambda number, _: act(number))
 
 
+@contextlib.contextmanager
+def hold_signals():
+    """Let signals that end a script wait until this is over.
+
+    They are raised as Stopped wherever the main thread is. There are libraries which that leaves
+    with a lock taken, for whose release others wait, or which make another error of it.
+    """
+    global _held
+    before, _held = _held, []
+    try:
+        yield
+    finally:
+        came, _held = _held, before
+        for number in came:
+            signal.raise_signal(number)
+
+
 def end_at_once(number):
     """End the process by a signal, with one line: where there is nothing to save, as in imports."""
     _tell("\nstopped")
@@ -62,7 +81,8 @@ def run_script(main):
     """Call a script's `main`; every error that a user can mend becomes one line.
 
     Each of ``END_SIGNALS`` is raised in it as Stopped, so that files are closed on the way out.
-    During an import it waits: modules turn what is raised in them into errors of their own.
+    During an import it waits, as modules turn what is raised in them into errors of their own, and
+    where it is held (`hold_signals`).
 
     Parameters
     ----------
@@ -83,7 +103,9 @@ def run_script(main):
 
     def stop(number):
         nonlocal last
-        if _is_importing():
+        if _held is not None:
+            _held.append(number)
+        elif _is_importing():
             retry = threading.Timer(RETRY_SECONDS, _send_to_main_thread, [number])
             retry.daemon = True
             retry.start()

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from sentimental.base import SentimentalError
+from sentimental.base import SentimentalError, hold_signals
 from sentimental.features import CHAIN
 from sentimental.files import remove_folder
 
@@ -40,7 +40,8 @@ class Finished:
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
         if self.folder:
             try:
-                np.save(self._path(content_hash), frames)
+                with hold_signals():  # NumPy would call it a TypeError
+                    np.save(self._path(content_hash), frames)
             except OSError as error:
                 raise self._cannot_write(error) from None
 

@@ -15,8 +15,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 from joblib import cpu_count
 
-from sentimental.base import END_SIGNALS
+from sentimental.base import END_SIGNALS, hold_signals
 
+# s between two looks whether a signal has come.
+LOOK_SECONDS = 0.1
 # Most that Windows can wait for.
 MOST_WORKERS = 60
 ENVIRONMENT = {
@@ -63,12 +65,16 @@ def run_jobs(function, jobs):
             with _open_pool(n_workers) as pool:
                 while todo or begun:
                     while todo and len(begun) < 2 * n_workers:
-                        with _deaf_children():
+                        with hold_signals(), _deaf_children():
                             future = pool.submit(function, *todo[0][1])
                         begun[future] = todo.popleft()
-                    for future in wait(begun, return_when=FIRST_COMPLETED).done:
+                    # A signal in one of these would leave a lock taken that the pool waits for.
+                    with hold_signals():
+                        done = wait(begun, LOOK_SECONDS, FIRST_COMPLETED).done
+                    for future in done:
                         number, _ = begun[future]
-                        result = future.result()
+                        with hold_signals():
+                            result = future.result()
                         del begun[future]
                         yield number, result
         except BrokenProcessPool:

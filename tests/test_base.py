@@ -18,6 +18,7 @@ from sentimental.base import (
     END_SIGNALS,
     SentimentalError,
     Stopped,
+    hold_signals,
     mute_libraries,
     run_script,
     shown,
@@ -108,6 +109,23 @@ def test_a_signal_ends_a_script_in_order_and_a_second_one_does_not_disturb(
     assert saved == ["result"]
     assert capsys.readouterr().err.strip() == "stopped"
     assert {number: signal.getsignal(number) for number in END_SIGNALS} == before
+
+
+@pytest.mark.usefixtures("unignored")
+@pytest.mark.parametrize("number", END_SIGNALS)
+def test_a_signal_that_is_held_waits(number):
+    saved = []
+
+    def main():
+        with hold_signals():
+            with hold_signals():
+                signal.raise_signal(number)
+                saved.append("inner")
+            saved.append("outer")
+        saved.append("too late")
+
+    assert run_script(main) == 128 + number
+    assert saved == ["inner", "outer"]
 
 
 def test_a_signal_during_an_import_waits_for_its_end(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from signals import tone, voice
 
 from preprocess import compute_frames, main
 from sentimental.audio import clean_audio, load_audio
+from sentimental.base import run_script
 from sentimental.features import extract_frames
 from sentimental.finished import Finished
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
@@ -148,6 +149,18 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
     assert len(frames) == 60
     expected = extract_frames(clean_audio(load_audio(path)))
     np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_frames_are_whole_when_a_signal_comes_while_they_are_kept(tmp_path, monkeypatch):
+    kept, frames, save = Finished(tmp_path / "a"), np.ones((3, 2), np.float32), np.save
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        save(*arguments)
+
+    monkeypatch.setattr("numpy.save", interrupted)
+    assert run_script(lambda: kept.save("hash", frames)) == 128 + signal.SIGTERM
+    np.testing.assert_array_equal(kept.load("hash"), frames)
 
 
 def test_what_is_kept_is_of_the_same_condition_and_whole(tmp_path):

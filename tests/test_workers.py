@@ -1,5 +1,6 @@
 """Jobs in processes: what comes back, what a dead worker costs, what is left of them."""
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 import pytest
 from scripts import ROOT
 
+from sentimental.base import run_script
 from sentimental.workers import run_jobs
 
 
@@ -32,6 +34,19 @@ def wait_for_end():
 def hear_ctrl_c():
     signal.raise_signal(signal.SIGINT)
     return "nothing heard"
+
+
+def test_a_signal_does_not_interrupt_what_holds_locks_of_the_pool(monkeypatch):
+    waited = []
+
+    def wait(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        waited.append(concurrent.futures.wait(*arguments))
+        return waited[0]
+
+    monkeypatch.setattr("sentimental.workers.wait", wait)
+    assert run_script(lambda: list(run_jobs(double, [(1,), (2,)]))) == 128 + signal.SIGTERM
+    assert len(waited) == 1
 
 
 def is_running(number):
