@@ -189,8 +189,10 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     tell_untrained(network)
     seeds = {"split": training.split_seed, "training": seed}
     metrics = run_record("random", recordings, sizes, seeds, settings) | parts
-    of_split = validation + test, np.concatenate([answers for _, answers in tested.values()])
-    of_all = tested.get("cross-validation", of_split)
+    of_all = tested.get("cross-validation") or (
+        validation + test,
+        np.concatenate([answers for _, answers in tested.values()]),
+    )
     metrics["groups"] = compute_group_metrics(*of_all, over_speakers=False)
     metrics["epoch_saved"] = history["epoch_saved"]
     metrics["parameters"] = network.count_params()

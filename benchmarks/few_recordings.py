@@ -1,6 +1,6 @@
 """What a few recordings of one's own bring: fine-tuning against training from nothing.
 
-    python benchmarks/few_recordings.py data/features.json nEMO --seeds 3      # half an hour
+    python benchmarks/few_recordings.py data/features.json nEMO      # half an hour, for each seed
 
 The corpus takes the place of one's own recordings. A network that all other corpora trained is the
 start (it is written to FOLDER/base_CORPUS.json, and used again when it is there). Of every second
@@ -27,8 +27,8 @@ from sentimental.model import load_network, read_start, save_model  # noqa: E402
 from sentimental.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
 from sentimental.reports import print_metrics, run_record  # noqa: E402
 from sentimental.settings import Training, change_settings  # noqa: E402
-from sentimental.storage import load_features  # noqa: E402
 from sentimental.training import predict_recordings, train  # noqa: E402
+from train_model import load_recordings  # noqa: E402
 
 # Recordings of each emotion that are drawn.
 COUNTS = (5, 20)
@@ -111,8 +111,7 @@ def main():
     settings = change_settings(settings, arguments.set)
     base = arguments.results / f"base_{corpus}.json"
     check_outputs([output], [arguments.features])
-    recordings = load_features(arguments.features)
-    recordings.sort(key=lambda r: (r["corpus"], Path(r["file"]).name, r["hash"]))
+    recordings = load_recordings(arguments.features, 2)
     own = [recording for recording in recordings if recording["corpus"] == corpus]
     pool, tested = split_speakers(own)
     train_base(recordings, corpus, settings, base)

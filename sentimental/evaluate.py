@@ -118,8 +118,7 @@ def calibration(recordings, probabilities):
     ----------
     .. [1] C. Guo et al., "On calibration of modern neural networks", ICML 2017
     """
-    confidence = probabilities.max(axis=1)
-    hit = probabilities.argmax(axis=1) == one_hot(recordings).argmax(axis=1)
+    confidence, hit = _confidence(recordings, probabilities)
     number = _bin_of(confidence)
     bins = [
         (int(here.sum()), float(confidence[here].mean()), float(hit[here].mean()))
@@ -148,13 +147,18 @@ def risk_coverage(recordings, probabilities):
     .. [1] R. El-Yaniv, Y. Wiener, "On the foundations of noise-free selective classification",
        JMLR 11, 2010
     """
-    confidence = probabilities.max(axis=1)
-    hit = probabilities.argmax(axis=1) == one_hot(recordings).argmax(axis=1)
+    confidence, hit = _confidence(recordings, probabilities)
     return [
         (limit, float(np.mean(confidence < limit)), float(hit[confidence >= limit].mean()))
         for limit in LIMITS
         if (confidence >= limit).any()
     ]
+
+
+def _confidence(recordings, probabilities):
+    """Probability of the strongest emotion of each recording, and whether that is the true one."""
+    true, answers, _ = _answers(recordings, probabilities)
+    return probabilities.max(axis=1), true == answers
 
 
 def _bin_of(confidence):
@@ -225,12 +229,11 @@ def bootstrap(recordings, probabilities, over_speakers=True):
 
     # What each speaker or clip adds to the sums that the figures are made of, in one row.
     true, answers, own_answers = _answers(recordings, probabilities)
-    confidence, n_cells = probabilities.max(axis=1), len(EMOTIONS) ** 2
+    (confidence, hit), n_cells = _confidence(recordings, probabilities), len(EMOTIONS) ** 2
     sums = np.zeros((len(numbers), 2 * n_cells + N_BINS))
     np.add.at(sums, (rows, true * len(EMOTIONS) + answers), 1)
     np.add.at(sums, (rows, n_cells + true * len(EMOTIONS) + own_answers), 1)
-    excess = confidence - (true == answers)
-    np.add.at(sums, (rows, 2 * n_cells + _bin_of(confidence)), excess)
+    np.add.at(sums, (rows, 2 * n_cells + _bin_of(confidence)), confidence - hit)
 
     rng, n = np.random.default_rng(0), len(numbers)
     drawn = (np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(N_DRAWS))
