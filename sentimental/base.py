@@ -11,8 +11,8 @@ import time
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgust", "surprise")
 
 # Probability of the strongest emotion below which an answer is called unsure. Of actors that no
-# network was trained on (protocol "speaker"), 29 % of the answers below 0.4 are right, and in 26 %
-# the second would be: the two together say twice as much. From 0.4 to 0.5 it is 42 % and 26 %.
+# network was trained on (protocol "speaker"), 29 % of the answers below 0.4 are right, and 42 % of
+# those from 0.4 to 0.5: where fewer than one in three is right, the two strongest say more.
 UNSURE_BELOW = 0.4
 
 # Signals that ask a script to end, where the system has them.
