@@ -25,8 +25,8 @@ audio.py and features.py of sentimental/.
 With --condition all recordings are changed in one way, to test how much a network loses by it.
 """
 
-from sentimental.base import end_at_once, on_end_signals, run_script
 from sentimental.files import check_outputs, is_special
+from sentimental.scripts import end_at_once, on_end_signals, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -42,18 +42,19 @@ import numpy as np
 from tqdm import tqdm
 
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import EMOTIONS, SentimentalError, mute_libraries, shown
-from sentimental.conditions import (
+from sentimental.features import extract_frames
+from sentimental.features_file import load_features, save_features
+from sentimental.files import find_files
+from sentimental.preprocessing.cache import Finished
+from sentimental.preprocessing.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
     CONDITIONS,
     apply_condition,
 )
-from sentimental.features import extract_frames
-from sentimental.finished import Finished
-from sentimental.labels import read_table
-from sentimental.recordings import describe_files, drop_twins, find_files, next_copies
-from sentimental.storage import load_features, save_features
+from sentimental.preprocessing.labels import read_table
+from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
+from sentimental.scripts import EMOTIONS, SentimentalError, mute_libraries, shown
 from sentimental.workers import run_jobs
 
 

@@ -65,7 +65,7 @@ first two do so even when it is killed.
 
 import os
 
-from sentimental.base import end_at_once, on_end_signals
+from sentimental.scripts import end_at_once, on_end_signals
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -81,20 +81,26 @@ import sys
 import time
 from pathlib import Path
 
-from sentimental.base import SentimentalError, mute_libraries, run_script, shown
-from sentimental.chart import save_plot
-from sentimental.display import DRAW_SECONDS, PlainLines, note, note_of_decoder, result_line
 from sentimental.files import check_outputs
-from sentimental.inputs import STDIN, Recording, find_recordings, recognize_all, save_chart
-from sentimental.keyboard import session_keys
-from sentimental.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
+from sentimental.live.chart import save_plot
+from sentimental.live.display import DRAW_SECONDS, PlainLines, note, note_of_decoder, result_line
+from sentimental.live.keyboard import session_keys
+from sentimental.live.long_recordings import (
+    STDIN,
+    Recording,
+    find_recordings,
+    recognize_all,
+    save_chart,
+)
+from sentimental.live.microphone import BACKENDS, BLOCK_SECONDS, choose_input, open_microphone
+from sentimental.live.replay import Replay
+from sentimental.live.session import Session
+from sentimental.live.window import open_display
+from sentimental.live.writers import STDOUT, Audio, Log, Report
 from sentimental.model import SHIPPED_MODEL, weights_path_of
-from sentimental.outputs import STDOUT, Audio, Log, Report
 from sentimental.recognizer import load_recognizer
-from sentimental.replay import Replay
-from sentimental.session import Session
-from sentimental.voice import Voice
-from sentimental.window import open_display
+from sentimental.scripts import SentimentalError, mute_libraries, run_script, shown
+from sentimental.speaker import Voice
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
 

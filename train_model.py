@@ -49,13 +49,13 @@ recordings:
     python train_model.py data/features.json --protocol speaker --conditions data/babble.json
 
 What a setting brings is seen by changing it for one run. The settings stand, each with what it
-means, in sentimental/settings.py (training) and sentimental/augment.py (augmentation):
+means, in sentimental/training/settings.py and augment.py:
 
     python train_model.py data/features.json --set augmentation.vtlp=0 --results elsewhere --seeds 1
 """
 
-from sentimental.base import SentimentalError, end_at_once, on_end_signals, run_script
 from sentimental.files import check_outputs, remove_folder, write_json
+from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -67,9 +67,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.augment import Augmentation
-from sentimental.evaluate import compute_group_metrics, compute_metrics
-from sentimental.folding import find_untrained
+from sentimental.features_file import load_features
 from sentimental.model import (
     load_network,
     read_start,
@@ -77,17 +75,25 @@ from sentimental.model import (
     weights_checksum,
     weights_path_of,
 )
-from sentimental.plots import plot_confusion, plot_history
-from sentimental.protocols import PROTOCOLS, count_parts, fold_to_save
-from sentimental.reports import pool, print_metrics, report_runs, run_record, update_headline
-from sentimental.runs import clear_folds, draw_histories, run_folds
-from sentimental.settings import Training, change_settings
-from sentimental.storage import load_features
+from sentimental.training.augment import Augmentation
+from sentimental.training.cross_validation import clear_folds, draw_histories, run_folds
+from sentimental.training.folding import find_untrained
+from sentimental.training.metrics import compute_group_metrics, compute_metrics
+from sentimental.training.plots import plot_confusion, plot_history
+from sentimental.training.protocols import PROTOCOLS, count_parts, fold_to_save
+from sentimental.training.reports import (
+    pool,
+    print_metrics,
+    report_runs,
+    run_record,
+    update_headline,
+)
+from sentimental.training.settings import Training, change_settings
 
 # Fewer recordings train nothing, and measure nothing.
 LEAST_RECORDINGS = 10
 
-# `sentimental.training` is imported where it is used: it loads TensorFlow, which takes seconds.
+# `sentimental.training.fit` is imported where it is used: it loads TensorFlow, which takes seconds.
 
 
 def load_recordings(path, n_emotions):
@@ -148,9 +154,9 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     seed : int, of first weights and augmentation
     model : Path, of the JSON file
     folder : Path, of metrics and plots
-    start : dict or None, as for `sentimental.training.train`
+    start : dict or None, as for `sentimental.training.fit.train`
     """
-    from sentimental.training import predict_recordings, train
+    from sentimental.training.fit import predict_recordings, train
 
     training, augmentation = settings["training"], settings["augmentation"]
     fold = train_part, validation, test = fold_to_save(recordings, training)
@@ -233,7 +239,7 @@ def evaluate_saved_model(recordings, training, model, folder):
     model : Path, of its JSON file
     folder : Path or None, where the figures are kept as evaluation.json, and confusion matrices
     """
-    from sentimental.training import predict_recordings
+    from sentimental.training.fit import predict_recordings
 
     network, content = load_network(model)
     usual, trained = content["usual"], content["training"]
@@ -277,7 +283,7 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings, st
     n_seeds : int > 0
     folder : Path
     settings : dict with ``training`` and ``augmentation``
-    start : dict or None, as for `sentimental.training.train`
+    start : dict or None, as for `sentimental.training.fit.train`
     """
     runs = run_folds(protocol, recordings, conditions, n_seeds, folder / "folds", settings, start)
     report_runs(protocol, runs, recordings, folder, settings)

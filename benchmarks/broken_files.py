@@ -35,9 +35,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental import SentimentalError, load_recognizer  # noqa: E402
 from sentimental.audio import clean_audio, load_audio  # noqa: E402
-from sentimental.base import run_script  # noqa: E402
 from sentimental.features import extract_frames  # noqa: E402
-from sentimental.speech import check_speech  # noqa: E402
+from sentimental.scripts import run_script  # noqa: E402
+from sentimental.vad import check_speech  # noqa: E402
 
 CLIP = ROOT / "data" / "samples" / "news.flac"
 # s and MB (memory of the libraries included) that a copy may take.

@@ -26,7 +26,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from preprocess import find_files  # noqa: E402
-from sentimental.base import SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import SentimentalError, run_script  # noqa: E402
 
 # Samples. The longest clip of the textbook.
 TOTAL_LENGTH = 173_056

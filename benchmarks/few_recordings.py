@@ -19,15 +19,15 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from sentimental.augment import Augmentation  # noqa: E402
-from sentimental.base import EMOTIONS, SentimentalError, run_script  # noqa: E402
-from sentimental.evaluate import compute_metrics  # noqa: E402
 from sentimental.files import check_outputs, write_json  # noqa: E402
 from sentimental.model import load_network, read_start, save_model  # noqa: E402
-from sentimental.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
-from sentimental.reports import print_metrics, run_record  # noqa: E402
-from sentimental.settings import Training, change_settings  # noqa: E402
-from sentimental.training import predict_recordings, train  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.training.augment import Augmentation  # noqa: E402
+from sentimental.training.fit import predict_recordings, train  # noqa: E402
+from sentimental.training.metrics import compute_metrics  # noqa: E402
+from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
+from sentimental.training.reports import print_metrics, run_record  # noqa: E402
+from sentimental.training.settings import Training, change_settings  # noqa: E402
 from train_model import load_recordings  # noqa: E402
 
 # Recordings of each emotion that are drawn.

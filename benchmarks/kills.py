@@ -38,10 +38,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from virtual_microphone import missing, virtual_microphone  # noqa: E402
 
-from sentimental.base import SentimentalError, run_script  # noqa: E402
-from sentimental.outputs import COLUMNS  # noqa: E402
+from sentimental.live.writers import COLUMNS  # noqa: E402
+from sentimental.scripts import SentimentalError, run_script  # noqa: E402
+from sentimental.speaker import Voice  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.voice import Voice  # noqa: E402
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
 SAMPLES = sorted((ROOT / "data" / "samples").glob("*.flac"))

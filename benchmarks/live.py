@@ -61,13 +61,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import virtual_microphone as air  # noqa: E402
 
 import preprocess  # noqa: E402  (lies one folder up)
-from sentimental.base import EMOTIONS, SentimentalError, run_script  # noqa: E402
-from sentimental.conditions import SPEECH_TOP_DB  # noqa: E402
 from sentimental.files import write_json  # noqa: E402
-from sentimental.protocols import split_random  # noqa: E402
-from sentimental.settings import Training  # noqa: E402
+from sentimental.preprocessing.conditions import SPEECH_TOP_DB  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.speech import CHUNK_SECONDS, Endpointer  # noqa: E402
+from sentimental.training.protocols import split_random  # noqa: E402
+from sentimental.training.settings import Training  # noqa: E402
+from sentimental.vad import CHUNK_SECONDS, Endpointer  # noqa: E402
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
 RESULTS = ROOT / "results"

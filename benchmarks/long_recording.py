@@ -35,12 +35,13 @@ import soundfile
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.audio import load_audio  # noqa: E402
-from sentimental.base import EMOTIONS, SentimentalError, run_script  # noqa: E402
-from sentimental.protocols import split_random  # noqa: E402
-from sentimental.recordings import describe_files, find_files  # noqa: E402
-from sentimental.settings import Training  # noqa: E402
+from sentimental.files import find_files  # noqa: E402
+from sentimental.preprocessing.recordings import describe_files  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.speech import SPEECH_PAD  # noqa: E402
+from sentimental.training.protocols import split_random  # noqa: E402
+from sentimental.training.settings import Training  # noqa: E402
+from sentimental.vad import SPEECH_PAD  # noqa: E402
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
 # s between two clips: drawn between these, so that all are longer than what ends an utterance.

@@ -2,7 +2,7 @@
 
     python benchmarks/speech_found.py data/TESS data/RAVDESS        # some minutes
 
-For each folder: its recordings, and those of which `sentimental.speech.check_speech` says that
+For each folder: its recordings, and those of which `sentimental.vad.check_speech` says that
 there is no speech in them, which should be none. Then artificial sounds, of 10 s and at three
 levels: none of them should be speech, neither in a file nor live.
 """
@@ -17,9 +17,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.audio import load_audio  # noqa: E402
-from sentimental.base import SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import SentimentalError, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.speech import Endpointer, check_speech  # noqa: E402
+from sentimental.vad import Endpointer, check_speech  # noqa: E402
 
 # s of each artificial sound.
 SECONDS = 10

@@ -19,7 +19,7 @@ import soundfile
 from scipy.signal import correlate
 from tqdm import tqdm
 
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 
 # Hz, what programs ask of ALSA by default: nothing resamples on the way.
 SAMPLE_RATE = 44_100

@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from sentimental.base import SentimentalError, end_at_once, on_end_signals, run_script
+from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 
 from sentimental import decoding
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
 
 # dB re full scale. A peak of 10^(5/20) = 1.78, on float samples, so nothing clips.

@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 
 from sentimental import ffmpeg
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 
 # Hz. A header that says less or more is damaged, and would cost: resampling 1 Hz to 16 kHz takes
 # tens of gigabytes.

@@ -5,16 +5,16 @@
     add_slopes      features                       -> (n, n_frames, 63): with their slopes
     summarize       features                       -> (n, 176): each recording as a whole
 
-What is usual for a voice is taken off features and summary by `sentimental.voice`; then the network
-reads them. A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of its
-own), and the network's masking layer skips it.
+What is usual for a voice is taken off features and summary by `sentimental.speaker`; then the
+network reads them. A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of
+its own), and the network's masking layer skips it.
 """
 
 import numpy as np
 
 from sentimental import audio, spectrum
 from sentimental.audio import MAX_SECONDS
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import (
     HOP_LENGTH,
     N_MELS,

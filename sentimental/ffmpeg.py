@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 
 # s, and s for each byte of the file. When ffmpeg was waited for so long in all, it never ends; on a
 # machine that is busy with something else it may take 10 s to begin.

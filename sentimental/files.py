@@ -1,4 +1,4 @@
-"""Files that are written: whole or not at all, checked before the work, set aside when damaged."""
+"""Files that are found; files written whole or not at all; damaged ones set aside."""
 
 import contextlib
 import hashlib
@@ -8,8 +8,11 @@ import shutil
 import stat
 from pathlib import Path
 
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 
+# Extensions of files that lie beside the recordings of corpora.
+NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip"}
+NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg"}
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 
@@ -204,3 +207,59 @@ def set_aside(path, name=""):
         shutil.rmtree(aside)
     os.replace(path, aside)
     print(f"{name}{path}: damaged, kept as {aside.name}; this part starts anew", flush=True)
+
+
+def find_files(paths):
+    """List the files below the given folders, and what cannot be found or read.
+
+    Links to folders are followed, but not to one that the link lies in.
+
+    Parameters
+    ----------
+    paths : list of Path, folders or files
+
+    Returns
+    -------
+    files : list of Path, sorted, each once
+    n_passed_over : int, hidden files and files that are no sound by their extension
+    refused : list of str, a line for each path that does not exist or cannot be read
+    """
+    files, refused, n_passed_over = set(), [], 0
+
+    def refuse(error):
+        refused.append(unreadable(error.filename, error))
+
+    def add(file):
+        try:
+            if is_file := file.is_file():
+                files.add(file)
+            return is_file
+        except OSError as error:  # of its folder only the names may be read, or it is too long
+            refuse(error)
+            return True
+
+    for path in paths:
+        if os.path.isdir(path):
+            for folder, subfolders, names in os.walk(path, onerror=refuse, followlinks=True):
+                subfolders[:] = [name for name in subfolders if not _leads_back(folder, name)]
+                for file in (Path(folder, name) for name in names):
+                    if file.name.startswith(".") or file.suffix.lower() in NOT_SOUND:
+                        n_passed_over += 1
+                    elif not add(file):
+                        refused.append(f"{file}: no file that can be read; is it a broken link?")
+        elif not add(path):
+            refused.append(f"{path}: no such file or folder; check the name")
+    return sorted(files), n_passed_over, refused
+
+
+def _leads_back(folder, name):
+    """Whether this is a link to a folder that it lies in, by the way that was walked to it."""
+    link = Path(folder, name)
+    return link.is_symlink() and os.path.realpath(link) in map(
+        os.path.realpath, link.absolute().parents
+    )
+
+
+def unreadable(path, error):
+    """The line for a file or folder that the system does not let us read."""
+    return f"{path}: cannot be read ({error.strerror}); check its name and rights"

@@ -15,10 +15,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from sentimental.base import EMOTIONS, SentimentalError, open_streams
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
 from sentimental.files import atomic_write, checksum, write_json
-from sentimental.voice import MODEL_CHAIN, Usual
+from sentimental.scripts import EMOTIONS, SentimentalError, open_streams
+from sentimental.speaker import MODEL_CHAIN, Usual
 
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
@@ -75,8 +75,8 @@ def build_network(units=64):
     Returns
     -------
     network : keras.Model
-        Frames (n, n_frames, N_INPUTS) and summaries (n, N_SUMMARY), as `sentimental.voice.measure`
-        gives them, to (n, 8) probabilities
+        Frames (n, n_frames, N_INPUTS) and summaries (n, N_SUMMARY), as
+        `sentimental.speaker.measure` gives them, to (n, 8) probabilities
     """
     keras = import_keras()
     frames = keras.Input((None, N_INPUTS), name="frames")
@@ -122,7 +122,7 @@ def save_model(network, usual, training, json_path):
     Parameters
     ----------
     network : keras.Model
-    usual : sentimental.voice.Usual
+    usual : sentimental.speaker.Usual
     training : dict with ``corpora``, a list of those that trained, and ``held_out``, a fingerprint
         of the recordings of them that did not
     json_path : str or Path
@@ -197,7 +197,7 @@ def read_model(json_path):
 
     Returns
     -------
-    content : dict, of the JSON file, in which ``usual`` is a `sentimental.voice.Usual`
+    content : dict, of the JSON file, in which ``usual`` is a `sentimental.speaker.Usual`
     weights : list of np.ndarray of float32, in Keras' order
 
     Raises

@@ -7,12 +7,12 @@ is a page of NumPy.
 import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
-from sentimental.base import EMOTIONS
 from sentimental.features import extract_frames, frames_to_features, summarize
 from sentimental.model import SHIPPED_MODEL, check_probabilities, check_shapes, read_model
+from sentimental.scripts import EMOTIONS
+from sentimental.speaker import Voice, measure
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.speech import check_speech
-from sentimental.voice import Voice, measure
+from sentimental.vad import check_speech
 
 
 def load_recognizer(json_path=SHIPPED_MODEL):
@@ -44,7 +44,7 @@ class Recognizer:
     weights : list of np.ndarray
         In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
         the dense layer.
-    usual : sentimental.voice.Usual
+    usual : sentimental.speaker.Usual
     """
 
     def __init__(self, weights, usual):

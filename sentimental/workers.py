@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from joblib import cpu_count
 
-from sentimental.base import END_SIGNALS, hold_signals
+from sentimental.scripts import END_SIGNALS, hold_signals
 
 # s between two looks whether a signal has come.
 LOOK_SECONDS = 0.1

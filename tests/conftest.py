@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # as realtime_emotion_recognitio
 @pytest.fixture
 def eagerly():
     """Run every training step without compiling it, which would take longer than a few steps."""
-    from sentimental.training import tf
+    from sentimental.training.fit import tf
 
     tf.config.run_functions_eagerly(True)
     yield

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sentimental.base import EMOTIONS
 from sentimental.features import N_FEATURES, N_STORED, N_SUMMARY
+from sentimental.scripts import EMOTIONS
+from sentimental.speaker import Usual
 from sentimental.spectrum import N_MELS, SAMPLE_RATE
-from sentimental.voice import Usual
 
 # Clips of a speech synthesizer, at SAMPLE_RATE: what a voice activity detector takes for speech.
 SAMPLES = sorted((Path(__file__).resolve().parent.parent / "data" / "samples").glob("*.flac"))

@@ -13,7 +13,7 @@ from sentimental.audio import (
     load_audio,
     to_mono,
 )
-from sentimental.base import SentimentalError
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
 
 # Full scale is 1.0.

@@ -5,8 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sentimental import augment
-from sentimental.augment import ALMOST_ZERO, Augmentation, change_recording, vtlp_matrices
 from sentimental.features import (
     N_FEATURES,
     N_INPUTS,
@@ -15,6 +13,8 @@ from sentimental.features import (
     frame_features,
 )
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
+from sentimental.training import augment
+from sentimental.training.augment import ALMOST_ZERO, Augmentation, change_recording, vtlp_matrices
 
 MATRICES = vtlp_matrices(Augmentation().vtlp)
 SAME_VOICE = vtlp_matrices(0.0)

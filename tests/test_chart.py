@@ -6,9 +6,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from sentimental import EMOTIONS, chart
-from sentimental.base import UNSURE_BELOW
-from sentimental.chart import Track, Utterance, clock, draw_timeline, is_unsure
+from sentimental import EMOTIONS
+from sentimental.live import chart
+from sentimental.live.chart import Track, Utterance, clock, draw_timeline, is_unsure
+from sentimental.scripts import UNSURE_BELOW
 
 
 def sure(emotion, p=0.86):

@@ -3,10 +3,10 @@
 import pytest
 from signals import make_recordings
 
-from sentimental import checkpoint
-from sentimental.augment import Augmentation
-from sentimental.base import SentimentalError
-from sentimental.checkpoint import (
+from sentimental.scripts import SentimentalError
+from sentimental.training import checkpoint
+from sentimental.training.augment import Augmentation
+from sentimental.training.checkpoint import (
     BEST,
     FINGERPRINT,
     HISTORY,
@@ -16,7 +16,7 @@ from sentimental.checkpoint import (
     prepare_checkpoint,
     read_history,
 )
-from sentimental.settings import Training
+from sentimental.training.settings import Training
 
 ONE, TWO = "1" * 64, "2" * 64
 

@@ -6,8 +6,7 @@ import pytest
 import soundfile
 from signals import noise, speech, tone, voice
 
-from sentimental.base import SentimentalError
-from sentimental.conditions import (
+from sentimental.preprocessing.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
     CONDITIONS,
@@ -17,6 +16,7 @@ from sentimental.conditions import (
     mix_babble,
     trim_ends,
 )
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
 

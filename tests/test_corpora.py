@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from sentimental.base import EMOTIONS
 from sentimental.corpora import CORPORA
+from sentimental.scripts import EMOTIONS
 
 
 def test_ased_has_as_many_women_and_men_as_it_was_published_with():

@@ -13,8 +13,8 @@ import soundfile
 from signals import voice
 
 from sentimental import decoding, ffmpeg
-from sentimental.base import SentimentalError
 from sentimental.decoding import decode, decode_blocks
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sentimental import EMOTIONS, Voice, chart, display
-from sentimental.chart import COLORS, Utterance
-from sentimental.display import PlainLines
+from sentimental import EMOTIONS, Voice
 from sentimental.features import N_FEATURES
-from sentimental.keyboard import Key
-from sentimental.window import Window, open_display
+from sentimental.live import chart, display
+from sentimental.live.chart import COLORS, Utterance
+from sentimental.live.display import PlainLines
+from sentimental.live.keyboard import Key
+from sentimental.live.window import Window, open_display
 
 UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
 

@@ -20,8 +20,8 @@ import scripts
 from scripts import ROOT
 
 from data import download
-from sentimental.base import run_script
 from sentimental.corpora import Archive
+from sentimental.scripts import run_script
 
 N_FILES = 6
 N_SINGLE_FILES = 20  # more than are fetched at a time
@@ -265,7 +265,7 @@ def start_in_a_process(folder, name):
     code = (
         # a test run in the background of a shell passes on that Ctrl-C is to be ignored
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "import sys; from data import download; from sentimental.base import run_script; "
+        "import sys; from data import download; from sentimental.scripts import run_script; "
         "from sentimental.corpora import Archive; "
         f"download.ARCHIVES = {download.ARCHIVES}; sys.exit(run_script(download.main))"
     )

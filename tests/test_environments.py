@@ -11,8 +11,8 @@ import soundfile
 from scripts import ROOT
 from signals import SAMPLES, voice
 
+from sentimental.features_file import load_features
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.storage import load_features
 
 # What a notebook has for standard output: it is no file.
 NOTEBOOK = """
@@ -114,7 +114,7 @@ def test_keras_that_was_imported_with_another_backend_is_told(tmp_path):
         "    sys.modules[name] = types.ModuleType(name)\n"
         "sys.modules['keras'].backend = types.SimpleNamespace(backend=lambda: 'jax')\n"
         "sys.modules['tensorflow'].get_logger = lambda: types.SimpleNamespace(setLevel=print)\n"
-        "from sentimental.base import run_script\n"
+        "from sentimental.scripts import run_script\n"
         "from sentimental.model import import_keras\n"
         "sys.exit(run_script(import_keras))\n"
     )
@@ -151,7 +151,8 @@ def test_nothing_that_compiles_itself_is_imported_but_by_tests():
     code = (
         "import sys; sys.modules['numba'] = sys.modules['librosa'] = None\n"
         "import numpy as np, preprocess, train_model, realtime_emotion_recognition\n"
-        "from sentimental import conditions, training\n"
+        "from sentimental.preprocessing import conditions\n"
+        "from sentimental.training import fit\n"
         "rng = np.random.default_rng(0); samples = rng.standard_normal(9000).astype('f4')\n"
         f"voices = [{str(SAMPLES[0])!r}]\n"
         "for name in conditions.CONDITIONS:\n"

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from signals import make_usual
 
-from sentimental.base import EMOTIONS
 from sentimental.features import N_INPUTS, N_SUMMARY
-from sentimental.folding import (
+from sentimental.recognizer import Recognizer
+from sentimental.scripts import EMOTIONS
+from sentimental.training.folding import (
     find_untrained,
     fold_standardization,
     fold_temperature,
     silence_untrained,
     unfold_standardization,
 )
-from sentimental.recognizer import Recognizer
 
 UNITS = 8
 

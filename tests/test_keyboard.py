@@ -18,9 +18,9 @@ import soundfile
 from scripts import ROOT
 from signals import noise
 
-from sentimental import keyboard
-from sentimental.chart import Utterance
-from sentimental.keyboard import session_keys, typed_keys
+from sentimental.live import keyboard
+from sentimental.live.chart import Utterance
+from sentimental.live.keyboard import session_keys, typed_keys
 from sentimental.spectrum import SAMPLE_RATE
 
 posix_only = pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")

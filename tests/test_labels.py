@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sentimental import labels
-from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.corpora import CORPORA, speaker_sex
-from sentimental.labels import (
+from sentimental.preprocessing import labels
+from sentimental.preprocessing.labels import (
     FOLDER_NAMES,
     corpora_by_folder,
     describe,
@@ -17,6 +16,7 @@ from sentimental.labels import (
     reason_left_out,
     take_of,
 )
+from sentimental.scripts import EMOTIONS, SentimentalError
 
 
 @pytest.mark.parametrize(

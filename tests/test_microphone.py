@@ -14,9 +14,10 @@ from scripts import ROOT
 from signals import speech, tone
 
 from benchmarks import virtual_microphone as air
-from sentimental import SentimentalError, microphone
+from sentimental import SentimentalError
 from sentimental.audio import to_mono
-from sentimental.microphone import BACKENDS, Input, Microphone, choose_input
+from sentimental.live import microphone
+from sentimental.live.microphone import BACKENDS, Input, Microphone, choose_input
 from sentimental.spectrum import SAMPLE_RATE
 
 # Where a sound lies in the file that is played, in samples.
@@ -161,7 +162,7 @@ def test_microphone_that_hangs_is_gone(monkeypatch):
 STALLING_LISTENER = """
 import ctypes, select, sys
 import numpy as np, soundfile
-from sentimental.microphone import BACKENDS, choose_input, open_microphone
+from sentimental.live.microphone import BACKENDS, choose_input, open_microphone
 
 heard = []
 with open_microphone(choose_input(BACKENDS["sounddevice"][0]())) as microphone:

@@ -13,7 +13,7 @@ from signals import make_usual
 from sentimental import EMOTIONS, SentimentalError, load_recognizer, model
 from sentimental.corpora import CORPORA
 from sentimental.features import MAX_FRAMES, N_INPUTS, N_SUMMARY
-from sentimental.voice import MODEL_CHAIN
+from sentimental.speaker import MODEL_CHAIN
 
 ROOT = Path(__file__).resolve().parent.parent
 # What trained a model, as the model tells it.

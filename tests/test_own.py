@@ -10,11 +10,11 @@ from signals import SAMPLES, speech
 
 import preprocess
 import train_model
-from sentimental.base import EMOTIONS, SentimentalError
 from sentimental.features import N_STORED
+from sentimental.features_file import load_features
 from sentimental.recognizer import load_recognizer
+from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.storage import load_features
 
 SPEAKERS = ("anna", "ben", "cem", "dana")
 # Pitch and speed of each emotion.
@@ -87,7 +87,7 @@ def make_features(tmp_path, monkeypatch):
 @pytest.fixture
 def train(tmp_path, monkeypatch, eagerly):
     """Run train_model.py in this process."""
-    monkeypatch.setattr("sentimental.runs.run_jobs", run_jobs_here)
+    monkeypatch.setattr("sentimental.training.cross_validation.run_jobs", run_jobs_here)
     monkeypatch.chdir(tmp_path)
 
     def train(*arguments):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from signals import make_corpora, make_recordings
 
-from sentimental import plots
-from sentimental.base import EMOTIONS
-from sentimental.evaluate import calibration, compute_metrics, one_hot
+from sentimental.scripts import EMOTIONS
+from sentimental.training import plots
+from sentimental.training.metrics import calibration, compute_metrics, one_hot
 
 
 @pytest.fixture

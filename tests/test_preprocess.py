@@ -16,11 +16,11 @@ from signals import tone, voice
 
 from preprocess import compute_frames, main
 from sentimental.audio import clean_audio, load_audio
-from sentimental.base import run_script
 from sentimental.features import extract_frames
-from sentimental.finished import Finished
+from sentimental.features_file import load_features
+from sentimental.preprocessing.cache import Finished
+from sentimental.scripts import run_script
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
-from sentimental.storage import load_features
 
 
 def write_16_bit(path, seed):

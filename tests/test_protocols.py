@@ -3,10 +3,10 @@
 import pytest
 from signals import make_corpora, make_recording
 
-from sentimental.base import EMOTIONS, SentimentalError
-from sentimental.protocols import RAVDESS_SONG, fold_to_save, protocol_folds, split_random
-from sentimental.settings import Training
-from sentimental.voice import voice_of
+from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.speaker import voice_of
+from sentimental.training.protocols import RAVDESS_SONG, fold_to_save, protocol_folds, split_random
+from sentimental.training.settings import Training
 
 
 def make_recordings():

@@ -25,14 +25,15 @@ from signals import SAMPLES, noise, speech, tone
 
 import realtime_emotion_recognition as realtime
 from benchmarks.virtual_microphone import missing, virtual_microphone
-from sentimental import EMOTIONS, SentimentalError, Voice, display, load_recognizer, microphone
-from sentimental import speech as endpointing
+from sentimental import EMOTIONS, SentimentalError, Voice, load_recognizer
+from sentimental import vad as endpointing
 from sentimental.audio import load_audio, to_mono
-from sentimental.base import END_SIGNALS, run_script
 from sentimental.features import N_FEATURES
-from sentimental.microphone import BACKENDS, Input
-from sentimental.outputs import Audio
-from sentimental.session import Session
+from sentimental.live import display, microphone
+from sentimental.live.microphone import BACKENDS, Input
+from sentimental.live.session import Session
+from sentimental.live.writers import Audio
+from sentimental.scripts import END_SIGNALS, run_script
 from sentimental.spectrum import SAMPLE_RATE
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"

@@ -11,8 +11,8 @@ from signals import SAMPLES, make_usual, noise, speech, tone
 
 from sentimental import EMOTIONS, Recognizer, SentimentalError, Voice, load_recognizer, model
 from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY, summarize
+from sentimental.speaker import measure
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.voice import measure
 
 
 @pytest.fixture(scope="module")

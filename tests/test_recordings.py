@@ -8,7 +8,8 @@ import pytest
 import soundfile
 from signals import make_recording, voice
 
-from sentimental.recordings import describe_files, drop_twins, find_files, next_copies
+from sentimental.files import find_files
+from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
 from sentimental.spectrum import SAMPLE_RATE
 
 links = pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")

@@ -13,13 +13,14 @@ from test_display import press
 from test_display import window as _window  # noqa: F401
 
 import realtime_emotion_recognition as realtime
-from sentimental import Voice, replay
-from sentimental import window as displays
+from sentimental import Voice
 from sentimental.audio import load_audio
-from sentimental.base import run_script
 from sentimental.features import N_FEATURES
-from sentimental.replay import Replay
-from sentimental.session import Session
+from sentimental.live import replay
+from sentimental.live import window as displays
+from sentimental.live.replay import Replay
+from sentimental.live.session import Session
+from sentimental.scripts import run_script
 from sentimental.spectrum import SAMPLE_RATE
 
 

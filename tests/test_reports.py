@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from signals import make_corpora, make_recording, make_recordings
 
-from sentimental.augment import Augmentation
-from sentimental.base import EMOTIONS
-from sentimental.evaluate import compute_metrics, one_hot
-from sentimental.protocols import protocol_folds
-from sentimental.reports import print_metrics, report_runs, run_record, update_headline
-from sentimental.settings import Training
-from sentimental.voice import MODEL_CHAIN
+from sentimental.scripts import EMOTIONS
+from sentimental.speaker import MODEL_CHAIN
+from sentimental.training.augment import Augmentation
+from sentimental.training.metrics import compute_metrics, one_hot
+from sentimental.training.protocols import protocol_folds
+from sentimental.training.reports import print_metrics, report_runs, run_record, update_headline
+from sentimental.training.settings import Training
 
 
 def read(folder, name="headline"):

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 from signals import make_recordings
 
-from sentimental.augment import Augmentation
-from sentimental.base import SentimentalError
-from sentimental.protocols import protocol_folds
-from sentimental.reports import run_record
-from sentimental.settings import Training, change_settings
+from sentimental.scripts import SentimentalError
+from sentimental.training.augment import Augmentation
+from sentimental.training.protocols import protocol_folds
+from sentimental.training.reports import run_record
+from sentimental.training.settings import Training, change_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
 
@@ -45,8 +45,8 @@ def another(value):
 
 def effects(settings, tmp_path):
     """What settings have an effect on, the cheapest first."""
-    from sentimental.batches import AugmentedBatches
-    from sentimental.training import train
+    from sentimental.training.dataset import AugmentedBatches
+    from sentimental.training.fit import train
 
     recordings = make_recordings(64)
     training, augmentation = settings["training"], settings["augmentation"]

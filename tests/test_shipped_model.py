@@ -7,7 +7,7 @@ import pytest
 from scripts import ROOT
 
 from sentimental import EMOTIONS, Voice, load_recognizer
-from sentimental.voice import MODEL_CHAIN
+from sentimental.speaker import MODEL_CHAIN
 
 SAMPLES = ROOT / "data" / "samples"
 # Probabilities of each clip: heard as the first of its speaker, and after the clips above it.

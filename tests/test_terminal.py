@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from test_display import ACQUAINTANCE, UTTERANCES, session, voice
 
-from sentimental import EMOTIONS, terminal
-from sentimental.display import note
-from sentimental.terminal import TerminalBars
+from sentimental import EMOTIONS
+from sentimental.live import terminal
+from sentimental.live.display import note
+from sentimental.live.terminal import TerminalBars
 
 
 class Screen:

@@ -8,14 +8,14 @@ import pytest
 from scripts import run
 from signals import make_recording, make_recordings, make_usual
 
-import sentimental.training
+import sentimental.training.fit
 import train_model
-from sentimental.base import SentimentalError
-from sentimental.evaluate import one_hot
-from sentimental.protocols import protocol_folds
-from sentimental.settings import Training
-from sentimental.storage import save_features
-from sentimental.voice import MODEL_CHAIN
+from sentimental.features_file import save_features
+from sentimental.scripts import SentimentalError
+from sentimental.speaker import MODEL_CHAIN
+from sentimental.training.metrics import one_hot
+from sentimental.training.protocols import protocol_folds
+from sentimental.training.settings import Training
 
 QUICK = (
     "--set=training.epochs={'random': 2}",
@@ -103,7 +103,7 @@ def evaluate(monkeypatch, tmp_path):
             return one_hot([{"emotion": "neutral"}] * len(recordings))
         return one_hot(recordings)
 
-    monkeypatch.setattr(sentimental.training, "predict_recordings", predict_recordings)
+    monkeypatch.setattr(sentimental.training.fit, "predict_recordings", predict_recordings)
     monkeypatch.chdir(tmp_path)
 
     def evaluate(recordings, corpora, held_out="", *options):

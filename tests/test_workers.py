@@ -11,7 +11,7 @@ import time
 import pytest
 from scripts import ROOT
 
-from sentimental.base import run_script
+from sentimental.scripts import run_script
 from sentimental.workers import run_jobs
 
 
@@ -85,7 +85,7 @@ def test_an_error_of_a_job_is_raised():
 def test_workers_end_with_their_parent(name):
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
-        "from sentimental.base import run_script\n"
+        "from sentimental.scripts import run_script\n"
         "from sentimental.workers import run_jobs\n"
         "from test_workers import wait_for_end\n"
         "if __name__ == '__main__':\n"

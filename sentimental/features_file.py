@@ -1,0 +1,124 @@
+"""The features file: what preprocess.py writes and train_model.py reads."""
+
+import hashlib
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from sentimental.features import CHAIN, MAX_FRAMES, N_STORED, check_chain
+from sentimental.files import atomic_write, checksum
+from sentimental.scripts import EMOTIONS, SentimentalError
+
+# Letters of the frames of a recording, in base 64, at most. Packed by gzip they may unpack to a
+# thousand times as much, which is then refused, and still is no burden.
+MAX_PACKED = 2 * MAX_FRAMES * N_STORED * np.float32().nbytes
+
+
+def save_features(path, recordings):
+    """Write the frames of many recordings as JSON that `json_tricks.load` reads.
+
+    Parameters
+    ----------
+    path : str or Path
+    recordings : list of dict
+        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion``, ``condition`` (str)
+        and ``frames`` (np.ndarray [shape=(n_frames, N_STORED), float32]).
+    """
+    import json_tricks
+
+    content = {"chain": CHAIN, "emotions": EMOTIONS, "recordings": recordings}
+    content["checksum"] = _checksum(content)
+    with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as stream:
+        json_tricks.dump(content, stream, properties={"ndarray_compact": True})
+
+
+def load_features(path):
+    """Read what `save_features` wrote; refuse other constants, and a file with one wrong bit.
+
+    Of json_tricks' hooks only NumPy's is used, for frames alone: the others import and build
+    whatever class a file names, and a features file may come from a stranger.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    recordings : list of dict, as for `save_features`
+
+    Raises
+    ------
+    SentimentalError
+        When the file is missing or damaged, is no features file, or was made with other constants.
+    """
+    import json_tricks
+
+    try:
+        content = json_tricks.loads(
+            Path(path).read_text(encoding="utf-8"),
+            preserve_order=False,
+            ignore_comments=False,
+            obj_pairs_hooks=[_unpack_frames],
+        )
+        check_chain(path, content["chain"], "make it again with preprocess.py")
+        recordings = [*content["recordings"]]
+        for recording in recordings:
+            _check_recording(recording)
+        if content["checksum"] != _checksum(content):
+            raise ValueError("its checksum is of other content")
+    except FileNotFoundError:
+        raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        EOFError,
+        OverflowError,
+        RecursionError,
+        zlib.error,
+    ) as error:
+        raise SentimentalError(
+            f"{path}: not a features file ({type(error).__name__}: {error}); "
+            "make it again with preprocess.py"
+        ) from None
+    return recordings
+
+
+def _unpack_frames(content):
+    """json_tricks' hook for arrays; raise ValueError where one would be anything but frames."""
+    from json_tricks.decoders import json_numpy_obj_hook
+
+    if "__ndarray__" in content:
+        packed = content["__ndarray__"]
+        if not isinstance(packed, str) or len(packed) > MAX_PACKED or not content["shape"]:
+            raise ValueError("an array that is no frames")
+        if (content["dtype"], content["endian"]) not in (("float32", "little"), ("float32", "big")):
+            raise ValueError("an array that is no frames")
+    return json_numpy_obj_hook(content)
+
+
+def _checksum(content):
+    """Of all that a features file tells, however it is written."""
+    told = [
+        recording | {"frames": hashlib.sha256(recording["frames"].tobytes()).hexdigest()}
+        for recording in content["recordings"]
+    ]
+    return checksum(content | {"recordings": told})
+
+
+def _check_recording(recording):
+    """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
+    frames = recording["frames"]
+    if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
+        raise ValueError(f"bad frames of {recording['file']}")
+    if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
+        raise ValueError(f"bad frames of {recording['file']}")
+    if recording["emotion"] not in EMOTIONS:
+        raise ValueError(f"unknown emotion of {recording['file']}")
+    texts = ("file", "hash", "corpus", "speaker", "condition")
+    if not all(isinstance(recording[name], str) for name in texts):
+        raise ValueError(f"{', '.join(texts)} must be texts")

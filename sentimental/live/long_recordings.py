@@ -1,0 +1,343 @@
+"""Recordings that are given by name: found, read in blocks, cut into utterances as live.
+
+    find_recordings  files, folders, patterns  -> files, in natural order
+    Recording        a file of any length      -> what is recognized of it, as soon as it is
+
+A recording of at most ``WHOLE_SECONDS`` is one utterance, whatever pauses it has: it is judged as a
+whole, as those are that train and test. Of a longer one memory holds the utterance in progress.
+"""
+
+import contextlib
+import glob
+import itertools
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import soxr
+from tqdm import tqdm
+
+from sentimental.audio import MAX_SECONDS, to_mono
+from sentimental.decoding import cancelled_channel, check_samples, decode_blocks
+from sentimental.files import find_files
+from sentimental.live.chart import Track, Utterance, save_plot, save_timeline, summary_line
+from sentimental.live.display import note
+from sentimental.scripts import SentimentalError, shown
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import LOWEST_DBFS, Endpointer, check_speech
+
+# Of full scale. Digital silence counts as this much.
+LOWEST_POWER = 10 ** (LOWEST_DBFS / 10)
+# The name of the standard input.
+STDIN = "-"
+# s. A longer recording is cut at its pauses. That is what an utterance can have, and some silence
+# around it; none of the clips that the model was trained and tested on is longer.
+WHOLE_SECONDS = MAX_SECONDS + 1.0
+
+# `channel` counts from 1, and is None where all are mixed; `kind` is "file", "utterance" or
+# "error", and `result` an Utterance, whose times are those of the recording, or a SentimentalError.
+Finding = namedtuple("Finding", "channel kind result")
+
+
+# Names ------------------------------------------------------------------------------------------
+
+
+def find_recordings(names, separate=False):
+    """The recordings that are meant by names on the command line.
+
+    Parameters
+    ----------
+    names : list of str
+        Of files; of folders, whose subfolders count as well; or patterns, as of a shell, where no
+        file is called so.
+    separate : bool, as for `Recording`
+
+    Returns
+    -------
+    recordings : list of Recording, in the order of the names; those of one folder or pattern are
+        in natural order. What cannot be read is one as well, with its error.
+    """
+    recordings = []
+    for name in names:
+        is_pattern = re.search(r"[*?[]", name) and not os.path.lexists(name)
+        matches = glob.glob(name, recursive=True) if is_pattern else []
+        for path in sorted(matches, key=natural_order) or [name]:
+            if not os.path.isdir(path):
+                recordings.append(Recording(path, separate))
+                continue
+            files, _, errors = find_files([Path(path)])
+            if not (files or errors):
+                errors = [f"{path}: no recordings in this folder"]
+            recordings += [
+                Recording(file, separate) for file in sorted(map(str, files), key=natural_order)
+            ]
+            recordings += [Recording(path, error=SentimentalError(error)) for error in errors]
+    return recordings
+
+
+def natural_order(name):
+    """A key to sort names by, as people do: 9 comes before 10, and A beside a."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if number % 2 else part.casefold() for number, part in enumerate(parts)]
+
+
+@contextlib.contextmanager
+def _as_file(name):
+    """The path of a recording; the standard input is kept in a file as long as it is read."""
+    if name != STDIN:
+        yield name
+        return
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SentimentalError(f"{name}: nothing comes from the standard input; add: < FILE")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "recording")
+        try:
+            with open(path, "wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        except OSError as error:
+            raise SentimentalError(
+                f"{name}: cannot be kept below {tempfile.gettempdir()} ({error.strerror})"
+            ) from None
+        try:
+            yield path
+        except SentimentalError as error:
+            raise SentimentalError(str(error).replace(path, name)) from None
+
+
+# Recognition ------------------------------------------------------------------------------------
+
+
+class Recording:
+    """A recording of any length.
+
+    Parameters
+    ----------
+    name : str or Path, of a file; ``STDIN`` for the standard input
+    separate : bool, whether each channel is taken by itself; else they are mixed
+    error : SentimentalError or None, why it cannot be read, if that is known already
+
+    Attributes
+    ----------
+    seconds : float, how much of it was heard
+    utterances : dict of list of Utterance, by channel
+    levels : list of (start, end, dB re full scale of each channel, or of all in one)
+    is_cut : bool, whether it is longer than ``WHOLE_SECONDS``
+    failed : bool, whether nothing was recognized of it, or it could not be read to its end
+    """
+
+    def __init__(self, name, separate=False, error=None):
+        self.name, self.seconds, self.is_cut, self.failed = name, 0.0, False, True
+        self.utterances, self.levels = {}, []
+        self._separate, self._error = separate, error
+
+    def recognize(self, recognizer, voice=None):
+        """Hear it, and recognize each utterance as soon as it is over.
+
+        Parameters
+        ----------
+        recognizer : sentimental.Recognizer
+        voice : sentimental.Voice or None, of the person who speaks; see `Recognizer.predict`
+
+        Yields
+        ------
+        finding : Finding
+            A channel in which nothing is recognized has one that says why.
+
+        Raises
+        ------
+        SentimentalError
+            When the recording cannot be decoded, or not to its end.
+        """
+        if self._error:
+            raise self._error
+        with _as_file(self.name) as path:
+            blocks = self._read(path)
+            head = []
+            for block in blocks:
+                head.append(block)
+                if self.seconds > WHOLE_SECONDS:
+                    self.is_cut = True
+                    findings = self._recognize_utterances(head, blocks, recognizer, voice)
+                    break
+            else:
+                findings = self._recognize_whole(head, recognizer, voice)
+            for finding in findings:
+                if finding.kind != "error":
+                    self.utterances.setdefault(finding.channel, []).append(finding.result)
+                yield finding
+
+    def _read(self, path):
+        """Blocks, whose level is kept."""
+
+        def tell(line):
+            with tqdm.external_write_mode(file=sys.stderr, nolock=True):
+                note(shown(f"note: {line.replace(str(path), str(self.name))}"))
+
+        for block in decode_blocks(path, tell):
+            check_samples(path, block.samples)
+            powers = _powers(block.samples)
+            if not self._separate:
+                powers = powers.mean(keepdims=True)
+            start = self.seconds
+            self.seconds += len(block.samples) / block.sample_rate
+            self.levels.append((start, self.seconds, 10 * np.log10(powers + LOWEST_POWER)))
+            yield block
+
+    def _channels(self, samples):
+        """Samples of each channel by its number, or of all of them under None."""
+        if self._separate and samples.shape[1] > 1:
+            return dict(enumerate(samples.T.copy(), 1))
+        return {None: samples}
+
+    def _recognize_whole(self, blocks, recognizer, voice):
+        whole = np.concatenate([block.samples for block in blocks])
+        for channel, samples in self._channels(whole).items():
+            try:
+                samples = to_mono(samples, blocks[0].sample_rate, self.name)
+                check_speech(samples, self.name)
+                probabilities = recognizer.predict_samples(samples, self.name, voice)
+            except SentimentalError as error:
+                yield Finding(channel, "error", error)
+            else:
+                utterance = Utterance(0.0, len(samples) / SAMPLE_RATE, probabilities)
+                yield Finding(channel, "file", utterance)
+
+    def _recognize_utterances(self, first, blocks, recognizer, voice):
+        _, sample_rate, n_declared = first[0]
+        listeners = {
+            channel: _Listener(sample_rate, recognizer, voice)
+            for channel in self._channels(first[0].samples)
+        }
+        with tqdm(
+            desc=shown(Path(self.name).name),
+            total=n_declared and round(n_declared / sample_rate),
+            unit=" s",
+            unit_scale=True,
+            leave=False,
+            disable=None,  # where the standard error is no terminal
+        ) as bar:
+            for block in itertools.chain(first, blocks):
+                bar.update(len(block.samples) / sample_rate)
+                for channel, samples in self._channels(block.samples).items():
+                    for utterance in listeners[channel].hear(samples):
+                        yield Finding(channel, "utterance", utterance)
+        for channel, listener in listeners.items():
+            for utterance in listener.finish():
+                yield Finding(channel, "utterance", utterance)
+            if listener.n_recognized == 0:
+                yield Finding(channel, "error", SentimentalError(f"{self.name}: {listener.lack}"))
+
+
+def _powers(samples):
+    """The variance of each channel; np.var takes five times as long where they are few."""
+    means = np.ones(len(samples), np.float32) @ samples / len(samples)
+    return np.maximum(np.einsum("nc,nc->c", samples, samples) / len(samples) - means**2, 0)
+
+
+class _Listener:
+    """One channel of a long recording, or all in one, heard and cut as a live session is."""
+
+    def __init__(self, sample_rate, recognizer, voice):
+        self.n_recognized, self.n_refused = 0, 0
+        self._recognizer, self._voice = recognizer, voice
+        self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ")
+        self._endpointer = Endpointer()
+        self._channel = None  # that is taken alone, since it and others cancelled each other
+
+    def hear(self, samples):
+        """The utterances that end in samples, np.ndarray [shape=(n,) or (n, channels)]."""
+        if samples.ndim == 2:
+            if self._channel is None:
+                self._channel = cancelled_channel(samples[::8])  # so many tell it as well
+            # For the rest of the recording: a change of channels would click.
+            weights = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
+            if self._channel is not None:
+                weights = np.eye(samples.shape[1], dtype=np.float32)[self._channel]
+            samples = samples @ weights
+        heard = self._resampler.resample_chunk(samples)
+        return self._recognize(self._endpointer.feed(heard))
+
+    def finish(self):
+        """The utterances that end with the recording."""
+        rest = self._resampler.resample_chunk(np.empty(0, np.float32), last=True)
+        found = self._endpointer.feed(rest)
+        return self._recognize([*found, *filter(None, [self._endpointer.utterance()])])
+
+    def _recognize(self, found):
+        for start, samples in found:
+            try:
+                probabilities = self._recognizer.predict_samples(samples, voice=self._voice)
+            except SentimentalError:
+                self.n_refused += 1  # as live: too little is left when it is trimmed
+            else:
+                self.n_recognized += 1
+                yield Utterance(start, start + len(samples) / SAMPLE_RATE, probabilities)
+
+    @property
+    def lack(self):
+        """Why nothing was recognized."""
+        if self.n_refused:
+            return "there is speech in it, but too little of it stands out of the noise"
+        return "no speech in it; record it again, or leave it out"
+
+
+def recognize_all(recordings, recognizer, voice=None):
+    """Recognize one recording after the other; what goes wrong with one costs that one only.
+
+    Yields
+    ------
+    recording : Recording
+    finding : Finding
+    """
+    for recording in recordings:
+        name = recording.name
+        try:
+            for finding in recording.recognize(recognizer, voice):
+                yield recording, finding
+        except Exception as error:
+            if not isinstance(error, SentimentalError):  # of the program
+                error = SentimentalError(f"{name}: {type(error).__name__}: {error}")
+            yield recording, Finding(None, "error", error)
+        else:
+            recording.failed = not recording.utterances
+        if recording.is_cut and recording.utterances:
+            everything = [one for part in recording.utterances.values() for one in part]
+            note(shown(f"{name}: {summary_line(everything, recording.seconds)}"))
+
+
+# The chart --------------------------------------------------------------------------------------
+
+
+def save_chart(path, recordings):
+    """Write what was recognized of some recordings as a chart, as if they followed each other.
+
+    That is the summary, and of recordings that were cut into utterances the time line.
+
+    Parameters
+    ----------
+    path : str or Path; the end of the name chooses the format
+    recordings : list of Recording, of each of which something was recognized
+    """
+    starts = [0.0, *itertools.accumulate(recording.seconds for recording in recordings)]
+    tracks = {}
+    for start, recording in zip(starts, recordings, strict=False):
+        for channel, utterances in recording.utterances.items():
+            track = tracks.setdefault(channel, Track(channel, [], []))
+            track.utterances.extend(
+                Utterance(start + one.start, start + one.end, one.probabilities)
+                for one in utterances
+            )
+            row = (channel or 1) - 1
+            track.levels.extend(
+                (start + begin, start + end, levels[row]) for begin, end, levels in recording.levels
+            )
+    if any(recording.is_cut for recording in recordings):
+        save_timeline(path, [tracks[channel] for channel in sorted(tracks, key=str)], starts[-1])
+    else:
+        everything = [one for track in tracks.values() for one in track.utterances]
+        save_plot(path, everything, starts[-1])

@@ -1,0 +1,171 @@
+"""A live session: what is heard of a stream, and what is recognized of it."""
+
+import collections
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from sentimental.live.chart import Utterance
+from sentimental.scripts import SentimentalError
+from sentimental.speaker import Voice
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import SPEECH_PAD, Endpointer
+
+# s of sound between two updates of the bars while somebody speaks.
+UPDATE_SECONDS = 0.09
+# s of silence after which an update comes early: what was said is complete.
+BREATH_SECONDS = 0.03
+
+
+class Session:
+    """What is heard of a stream, and what is recognized of it, on a thread of its own.
+
+    Parameters
+    ----------
+    recognizer : sentimental.Recognizer
+    voice : sentimental.Voice or None
+        What was heard before of who speaks: utterances, and the updates while they last, are
+        compared with it. It grows by each utterance that is over. None: with nothing.
+
+    Attributes
+    ----------
+    end : str, why the session ends; empty while it goes on
+    endpointer : sentimental.vad.Endpointer
+    probabilities : np.ndarray [shape=(8,)], of the utterance in progress; None in silence
+    utterances : list of Utterance, the finished ones
+    n_updates : int, of the bars
+    n_refused : int, utterances of which the chain left too little
+    peak : float, of all that was heard; full scale is 1.0
+    voice : sentimental.Voice or None, of who speaks now
+    paused : bool, whether silence is heard in place of what comes
+    """
+
+    def __init__(self, recognizer, voice=None):
+        self.end = ""
+        self.endpointer = Endpointer()
+        self.probabilities = None
+        self.utterances = []
+        self.n_updates = 0
+        self.n_refused = 0
+        self.peak = 0.0
+        self.voice = voice
+        self.paused = False
+        self._went_on = 0.0  # s of the stream at the end of the last pause
+        self._kept, self._kept_grew = voice, False  # what was begun with, and may be saved
+        self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
+        self._recognizer = recognizer
+        self._updated = 0.0  # s of the stream up to which the last update went
+        self._pending = collections.deque()  # (kind, start, end, future), oldest first
+        self._worker = ThreadPoolExecutor(1)
+
+    def warm_up(self):
+        """Import the chain's libraries, which takes a second, by recognizing a second of noise."""
+        noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
+        self._worker.submit(self._recognize, "update", noise, None)
+
+    @property
+    def silence(self):
+        """Seconds since the last speech in which somebody could have spoken."""
+        return self.endpointer.seconds - max(self.endpointer.last_speech, self._went_on)
+
+    def quit(self):
+        """End, because the user wants it."""
+        self.end = self.end or "q was pressed"
+
+    def pause(self):
+        """Pause or go on. What was being said until then is recognized."""
+        self._end_utterance()
+        self.paused = not self.paused
+
+    def _end_utterance(self):
+        utterance = self.endpointer.end_utterance()
+        if utterance:
+            self._submit("utterance", *utterance)
+
+    def new_voice(self):
+        """Somebody else speaks from now on; what began before is still the last one's."""
+        is_pressed_again = self.voice is not self._kept and not self.voice.n_recordings
+        if self.voice is None or is_pressed_again:
+            return
+        # What begins now is found with some of the silence before it.
+        padding = 0 if self.endpointer.speaking else SPEECH_PAD
+        self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
+        self.voice = Voice()
+
+    def hear(self, samples):
+        """Take more of the stream, and have recognized what is new of it.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        """
+        self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
+        if self.paused:
+            samples = np.zeros_like(samples)  # time goes on
+            self._went_on = self.endpointer.seconds
+        for utterance in self.endpointer.feed(samples):
+            self._submit("utterance", *utterance)
+        if not self._pending and self._update_is_due():
+            utterance = self.endpointer.utterance()
+            if utterance:
+                self._submit("update", *utterance)
+                self._updated = self.endpointer.seconds
+
+    def _update_is_due(self):
+        """Was something said since the last update, and is that long ago or complete?"""
+        endpointer = self.endpointer
+        return endpointer.last_speech > self._updated and (
+            endpointer.seconds >= self._updated + UPDATE_SECONDS
+            or endpointer.seconds >= endpointer.last_speech + BREATH_SECONDS
+        )
+
+    def _submit(self, kind, start, samples):
+        end = start + len(samples) / SAMPLE_RATE
+        voice = self.voice if start >= self._new_voice_from else self._last_voice
+        future = self._worker.submit(self._recognize, kind, samples, voice)
+        self._pending.append((kind, start, end, future))
+
+    def _recognize(self, kind, samples, voice):
+        try:
+            features = self._recognizer.compute_features(samples)
+        except SentimentalError:
+            return None  # a voice among noise as loud as it: too little is left when it is trimmed
+        probabilities = self._recognizer.predict_features(features, voice)
+        if kind == "utterance" and voice is not None:
+            voice.add(features)
+            self._kept_grew |= voice is self._kept
+        return probabilities
+
+    def collect(self):
+        """Take what was recognized since the last call.
+
+        Returns
+        -------
+        results : list of (kind, Utterance), kind being "update" or "utterance"
+        """
+        results = []
+        while self._pending and self._pending[0][-1].done():
+            kind, start, end, future = self._pending.popleft()
+            probabilities = future.result()
+            if kind == "update":
+                self.probabilities = probabilities
+            if probabilities is not None:
+                results.append((kind, Utterance(start, end, probabilities)))
+            elif kind == "utterance":
+                self.n_refused += 1
+        if self.paused or not (self._pending or self.endpointer.speaking):
+            self.probabilities = None
+        self.n_updates += sum(kind == "update" for kind, _ in results)
+        self.utterances += [utterance for kind, utterance in results if kind == "utterance"]
+        return results
+
+    def finish(self):
+        """No more sound will come: recognize what is being said, and wait for all that is."""
+        self._end_utterance()
+        self._worker.shutdown()
+
+    def save_voice(self, path):
+        """Keep the voice that was begun with, if something new was heard of it."""
+        self._worker.shutdown()  # the voice grows by what is still to be recognized
+        if self._kept_grew:
+            self._kept.save(path)

@@ -1,0 +1,267 @@
+"""What is written as it comes: log, audio, JSON Lines. Whatever ends the work, what came is there.
+
+Each stands for itself: when one cannot be written any more, that is told once, and the rest goes
+on.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+from sentimental.files import is_special
+from sentimental.live.chart import clock, strongest
+from sentimental.live.display import note, result_line
+from sentimental.scripts import EMOTIONS, SentimentalError, shown
+
+# The path of a log that is the standard output.
+STDOUT = "-"
+COLUMNS = ("kind", "source", "clock", "start_s", "end_s", "emotion", *EMOTIONS, "error")
+# Samples that are encoded to FLAC at once, and after which a header is told how many there are.
+AUDIO_BLOCK = 4096
+
+
+class Output:
+    """A file that is written as it comes; it is closed at the end of a ``with``.
+
+    Parameters
+    ----------
+    path : str or None; without one, it is idle
+
+    Attributes
+    ----------
+    failed : bool, whether something could not be written
+
+    Raises
+    ------
+    SentimentalError
+        When nothing can be written there.
+    """
+
+    _errors = OSError
+
+    def __init__(self, path):
+        self.failed = False
+        self._path = path
+        if path:
+            try:
+                self._open()
+            except self._errors as error:
+                raise SentimentalError(self._cannot_write(error)) from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._attempt(self._close)
+
+    def _attempt(self, act, *arguments):
+        """Write something, unless the file is idle or has failed before."""
+        if self.failed or not self._path:
+            return
+        try:
+            act(*arguments)
+        except self._errors as error:
+            self.failed = True
+            note(f"error: {self._cannot_write(error)}; it holds what came before")
+            with contextlib.suppress(self._errors):
+                self._close()
+
+    def _cannot_write(self, error):
+        reason = getattr(error, "strerror", None) or getattr(error, "error_string", None)
+        return f"{self._path}: cannot be written ({(reason or 'is the disk full?').rstrip('.')})"
+
+
+class Log(Output):
+    """Rows of CSV. While they go to the standard output, all else is printed to standard error."""
+
+    def _open(self):
+        self._closing = contextlib.ExitStack()
+        if self._path == STDOUT or _is_stdout(self._path):
+            self._file, self._errors = sys.stdout, ()  # fails as all that is printed does
+            self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
+        else:
+            # What was there before is given up when there is room for something new.
+            file = open(self._path, "wb", buffering=0, opener=_open_as_it_is)  # noqa: SIM115
+            self._file = self._closing.enter_context(file)
+        self._size = 0
+        self._add(COLUMNS)
+        self._cut()
+
+    def write(self, kind, source, utterance):
+        """Add a row for an Utterance; `kind` is "update", "utterance" or "file"."""
+        start, end, probabilities = utterance
+        times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
+        values = [f"{p:.4f}" for p in probabilities]
+        row = [kind, source, *times, strongest(probabilities)[0], *values, ""]
+        self._attempt(self._add, row)
+
+    def write_error(self, source, error):
+        """Add a row for a file that could not be recognized."""
+        empty = [""] * (3 + len(EMOTIONS))  # start to probabilities
+        self._attempt(self._add, ["file", source, f"{time.time():.3f}", *empty, error])
+
+    def _add(self, row):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(row)
+        if isinstance(self._file, io.TextIOBase):
+            print(text.getvalue(), end="", file=self._file, flush=True)
+            return
+        content = text.getvalue().encode("utf-8", "backslashreplace")
+        rest = content
+        try:
+            while rest:  # a full disk takes a part
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            if self._size:
+                self._cut()
+            raise
+        self._size += len(content)
+
+    def _cut(self):
+        """Leave the whole rows alone."""
+        if not (isinstance(self._file, io.TextIOBase) or is_special(self._path)):
+            self._file.truncate(self._size)
+
+    def _close(self):
+        self._closing.close()
+
+
+def _is_stdout(path):
+    """Whether a path leads where the standard output goes, as /dev/stdout does."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+def _open_as_it_is(path, flags):
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+class Report:
+    """What is recognized of recordings, on the standard output and in a log, as it comes.
+
+    Parameters
+    ----------
+    log : str or None, path of a `Log`
+    form : str, of the standard output
+        "text": a line each; "csv": as the log; "json": JSON Lines
+    names : list of str or Path, of the recordings; lines leave room for the longest
+    """
+
+    def __init__(self, log, form, names):
+        self._form = form
+        self._width = max((len(shown(name)) for name in names), default=0)
+        self._logs = [Log(log), Log(STDOUT if form == "csv" else None)]
+
+    @property
+    def failed(self):
+        return any(log.failed for log in self._logs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for log in reversed(self._logs):
+            log.__exit__(*error)
+
+    def tell(self, name, channel, kind, result):
+        """Tell what was found of a recording.
+
+        Parameters
+        ----------
+        name : str or Path
+        channel : int or None, counted from 1 where each is taken by itself
+        kind : str, "file", "utterance" or "error"
+        result : Utterance, or what the error is
+        """
+        source = f"{shown(name)}, channel {channel}" if channel else shown(name)
+        with tqdm.external_write_mode(nolock=True):  # a signal may come while one is taken
+            for log in self._logs:
+                if kind == "error":
+                    log.write_error(source, shown(result))
+                else:
+                    log.write(kind, source, result)
+            if self._form == "json":
+                print(_json_line(shown(name), channel, kind, result), flush=True)
+            if kind == "error":
+                note(shown(f"error: {result}"))
+            elif self._form == "text":
+                place = f"  {clock(result.start):>7s}" if kind == "utterance" else ""
+                print(result_line(f"{source:{self._width}s}{place}", result), flush=True)
+
+
+def _json_line(source, channel, kind, result):
+    line = {"file": source} | ({"channel": channel} if channel else {})
+    if kind == "error":
+        return json.dumps(line | {"error": shown(result)})
+    start, end, probabilities = result
+    rounded = {name: round(float(p), 4) for name, p in zip(EMOTIONS, probabilities, strict=True)}
+    line |= {"start": round(start, 3), "end": round(end, 3)}
+    return json.dumps(line | {"emotion": strongest(probabilities)[0], "probabilities": rounded})
+
+
+class Audio(Output):
+    """Samples of 16 bits as FLAC or WAV, which can be read at any moment up to the last seconds.
+
+    Parameters
+    ----------
+    path : str or None, as for `Output`
+    sample_rate : int > 0, Hz
+    """
+
+    def __init__(self, path, sample_rate):
+        self._sample_rate, self._n, self._n_told = sample_rate, 0, 0
+        super().__init__(path)
+
+    def _open(self):
+        import soundfile
+
+        # The second is soundfile's for a write that the system cut short.
+        self._errors = (OSError, AssertionError, soundfile.LibsndfileError)
+        self._file = soundfile.SoundFile(
+            self._path, "w", self._sample_rate, channels=1, subtype="PCM_16"
+        )
+
+    def write(self, samples):
+        """Add samples, np.ndarray [shape=(n,), float32]."""
+        self._attempt(self._add, samples)
+
+    def _add(self, samples):
+        self._file.write(samples)
+        self._n += len(samples)
+        if self._n > self._n_told + AUDIO_BLOCK:
+            self._tell_length()
+
+    def _tell_length(self):
+        """Write into the header how many samples there are, which libsndfile does at the end.
+
+        FLAC [1]_ has the 36 bits from byte 21.5 on for it, WAV the sizes of file and data at bytes
+        4 and 40.
+
+        References
+        ----------
+        .. [1] https://www.rfc-editor.org/rfc/rfc9639.html#name-streaminfo
+        """
+        self._n_told = self._n
+        with open(self._path, "rb+") as file:
+            if self._file.format == "FLAC":
+                n_encoded = (self._n - 1) // AUDIO_BLOCK * AUDIO_BLOCK
+                file.seek(21)
+                others = file.read(1)[0] & 0xF0
+                file.seek(21)
+                file.write(((others << 32) | n_encoded).to_bytes(5, "big"))
+            else:
+                n_bytes = min(2 * self._n, 0xFFFFFFFF - 36)  # more than a WAV can tell
+                for place, size in ((4, 36 + n_bytes), (40, n_bytes)):
+                    file.seek(place)
+                    file.write(size.to_bytes(4, "little"))
+
+    def _close(self):
+        self._file.close()

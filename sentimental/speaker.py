@@ -1,0 +1,337 @@
+"""What is usual for a voice, and what a recording is compared with it.
+
+What tells an emotion is less how somebody sounds than how differently from their usual. With no
+history, a recording is compared with all voices of the training; with every recording more with the
+voice's own. Its emotions need not be known.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sentimental.features import (
+    CHAIN,
+    N_FEATURES,
+    N_SUMMARY,
+    add_slopes,
+    check_chain,
+    frames_to_features,
+    mark_speech,
+    summarize,
+)
+from sentimental.files import checksum, write_json
+from sentimental.scripts import SentimentalError
+
+# Frames (4.8 s) of a voice that count half: its mean is trusted as n / (n + FRAMES_OF_DOUBT).
+FRAMES_OF_DOUBT = 150
+# Recordings of doubt, the same for the mean of its summaries ...
+RECORDINGS_OF_DOUBT = 2
+# ... and for how much they vary.
+VARIANCE_OF_DOUBT = 5
+# Summaries further off, in standard deviations, are as far as this.
+MAX_DEVIATIONS = 6.0
+
+# What a model depends on: the chain, and the constants above.
+MODEL_CHAIN = CHAIN | {
+    "frames_of_doubt": FRAMES_OF_DOUBT,
+    "recordings_of_doubt": RECORDINGS_OF_DOUBT,
+    "variance_of_doubt": VARIANCE_OF_DOUBT,
+    "max_deviations": MAX_DEVIATIONS,
+}
+
+# Sums of a voice that are higher come from a damaged file.
+HIGHEST = 1e12
+# Recordings that are computed at once.
+CHUNK = 512
+
+# What a voice is told by: sums over its recordings, one after the other in one array.
+TALLY = {
+    "n_frames": slice(0, 1),
+    "features": slice(1, 1 + N_FEATURES),
+    "n_recordings": slice(1 + N_FEATURES, 2 + N_FEATURES),
+    "summaries": slice(2 + N_FEATURES, 2 + N_FEATURES + N_SUMMARY),
+    "squares": slice(2 + N_FEATURES + N_SUMMARY, 2 + N_FEATURES + 2 * N_SUMMARY),
+}
+N_TALLY = 2 + N_FEATURES + 2 * N_SUMMARY
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual for the voices of a training; a model is saved with it.
+
+    Attributes
+    ----------
+    features : np.ndarray [shape=(N_FEATURES,)], mean over all frames
+    summary : np.ndarray [shape=(N_SUMMARY,)], mean over all recordings
+    variance : np.ndarray [shape=(N_SUMMARY,)], of the summaries within a voice
+    """
+
+    features: np.ndarray
+    summary: np.ndarray
+    variance: np.ndarray
+
+    @classmethod
+    def parse(cls, content):
+        """Make one of what a model's JSON file holds; raise ValueError where it cannot be one."""
+        usual = cls(**{name: np.array(values, float) for name, values in content.items()})
+        sizes = {"features": N_FEATURES, "summary": N_SUMMARY, "variance": N_SUMMARY}
+        for name, values in vars(usual).items():
+            if values.shape != (sizes[name],) or not np.isfinite(values).all():
+                raise ValueError(f"{name}: {sizes[name]} finite numbers are needed")
+        if (usual.variance <= 0).any():
+            raise ValueError("variance: must be positive")
+        return usual
+
+
+def tally(features, lengths, summaries):
+    """What each recording adds to the tally of its voice.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
+
+    Returns
+    -------
+    tallies : np.ndarray [shape=(n, N_TALLY), float64]
+    """
+    is_speech = mark_speech(lengths, features.shape[1])[..., None]
+    sums = (features * is_speech).sum(axis=1, dtype=np.float64)
+    summaries = summaries.astype(np.float64)
+    ones = np.ones((len(features), 1))
+    return np.concatenate([lengths[:, None], sums, ones, summaries, summaries**2], axis=1)
+
+
+def measure(features, lengths, summaries, tallies, usual, shift=None):
+    """Recordings in terms of what is usual for their voices.
+
+    From each frame is subtracted how the mean of the voice's earlier frames differs from that of
+    all voices, as far as it is known. The summary is told in units of how the voice's earlier
+    recordings differ; the fewer they are, the more all voices' mean and variance count.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
+    tallies : np.ndarray [shape=(n, N_TALLY)], of each voice's earlier recordings; zeros for none
+    usual : Usual
+    shift : (features, summaries) or None
+        What to add to the earlier recordings, [shape=(n, N_FEATURES)] and [shape=(n, N_SUMMARY)]
+
+    Returns
+    -------
+    inputs : np.ndarray [shape=(n, n_frames, N_INPUTS), float32], zeros where padding is
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
+    """
+    n_frames, sums, k, earlier, squares = (tallies[:, part] for part in TALLY.values())
+    frame_shift, summary_shift = shift or (0, 0)
+    unlike = sums - n_frames * (usual.features - frame_shift)
+    is_speech = mark_speech(lengths, features.shape[1])[..., None]
+    offset = (unlike / (n_frames + FRAMES_OF_DOUBT)).astype(np.float32)
+    inputs = add_slopes(features, lengths)
+    inputs[..., :N_FEATURES] -= offset[:, None] * is_speech
+
+    spread = np.maximum(squares - earlier**2 / np.maximum(k, 1), 0)  # k times the variance
+    unlike = earlier - k * (usual.summary - summary_shift)
+    deviation = summaries - usual.summary - unlike / (k + RECORDINGS_OF_DOUBT)
+    scale = np.sqrt((spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT))
+    limited = np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+    return inputs, limited.astype(np.float32)
+
+
+def find_usual(tallies, voices):
+    """What is usual for the voices of a training.
+
+    Parameters
+    ----------
+    tallies : np.ndarray [shape=(n, N_TALLY)], of each recording
+    voices : list of n hashable; equal where the voice is the same, None where it is not known
+
+    Returns
+    -------
+    usual : Usual
+    """
+    n_frames, sums, _, summaries, _ = (tallies[:, part] for part in TALLY.values())
+    groups = group_voices(voices)
+    spread = [summaries[numbers].var(axis=0) for numbers in groups.values() if len(numbers) > 1]
+    variance = np.mean(spread or [summaries.var(axis=0)], axis=0)
+    return Usual(
+        features=sums.sum(axis=0) / n_frames.sum(),
+        summary=summaries.mean(axis=0),
+        variance=np.maximum(variance, 1e-9),  # a feature that never changes tells nothing
+    )
+
+
+# Histories of voices ----------------------------------------------------------------------------
+
+
+def voice_of(recording):
+    """What tells the voice of a recording from others: corpus and speaker, or None."""
+    return (recording["corpus"], recording["speaker"]) if recording["speaker"] else None
+
+
+def group_voices(voices):
+    """Indices of the recordings of each voice that is known, as a dict of np.ndarray."""
+    groups = {}
+    for number, voice in enumerate(voices):
+        if voice is not None:
+            groups.setdefault(voice, []).append(number)
+    return {voice: np.array(numbers) for voice, numbers in groups.items()}
+
+
+def find_same_voice(voices):
+    """For each recording, the indices of all of its voice; none where the voice is not known."""
+    groups, nobody = group_voices(voices), np.array([], int)
+    return [groups.get(voice, nobody) for voice in voices]
+
+
+def draw_history(number, same_voice, n, rng):
+    """Other recordings of the same voice, as many as there are up to `n`.
+
+    Parameters
+    ----------
+    number : int, of the recording
+    same_voice : np.ndarray of int, recordings of its voice
+    n : int
+    rng : np.random.Generator
+
+    Returns
+    -------
+    history : np.ndarray of int [shape=(<= n,)]
+    """
+    drawn = rng.choice(same_voice, min(n + 1, len(same_voice)), replace=False)
+    return drawn[drawn != number][:n]
+
+
+def tally_recordings(recordings):
+    """What each recording adds to the tally of its voice.
+
+    Parameters
+    ----------
+    recordings : list of dict, as `sentimental.features_file.load_features` returns them
+
+    Returns
+    -------
+    tallies : np.ndarray [shape=(len(recordings), N_TALLY)]
+    """
+    frames = [recording["frames"] for recording in recordings]
+    chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
+    features = map(frames_to_features, chunks)
+    return np.concatenate([tally(*some, summarize(*some)) for some in features])
+
+
+def draw_tallies(recordings, n, rng, one_emotion=False):
+    """For each recording, the tally of others of the same voice, without their labels.
+
+    Parameters
+    ----------
+    recordings : list of dict
+    n : int, others as far as there are so many
+    rng : np.random.Generator
+    one_emotion : bool, whether all others are of one emotion of that voice, drawn at random
+
+    Returns
+    -------
+    tallies : np.ndarray [shape=(len(recordings), N_TALLY)]
+    """
+    tallies = tally_recordings(recordings)
+    voices = [voice_of(recording) for recording in recordings]
+    emotions = np.array([recording["emotion"] for recording in recordings])
+    drawn = np.zeros_like(tallies)
+    for number, same_voice in enumerate(find_same_voice(voices)):
+        if one_emotion and len(same_voice):
+            emotion = rng.choice(np.unique(emotions[same_voice]))
+            same_voice = same_voice[emotions[same_voice] == emotion]
+        drawn[number] = tallies[draw_history(number, same_voice, n, rng)].sum(axis=0)
+    return drawn
+
+
+# One voice that is listened to ------------------------------------------------------------------
+
+
+class Voice:
+    """What was heard of one person so far, without the sound itself.
+
+    Attributes
+    ----------
+    tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
+    """
+
+    def __init__(self):
+        self.tally = np.zeros(N_TALLY)
+
+    @property
+    def n_recordings(self):
+        """How many recordings were added."""
+        return int(self.tally[TALLY["n_recordings"]][0])
+
+    @property
+    def known(self):
+        """How far the voice is known, from 0 (nothing was heard) towards 1."""
+        n_frames = self.tally[TALLY["n_frames"]][0]
+        return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
+
+    def add(self, features):
+        """Add a recording.
+
+        Parameters
+        ----------
+        features : np.ndarray [shape=(n_frames, N_FEATURES)]
+            As `Recognizer.compute_features` returns them
+        """
+        clip = features[None], np.array([len(features)])
+        self.tally += tally(*clip, summarize(*clip))[0]
+
+    def save(self, path):
+        """Write the voice as JSON: numbers from which no speech can be made.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
+        content = {"chain": CHAIN, "voice": parts}
+        write_json(path, content | {"checksum": checksum(content)})
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        voice : Voice
+
+        Raises
+        ------
+        SentimentalError
+            When the file is missing or damaged, is no voice, or was made with other constants.
+        """
+        remedy = "begin a new voice"
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            parts = content["voice"]
+            check_chain(path, content["chain"], remedy)
+            if content["checksum"] != checksum(content):
+                raise ValueError("checksum")
+            voice = cls()
+            for name, part in TALLY.items():
+                values = np.array(parts[name], np.float64)
+                if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
+                    raise ValueError(name)
+                voice.tally[part] = values
+        except OSError as error:
+            raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
+        n_frames, n_recordings = (voice.tally[TALLY[n]][0] for n in ("n_frames", "n_recordings"))
+        if not 0 <= n_recordings <= n_frames:
+            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
+        return voice

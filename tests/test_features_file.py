@@ -1,0 +1,209 @@
+"""The features file: what is saved is loaded, and nothing else is."""
+
+import base64
+import gzip
+import json
+import re
+import sys
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+
+from sentimental.features import CHAIN, MAX_FRAMES, N_STORED
+from sentimental.features_file import load_features, save_features
+from sentimental.scripts import SentimentalError
+
+
+def recording(**changes):
+    return {
+        "file": "a.wav",
+        "hash": "0",
+        "corpus": "TESS",
+        "speaker": "OAF",
+        "emotion": "sad",
+        "condition": "",
+        "frames": np.arange(5 * N_STORED, dtype=np.float32).reshape(5, N_STORED) / 7,
+        **changes,
+    }
+
+
+def test_what_is_saved_is_loaded_bit_by_bit(tmp_path):
+    path = tmp_path / "features.json"
+    save_features(path, [recording(), recording(file="b.wav", speaker="YAF")])
+    first, second = load_features(path)
+    assert (first["file"], second["file"], second["speaker"]) == ("a.wav", "b.wav", "YAF")
+    assert first["frames"].dtype == np.float32
+    np.testing.assert_array_equal(first["frames"], recording()["frames"])
+
+
+def test_features_made_with_other_constants_are_refused(tmp_path):
+    path = tmp_path / "features.json"
+    save_features(path, [recording()])
+    content = json.loads(path.read_text())
+    content["chain"] |= {"max_top_db": 60, "pitch_range": [50, 60]}
+    path.write_text(json.dumps(content))
+    differences = f"max_top_db 60 instead of {CHAIN['max_top_db']}, "
+    differences += f"pitch_range [50, 60] instead of {CHAIN['pitch_range']}; make it again"
+    with pytest.raises(SentimentalError, match=re.escape(differences)):
+        load_features(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"emotion": "bored"},
+        {"frames": np.full((5, N_STORED), np.nan, np.float32)},
+        {"frames": np.ones(7, np.float32)},
+        {"frames": np.ones((5, 19), np.float32)},
+        {"frames": np.ones((5, N_STORED))},
+        {"frames": np.ones((0, N_STORED), np.float32)},
+        {"frames": np.ones((MAX_FRAMES + 1, N_STORED), np.float32)},
+        {"condition": 3},
+        {"file": None},
+    ],
+)
+def test_a_damaged_features_file_is_refused(tmp_path, changes):
+    path = tmp_path / "features.json"
+    save_features(path, [recording(**changes)])
+    with pytest.raises(SentimentalError, match="not a features file"):
+        load_features(path)
+
+
+def test_a_features_file_cannot_run_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "named_by_the_file.py").write_text("class Emotion:\n    pass\n")
+    path = tmp_path / "features.json"
+    save_features(path, [recording()])
+    content = json.loads(path.read_text())
+    content["recordings"][0]["emotion"] = {
+        "__instance_type__": ["named_by_the_file", "Emotion"],
+        "attributes": {},
+    }
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not a features file"):
+        load_features(path)
+    assert "named_by_the_file" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", '{"recordings": 3}', '{"recordings": [], "chain": []}', "\0\xff"),
+        *(
+            "[" * 100_000,
+            '{"a":' * 100_000,
+            "9" * 5000,
+            f'{{"chain": {{"max_top_db": 1{"0" * 400}}}}}',
+        ),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_features_file_is_one_clear_line(tmp_path, content):
+    path = tmp_path / "features.json"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(SentimentalError, match=r"preprocess\.py") as caught:
+        load_features(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("recordings", [3, None, [3], [[]], [{"frames": "no array"}]])
+def test_what_is_no_recordings_is_refused(tmp_path, recordings):
+    path = tmp_path / "features.json"
+    path.write_text(json.dumps({"chain": CHAIN, "recordings": recordings}))
+    with pytest.raises(SentimentalError, match="not a features file"):
+        load_features(path)
+
+
+def pack(text=b"", header="b64", **changes):
+    """Frames as json_tricks writes them."""
+    packed = f"{header}:{base64.b64encode(text).decode()}"
+    array = {"__ndarray__": packed, "dtype": "float32", "shape": [5, N_STORED], "Corder": True}
+    return array | {"endian": "little"} | changes
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pack(gzip.compress(bytes(5 * N_STORED * 4))[:-12], "b64.gz"),
+        pack(gzip.compress(b"abc")[:10] + b"\xff" * 40, "b64.gz"),
+        pack(b"no gzip at all", "b64.gz"),
+        pack(b"too short"),
+        pack(bytes(5 * N_STORED * 4), header="b65"),
+        pack(bytes(5 * N_STORED * 4), dtype="object"),
+        pack(bytes(5 * N_STORED * 4), dtype="S9999999999"),
+        pack(bytes(5 * N_STORED * 4), shape=[10**400, N_STORED]),
+        pack(bytes(5 * N_STORED * 4), shape=["many", N_STORED]),
+        pack(bytes(5 * N_STORED * 4), shape=[]),
+        pack(bytes(5 * N_STORED * 4), shape=3),
+        pack(bytes(5 * N_STORED * 4), Corder=False),
+        pack(bytes(5 * N_STORED * 4), endian="neither"),
+        pack(__ndarray__=[[1.0] * N_STORED] * 5),
+        pack(__ndarray__=[[10**400] * N_STORED] * 5),
+        pack(__ndarray__="b64:\u00fc"),
+    ],
+    ids=range(16),
+)
+def test_frames_that_cannot_be_unpacked_are_one_clear_line(tmp_path, frames):
+    path = tmp_path / "features.json"
+    save_features(path, [recording()])
+    content = json.loads(path.read_text())
+    content["recordings"][0]["frames"] = frames
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not a features file") as caught:
+        load_features(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_frames_that_unpack_to_far_more_than_frames_are_not_unpacked(tmp_path):
+    """500 MB, of which gzip makes 0.5 MB; and what is short enough to be tried stays small."""
+    path = tmp_path / "features.json"
+    save_features(path, [recording()])
+    content = json.loads(path.read_text())
+    for n_bytes, limit in ((500_000_000, 10_000_000), (50_000_000, 200_000_000)):
+        squeeze = zlib.compressobj(wbits=31)
+        squeezed = [squeeze.compress(bytes(1_000_000)) for _ in range(n_bytes // 1_000_000)]
+        bomb = pack(b"".join(squeezed) + squeeze.flush(), "b64.gz")
+        content["recordings"][0]["frames"] = bomb
+        path.write_text(json.dumps(content))
+        tracemalloc.start()
+        with pytest.raises(SentimentalError, match="not a features file"):
+            load_features(path)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < limit
+
+
+def test_no_wrong_bit_is_taken_for_features(tmp_path):
+    """Each is refused in a line, or changes nothing: what lies between two values."""
+    path = tmp_path / "features.json"
+    noise = np.random.default_rng(0).standard_normal((3, N_STORED), np.float32)
+    save_features(path, [recording(frames=noise), recording(file="b.wav")])
+    whole, expected, refused = path.read_bytes(), load_features(path), 0
+    rng = np.random.default_rng(1)
+    for place, bit in zip(rng.integers(0, len(whole), 400), rng.integers(0, 8, 400), strict=True):
+        content = bytearray(whole)
+        content[place] ^= 1 << bit
+        path.write_bytes(content)
+        try:
+            loaded = load_features(path)
+        except SentimentalError as error:
+            assert "preprocess.py" in str(error)  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+            continue
+        for one, other in zip(loaded, expected, strict=True):
+            np.testing.assert_array_equal(one.pop("frames"), other["frames"])
+            assert one.items() <= other.items()
+    assert refused > 380
+
+
+def test_features_without_a_checksum_are_refused(tmp_path):
+    path = tmp_path / "features.json"
+    save_features(path, [recording()])
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match=r"KeyError: 'checksum'.*preprocess\.py"):
+        load_features(path)

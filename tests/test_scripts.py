@@ -1,0 +1,415 @@
+"""How files are written, and how scripts end."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from scripts import ROOT
+
+from sentimental.files import atomic_write, check_outputs, remove_folder, write_json
+from sentimental.scripts import (
+    END_SIGNALS,
+    SentimentalError,
+    Stopped,
+    hold_signals,
+    mute_libraries,
+    run_script,
+    shown,
+)
+
+
+def raiser(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (Stopped(15), 143, "stopped"),
+        (SentimentalError("a.wav: is empty; delete it"), 1, "error: a.wav: is empty; delete it"),
+        (
+            PermissionError(13, "Permission denied", "a.wav"),
+            1,
+            "error: a.wav: Permission denied",
+        ),
+        (OSError(28, "No space left on device"), 1, "error: system: No space left on device"),
+        (KeyboardInterrupt(), 130, "stopped"),
+    ],
+)
+def test_what_a_user_can_mend_ends_a_script_with_one_line(capsys, error, status, line):
+    assert run_script(raiser(error)) == status
+    assert capsys.readouterr().err.strip() == line
+
+
+def test_the_status_of_a_script_is_passed_on():
+    assert run_script(lambda: None) == 0
+    assert run_script(lambda: 3) == 3
+
+
+def test_an_error_of_the_program_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run_script(raiser(ZeroDivisionError()))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that break")
+def test_a_reader_that_has_left_ends_a_script_quietly():
+    code = (
+        "import sys; from sentimental.scripts import run_script; "
+        "sys.exit(run_script(lambda: [print(n) for n in range(100_000)] and None))"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert writer.stdout.readline() == b"0\n"
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    assert writer.wait(30) == 1
+
+
+@pytest.fixture
+def unignored():
+    """Signals as a terminal has them; tests in the background inherit that some are ignored."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in END_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("unignored")
+@pytest.mark.parametrize("number", END_SIGNALS)
+def test_a_signal_ends_a_script_in_order_and_a_second_one_does_not_disturb(
+    capsys, monkeypatch, number
+):
+    monkeypatch.setattr("sentimental.scripts.SAME_WISH_SECONDS", 300)  # however busy the machine is
+    saved = []
+    before = {number: signal.getsignal(number) for number in END_SIGNALS}
+
+    def main():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            saved.append("result")
+
+    assert run_script(main) == 128 + number
+    assert saved == ["result"]
+    assert capsys.readouterr().err.strip() == "stopped"
+    assert {number: signal.getsignal(number) for number in END_SIGNALS} == before
+
+
+@pytest.mark.usefixtures("unignored")
+@pytest.mark.parametrize("number", END_SIGNALS)
+def test_a_signal_that_is_held_waits(number):
+    saved = []
+
+    def main():
+        with hold_signals():
+            with hold_signals():
+                signal.raise_signal(number)
+                saved.append("inner")
+            saved.append("outer")
+        saved.append("too late")
+
+    assert run_script(main) == 128 + number
+    assert saved == ["inner", "outer"]
+
+
+def test_a_signal_during_an_import_waits_for_its_end(tmp_path, monkeypatch):
+    # As matplotlib has them: an error in __set_name__ is another error in Python before 3.12.
+    (tmp_path / "slow_module.py").write_text(
+        "import signal\n"
+        "class Named:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "class Owner:\n"
+        "    named = Named()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def main():
+        import slow_module
+
+        assert slow_module.Owner
+        time.sleep(20)
+
+    assert run_script(main) == 143
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_what_nohup_ignores_does_not_end_a_script():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_script(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    "script", ["preprocess.py", "train_model.py", "realtime_emotion_recognition.py"]
+)
+def test_ctrl_c_during_the_imports_is_one_line(tmp_path, script):
+    (tmp_path / "numpy.py").write_text("print('importing', flush=True)\nwhile True: pass")
+    started = subprocess.Popen(
+        [sys.executable, ROOT / script, "x"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert started.stdout.readline() == b"importing\n"
+    started.send_signal(signal.SIGINT)
+    _, notes = started.communicate(timeout=30)
+    assert (notes.strip(), started.returncode) == (b"stopped", 130)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_under_the_standard_output_is_one_line():
+    code = "import sys; from sentimental.scripts import run_script\n"
+    code += "sys.exit(run_script(lambda: print()))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch("error: [a-z ]+: No space left on device", line)
+    assert done.returncode == 1
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path):
+    path = tmp_path / "features.json"
+    path.write_text("old")
+
+    def write():
+        with atomic_write(path) as partial:
+            partial.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_synced_whole_before_it_takes_its_place(tmp_path, monkeypatch):
+    events, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: events.append(os.fstat(number).st_size))
+    monkeypatch.setattr(os, "replace", lambda *paths: events.append("replace") or replace(*paths))
+    write_json(tmp_path / "figures.json", {"uar": 0.1})
+    assert events == [(tmp_path / "figures.json").stat().st_size, "replace"]
+
+
+def test_a_write_that_succeeds_makes_its_folder_and_takes_the_place_of_the_old_file(tmp_path):
+    path = tmp_path / "new" / "figures.json"
+    for content in ({"uar": 0.1}, {"uar": 0.2}):
+        write_json(path, content)
+        assert json.loads(path.read_text()) == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_partial_file_keeps_its_extension(tmp_path):
+    with atomic_write(tmp_path / "plot.png") as partial:
+        assert partial.suffix == ".png"
+        partial.touch()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "file").touch()
+    with pytest.raises(SentimentalError, match="cannot be written") as caught:
+        write_json(path / "file" / "figures.json", {})
+    assert str(caught.value).startswith(f"{path / 'file' / 'figures.json'}: ")
+    assert list(path.iterdir()) == [path / "file"]
+
+
+def test_what_cannot_take_its_place_is_kept_and_named(tmp_path):
+    path = tmp_path / "figures.json"
+    path.mkdir()
+    with pytest.raises(SentimentalError, match="it is kept as") as caught:
+        write_json(path, {"uar": 0.1})
+    (partial,) = {*tmp_path.iterdir()} - {path}
+    assert str(caught.value).endswith(str(partial))
+    assert json.loads(partial.read_text()) == {"uar": 0.1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
+def test_a_link_stays_a_link(tmp_path):
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    link.symlink_to(real)
+    for content in ({"uar": 0.1}, {"uar": 0.2}):  # a broken link first
+        write_json(link, content)
+        assert json.loads(real.read_text()) == content
+    assert link.is_symlink()
+    assert {*tmp_path.iterdir()} == {real, link}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_what_only_its_owner_may_read_stays_so(tmp_path):
+    path = tmp_path / "voice.json"
+    path.touch(mode=0o600)
+    write_json(path, {})
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such pipes here")
+def test_a_pipe_is_written_and_not_replaced(tmp_path):
+    path, read = tmp_path / "pipe.json", []
+    os.mkfifo(path)
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    check_outputs([path])
+    write_json(path, {"uar": 0.1})
+    reader.join(10)
+    assert json.loads(read[0]) == {"uar": 0.1}
+    assert path.is_fifo()
+
+
+def test_partial_files_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = [f".{number}.partial.a.json" for number in (dead.pid, os.getppid(), "x")]
+    names += [f".{dead.pid}.partial.b.json", "b.json"]
+    for name in names:
+        (tmp_path / name).touch()
+    for write in (check_outputs, lambda paths: write_json(*paths, {})):
+        (tmp_path / names[0]).touch()
+        write([tmp_path / "a.json"])
+        assert {path.name for path in tmp_path.iterdir()} - {"a.json"} == {*names[1:]}
+
+
+def test_a_folder_whose_removal_is_stopped_is_not_there_by_halves(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint").mkdir()
+    monkeypatch.setattr(shutil, "rmtree", lambda path: None)  # stopped before it began
+    remove_folder(tmp_path / "checkpoint")
+    assert [path.name for path in tmp_path.iterdir()] == [f".{os.getpid()}.partial.checkpoint"]
+
+
+def test_a_folder_is_removed_with_what_a_dead_process_left_of_it(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in ("checkpoint", f".{dead.pid}.partial.checkpoint"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    remove_folder(tmp_path / "checkpoint")
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["file/a.json", "folder"])
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SentimentalError, match="cannot be written") as caught:
+        check_outputs([tmp_path / "new" / "a.json", tmp_path / name])
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+
+
+def test_a_full_disk_is_told_before_the_work(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SentimentalError, match=r"a.json: cannot be written \(No space left"):
+        check_outputs([path])
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_text() == "old"
+
+
+def test_what_is_protected_from_writing_is_not_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may do everything
+    with pytest.raises(SentimentalError, match="protected from writing"):
+        check_outputs([path])
+
+
+def test_two_outputs_or_an_input_of_one_name_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(SentimentalError, match="two outputs have this name"):
+        check_outputs(["b.csv", tmp_path / "b.csv"])
+    with pytest.raises(SentimentalError, match="is read as well"):
+        check_outputs(["a.wav"], [tmp_path / "a.wav"])
+    if os.name != "nt":
+        check_outputs([os.devnull, os.devnull])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), PermissionError(13, "no right", "another.wav")]
+)
+def test_an_error_of_something_else_is_not_blamed_on_the_file(tmp_path, error):
+    with pytest.raises(type(error)) as caught, atomic_write(tmp_path / "log.csv"):
+        raise error
+    assert caught.value is error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_blamed_on_the_file(tmp_path):
+    with (
+        pytest.raises(SentimentalError, match=r"log.csv: cannot be written \(No space left\)"),
+        atomic_write(tmp_path / "log.csv"),
+    ):
+        raise OSError(28, "No space left")
+
+
+# What is printed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_is_shown_whatever_bytes_it_has():
+    assert shown(os.fsdecode(b"gl\xfccklich.wav")) == r"gl\xfccklich.wav"
+    assert shown("a\nb\x1b[31m\u202e.wav") == r"a\nb\x1b[31m\u202e.wav"
+    assert shown("glücklich 幸せ.wav") == "glücklich 幸せ.wav"
+
+
+def test_errors_are_shown_in_one_line(capsys):
+    assert run_script(raiser(SentimentalError("a\nb\udcfc.wav: is empty"))) == 1
+    assert run_script(raiser(PermissionError(13, "Permission denied", "a\nb.wav"))) == 1
+    lines = ["error: a\\nb\\xfc.wav: is empty", "error: a\\nb.wav: Permission denied"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+class Plain:
+    """What stands for stdout or stderr in Jupyter: no file descriptor, no `reconfigure`."""
+
+    def write(self, text):
+        pass
+
+
+@pytest.mark.parametrize("stream", [None, Plain()])
+def test_a_terminal_that_is_none_is_left_alone(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    mute_libraries()
+    assert (sys.stdout, sys.stderr) == (stream, stream)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file descriptors are its own there")
+@pytest.mark.parametrize("closed", ["", "1>&-", "2>&-", "1>&- 2>&-"])
+def test_notes_of_libraries_do_not_reach_the_terminal(closed):
+    code = (
+        "import os; from sentimental.scripts import mute_libraries, run_script; mute_libraries(); "
+        "run_script(lambda: os.write(2, b'note of a library') and print('line \\udcfc'))"
+    )
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {closed}"
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=strict, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if "1>" in closed else "line ?\n")

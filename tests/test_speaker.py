@@ -1,0 +1,339 @@
+"""What is usual for a voice, and recordings that are compared with it."""
+
+import json
+
+import numpy as np
+import pytest
+from signals import make_recording, make_recordings, make_usual, voice
+
+from sentimental import features as features_module
+from sentimental.features import (
+    N_FEATURES,
+    N_MFCC,
+    N_STORED,
+    N_SUMMARY,
+    add_slopes,
+    extract_frames,
+    frames_to_features,
+    pad,
+    summarize,
+)
+from sentimental.files import checksum
+from sentimental.scripts import SentimentalError
+from sentimental.speaker import (
+    FRAMES_OF_DOUBT,
+    MAX_DEVIATIONS,
+    N_TALLY,
+    RECORDINGS_OF_DOUBT,
+    TALLY,
+    VARIANCE_OF_DOUBT,
+    Usual,
+    Voice,
+    draw_history,
+    draw_tallies,
+    find_usual,
+    group_voices,
+    measure,
+    tally,
+    tally_recordings,
+    voice_of,
+)
+
+NOTHING = np.zeros((1, N_TALLY))
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """Features of eight recordings."""
+    features, lengths = frames_to_features([r["frames"] for r in make_recordings(8)])
+    return [clip[:length] for clip, length in zip(features, lengths, strict=True)]
+
+
+@pytest.fixture
+def usual():
+    return make_usual()
+
+
+def voice_that_said(clips):
+    heard = Voice()
+    for clip in clips:
+        heard.add(clip)
+    return heard
+
+
+def measure_one(clip, told, usual, shift=None):
+    """Inputs and summary of one recording."""
+    inputs, summaries = measure(*pad([clip]), summarize(*pad([clip])), told, usual, shift)
+    return inputs[0], summaries[0]
+
+
+# The measure
+
+
+def test_without_a_history_recordings_are_compared_with_all_voices(clips, usual):
+    features, lengths = pad(clips)
+    raw = summarize(features, lengths)
+    inputs, summaries = measure(features, lengths, raw, np.zeros((8, N_TALLY)), usual)
+    np.testing.assert_array_equal(inputs, add_slopes(features, lengths))
+    deviations = (summarize(features, lengths) - usual.summary) / np.sqrt(usual.variance)
+    assert deviations.min() < -MAX_DEVIATIONS < MAX_DEVIATIONS < deviations.max()
+    np.testing.assert_allclose(
+        summaries, np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS), 1e-5
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_with_a_history_they_are_compared_with_it(k, shifted, clips, usual):
+    """Sums are taken apart here: the formulas are those of a mean and a variance with doubt."""
+    rng = np.random.default_rng(k)
+    shift = [
+        rng.normal(0, 1, (1, n)) if shifted else np.zeros((1, n)) for n in (N_FEATURES, N_SUMMARY)
+    ]
+    clip, history = clips[0], clips[1 : 1 + k]
+    told = voice_that_said(history).tally[None]
+    inputs, summary = measure_one(clip, told, usual, shift if shifted else None)
+
+    frames = np.concatenate(history).astype(float) + shift[0]
+    offset = (frames - usual.features).sum(axis=0) / (len(frames) + FRAMES_OF_DOUBT)
+    with_slopes = add_slopes(*pad([clip]))[0]
+    np.testing.assert_allclose(inputs[:, :N_FEATURES], clip - offset, atol=1e-5)
+    np.testing.assert_array_equal(inputs[:, N_FEATURES:], with_slopes[:, N_FEATURES:])
+
+    own, *earlier = (summarize(*pad([one]))[0].astype(float) for one in (clip, *history))
+    center = usual.summary + sum(one + shift[1][0] - usual.summary for one in earlier) / (
+        k + RECORDINGS_OF_DOUBT
+    )
+    spread = sum((one - np.mean(earlier, axis=0)) ** 2 for one in earlier)
+    variance = (spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT)
+    expected = np.clip((own - center) / np.sqrt(variance), -MAX_DEVIATIONS, MAX_DEVIATIONS)
+    np.testing.assert_allclose(summary, expected, atol=1e-3)
+
+
+def test_a_voice_heard_for_long_is_taken_off_all_and_padding_stays_zero(clips, usual):
+    features, lengths = pad(clips)
+    long = voice_that_said(clips * 300)
+    assert long.known > 0.99
+    raw = summarize(features, lengths)
+    inputs, _ = measure(features, lengths, raw, np.tile(long.tally, (8, 1)), usual)
+    spoken = inputs[inputs.any(axis=-1)]
+    assert len(spoken) == lengths.sum()
+    expected = usual.features
+    np.testing.assert_allclose(spoken[:, :N_FEATURES].mean(axis=0), expected, atol=0.1)
+
+
+def test_another_microphone_leaves_a_voice_that_is_known_as_it_is(monkeypatch):
+    monkeypatch.setattr(features_module, "SPECTRUM_TOP_DB", 1000.0)  # no valley is filled
+    samples = voice(1.3)
+    colored = np.convolve(samples, [1, -0.5], mode="same").astype(np.float32)  # 9.5 dB brighter
+    usual = Usual(np.zeros(N_FEATURES), np.zeros(N_SUMMARY), np.ones(N_SUMMARY))
+    mfcc = []
+    for sound in (samples, colored):
+        (clip,), _ = frames_to_features([extract_frames(sound)])
+        told = voice_that_said([clip] * 100).tally[None]
+        mfcc.append([x[:, 1:N_MFCC] for x in (clip, measure_one(clip, told, usual)[0])])
+    (clip, known), (colored_clip, colored_known) = mfcc
+    assert np.abs(colored_known - known).mean() < 0.3 * np.abs(colored_clip - clip).mean()
+
+
+# What is usual
+
+
+def test_what_is_usual_is_a_mean_and_how_much_one_voice_varies(clips):
+    tallies = tally(*pad(clips), summarize(*pad(clips)))
+    voices = ["a", "a", "a", "b", "b", "c", None, None]
+    usual = find_usual(tallies, voices)
+    np.testing.assert_allclose(usual.features, np.concatenate(clips).mean(axis=0), atol=1e-5)
+    summaries = summarize(*pad(clips)).astype(float)
+    np.testing.assert_allclose(usual.summary, summaries.mean(axis=0))
+    expected = (summaries[:3].var(axis=0) + summaries[3:5].var(axis=0)) / 2
+    np.testing.assert_allclose(usual.variance, np.maximum(expected, 1e-9))
+    always_the_same = find_usual(tallies[[0, 0, 0]], ["a", "a", "a"])
+    assert (always_the_same.variance > 0).all()
+    nobody = find_usual(tallies, [None] * 8)
+    np.testing.assert_allclose(nobody.variance, np.maximum(summaries.var(axis=0), 1e-9))
+
+
+def test_a_voice_is_a_speaker_of_a_corpus():
+    assert voice_of(make_recording("TESS", "OAF", "sad")) == ("TESS", "OAF")
+    assert voice_of(make_recording("TESS", "", "sad")) is None
+    groups = group_voices(["a", None, "b", "a", None])
+    assert {name: list(numbers) for name, numbers in groups.items()} == {"a": [0, 3], "b": [2]}
+
+
+# Histories
+
+
+def test_a_history_is_of_others_of_the_same_voice():
+    rng, same_voice, seen = np.random.default_rng(0), np.array([3, 5, 8, 9]), set()
+    for n, length in [(0, 0), (1, 1), (2, 2), (3, 3), (9, 3)]:
+        for _ in range(50):
+            history = draw_history(5, same_voice, n, rng)
+            assert len(history) == len(set(history)) == length
+            assert {*history} <= {3, 8, 9}
+            seen |= {*history}
+    assert seen == {3, 8, 9}
+    assert len(draw_history(5, np.array([], int), 3, rng)) == 0
+    assert len(draw_history(5, np.array([5]), 3, rng)) == 0
+
+
+def test_each_other_is_as_likely_in_a_history():
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([draw_history(0, np.arange(5), 2, rng) for _ in range(2000)])
+    np.testing.assert_allclose(np.bincount(drawn)[1:] / len(drawn), 0.25, atol=0.03)
+
+
+def make_told():
+    """Recordings whose tallies tell which they are of: a feature is a power of two."""
+    speakers = [("TESS", "OAF"), ("TESS", "YAF"), ("mine", "OAF"), ("mine", "")]
+    recordings = [
+        make_recording(corpus, speaker, emotion)
+        for corpus, speaker in speakers
+        for emotion in ("sad", "sad", "happy", "angry")
+    ]
+    for number, recording in enumerate(recordings):
+        recording["frames"] = np.zeros((1, N_STORED), np.float32)
+        recording["frames"][:, -4] = 2.0**number  # RMS
+    return recordings
+
+
+def members(tallies):
+    """Numbers of the recordings that each tally is of."""
+    sums = tallies[:, TALLY["features"]][:, N_MFCC].astype(int)
+    return [{n for n in range(16) if total >> n & 1} for total in sums]
+
+
+def test_histories_that_are_drawn_are_of_one_voice_without_the_recording_itself():
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        for number, history in enumerate(members(draw_tallies(make_told(), 3, rng))):
+            first = number // 4 * 4
+            others = {*range(first, first + 4)} - {number}
+            assert history == (others if number < 12 else set())  # of nobody known there is none
+        assert {len(one) for one in members(draw_tallies(make_told(), 1, rng))[:12]} == {1}
+
+
+def test_histories_of_one_emotion():
+    rng, seen = np.random.default_rng(0), {number: set() for number in range(16)}
+    for _ in range(30):
+        tallies = draw_tallies(make_told(), 5, rng, one_emotion=True)
+        for number, history in enumerate(members(tallies)):
+            seen[number].add(frozenset(history))
+    assert seen[0] == {frozenset({1}), frozenset({2}), frozenset({3})}
+    assert seen[6] == {frozenset({4, 5}), frozenset({7}), frozenset()}  # the only happy one
+    assert seen[12] == {frozenset()}
+
+
+def test_a_tally_counts_what_it_is_of(clips):
+    told = tally_recordings(make_recordings(8))
+    np.testing.assert_allclose(told.sum(axis=0), voice_that_said(clips).tally, rtol=1e-4, atol=1e-4)
+    assert list(told[:, TALLY["n_frames"]].ravel()) == [len(clip) for clip in clips]
+    assert (told[:, TALLY["n_recordings"]] == 1).all()
+    total = np.concatenate(clips).astype(float).sum(axis=0)
+    np.testing.assert_allclose(told[:, TALLY["features"]].sum(axis=0), total, rtol=1e-4, atol=1e-3)
+
+
+# One voice
+
+
+def test_a_voice_grows_and_the_order_does_not_matter(clips):
+    heard, backwards = voice_that_said(clips), voice_that_said(clips[::-1])
+    np.testing.assert_allclose(heard.tally, backwards.tally, rtol=1e-12)
+    assert heard.n_recordings == 8
+    n_frames = sum(map(len, clips))
+    assert heard.known == pytest.approx(n_frames / (n_frames + FRAMES_OF_DOUBT))
+    assert (Voice().n_recordings, Voice().known) == (0, 0)
+
+
+def test_a_saved_voice_is_loaded_bit_by_bit(clips, tmp_path):
+    for heard in (Voice(), voice_that_said(clips)):
+        heard.save(tmp_path / "anna.json")
+        np.testing.assert_array_equal(Voice.load(tmp_path / "anna.json").tally, heard.tally)
+
+
+def change(path, **parts):
+    """Change parts of a saved voice."""
+    content = json.loads(path.read_text())
+    content["voice"] |= parts
+    path.write_text(json.dumps(content | {"checksum": checksum(content)}))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"n_frames": [-1.0]},
+        {"n_recordings": [1e9]},
+        {"n_recordings": [-1.0]},
+        {"n_frames": [float("nan")]},
+        {"features": [1.0] * (N_FEATURES - 1)},
+        {"features": 3},
+        {"summaries": ["loud"] * N_SUMMARY},
+        {"squares": [float("inf")] * N_SUMMARY},
+        {"summaries": [1e200] * N_SUMMARY},
+        {"squares": [10**400] * N_SUMMARY},
+        {"squares": None},
+    ],
+)
+def test_a_damaged_voice_is_refused_in_one_line(parts, clips, tmp_path):
+    path = tmp_path / "anna.json"
+    voice_that_said(clips).save(path)
+    change(path, **parts)
+    with pytest.raises(
+        SentimentalError, match=r"anna\.json: not a voice .*; begin a new"
+    ) as caught:
+        Voice.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_wrong_bit_is_taken_for_a_voice(clips, tmp_path):
+    path = tmp_path / "anna.json"
+    heard = voice_that_said(clips)
+    heard.save(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    for place, bit in zip(rng.integers(0, len(whole), 300), rng.integers(0, 8, 300), strict=True):
+        content = bytearray(whole)
+        content[place] ^= 1 << bit
+        path.write_bytes(content)
+        try:
+            np.testing.assert_array_equal(Voice.load(path).tally, heard.tally)
+        except SentimentalError as error:
+            assert str(error).endswith("; begin a new voice")  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_voice_without_a_checksum_is_refused(clips, tmp_path):
+    path = tmp_path / "anna.json"
+    voice_that_said(clips).save(path)
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="not a voice"):
+        Voice.load(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "3", '{"voice": {}}', '{"voice": 3, "chain": 3}', "\0\xff", "[" * 100_000],
+    ids=range(8),
+)
+def test_what_is_no_voice_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "anna.json"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(
+        SentimentalError, match=r"anna\.json: not a voice .*; begin a new"
+    ) as caught:
+        Voice.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_voice_of_other_constants_and_one_that_is_not_there_are_refused(tmp_path):
+    path = tmp_path / "anna.json"
+    Voice().save(path)
+    content = json.loads(path.read_text())
+    content["chain"]["n_mfcc"] = 13
+    path.write_text(json.dumps(content))
+    with pytest.raises(SentimentalError, match="n_mfcc 13 instead of .*; begin a new voice"):
+        Voice.load(path)
+    path.unlink()
+    with pytest.raises(SentimentalError, match="cannot be read .*; begin a new voice"):
+        Voice.load(path)

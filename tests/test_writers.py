@@ -1,0 +1,202 @@
+"""Log and audio as they are while a session still writes them."""
+
+import csv
+import os
+import shutil
+import sys
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+from signals import tone
+
+from sentimental import EMOTIONS, SentimentalError
+from sentimental.live.chart import Utterance
+from sentimental.live.writers import Audio, Log, Report
+from sentimental.spectrum import SAMPLE_RATE
+
+UTTERANCE = Utterance(1.0, 2.5, np.eye(8)[3])
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+# The log
+
+
+def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("an old one\n" * 1000)
+    with Log(str(path)) as log:
+        assert read_rows(path) == []
+        log.write("utterance", "a microphone", UTTERANCE)
+        log.write_error("b\udcfc.wav", "b.wav: no speech")  # a name that is not UTF-8
+        of_speech, of_error = read_rows(path)
+    assert of_speech["source"] == "a microphone"
+    assert (of_speech["start_s"], of_speech["end_s"]) == ("1.000", "2.500")
+    assert (of_speech["emotion"], of_speech["sad"], of_speech["error"]) == ("sad", "1.0000", "")
+    assert of_error["error"] == "b.wav: no speech"
+    assert [of_error[name] for name in ("start_s", "emotion", *EMOTIONS)] == [""] * 10
+    assert not log.failed
+
+
+def test_an_old_log_stays_where_there_is_no_room_for_a_new_one(tmp_path, monkeypatch):
+    def fail(log, row):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "log.csv"
+    path.write_text("an old one")
+    monkeypatch.setattr(Log, "_add", fail)
+    with pytest.raises(SentimentalError, match="No space left"):
+        Log(str(path))
+    assert path.read_text() == "an old one"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such pipes here")
+def test_a_log_goes_through_a_pipe_and_a_link(tmp_path):
+    pipe, link, read = tmp_path / "pipe", tmp_path / "link.csv", []
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "real.csv")
+    reader = threading.Thread(target=lambda: read.extend(read_rows(pipe)))
+    reader.start()
+    for path in (pipe, link):
+        with Log(str(path)) as log:
+            log.write("utterance", "a microphone", UTTERANCE)
+    reader.join(10)
+    assert len(read) == len(read_rows(tmp_path / "real.csv")) == 1
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_a_log_in_the_standard_output_is_alone_there(capsys):
+    with Log("-") as log:
+        print("a line")
+        log.write("utterance", "a microphone", UTTERANCE)
+    print("after it")
+    out, err = capsys.readouterr()
+    header, row, last = out.splitlines()
+    assert header.startswith("kind,source,")
+    assert row.startswith("utterance,a microphone,")
+    assert (last, err) == ("after it", "a line\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no /dev/stdout there")
+def test_telling_takes_no_lock_that_a_signal_could_leave_taken(capsys, monkeypatch):
+    lock = threading.RLock()
+    monkeypatch.setattr("tqdm.tqdm.get_lock", lambda: lock)
+    lock.acquire()
+    told = threading.Thread(
+        target=Report(None, "text", ["a"]).tell, args=("a", None, "file", UTTERANCE)
+    )
+    told.daemon = True
+    told.start()
+    told.join(10)
+    lock.release()
+    assert not told.is_alive()
+    assert capsys.readouterr().out.startswith("a   ")
+
+
+def test_dev_stdout_is_the_standard_output(tmp_path, monkeypatch):
+    path = tmp_path / "output"
+    with open(path, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        print("before")
+        with Log(f"/dev/fd/{output.fileno()}") as log:
+            log.write("utterance", "a microphone", UTTERANCE)
+        print("after")
+    assert [line[:6] for line in path.read_text().splitlines()] == [
+        *("before", "kind,s", "uttera", "after")
+    ]
+
+
+class FullDisk:
+    """A file on a disk that has room for so many bytes more."""
+
+    def __init__(self, file, room):
+        self._file, self._room = file, room
+
+    def write(self, content):
+        if not self._room:
+            raise OSError(28, "No space left on device")
+        n = self._file.write(content[: self._room])
+        self._room -= n
+        return n
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_costs_the_log_what_comes_and_not_what_came(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    with Log(str(path)) as log:
+        log.write("utterance", "a microphone", UTTERANCE)
+        log._file = FullDisk(log._file, 20)  # less than a row
+        for _ in range(3):
+            log.write("utterance", "a microphone", UTTERANCE)
+    assert log.failed
+    assert len(path.read_bytes().splitlines()) == 2
+    assert len(read_rows(path)) == 1
+    assert capsys.readouterr().err == (
+        f"error: {path}: cannot be written (No space left on device); it holds what came before\n"
+    )
+
+
+@pytest.mark.parametrize("make", [Log, lambda path: Audio(path, SAMPLE_RATE)])
+def test_what_cannot_be_opened_is_one_line(tmp_path, make):
+    path = tmp_path / ("a" * 300 + ".wav")
+    with pytest.raises(SentimentalError, match="cannot be written") as caught:
+        make(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+# The audio
+
+
+@pytest.mark.parametrize("sample_rate", [16_000, 44_100])
+@pytest.mark.parametrize("ending", ["flac", "wav"])
+def test_audio_can_be_read_while_it_is_written(tmp_path, ending, sample_rate):
+    path, copy = tmp_path / f"a.{ending}", tmp_path / f"copy.{ending}"
+    sound = tone(440, 3, sample_rate=sample_rate)
+    n_block = sample_rate // 50
+    with Audio(str(path), sample_rate) as audio:
+        for start in range(0, len(sound), n_block):
+            audio.write(sound[start : start + n_block])
+            if start / sample_rate in (1.0, 2.5):
+                shutil.copy(path, copy)  # what a session leaves that is killed now
+                heard, rate = soundfile.read(copy, dtype="float32")
+                assert rate == sample_rate
+                assert len(heard) > start - sample_rate
+                np.testing.assert_allclose(heard, sound[: len(heard)], atol=1e-4)
+    heard, _ = soundfile.read(path, dtype="float32")
+    assert len(heard) == len(sound)
+    np.testing.assert_allclose(heard, sound, atol=1e-4)
+
+
+@pytest.mark.parametrize("ending", ["flac", "wav"])
+def test_the_file_is_what_libsndfile_makes_of_the_samples(tmp_path, ending):
+    sound = tone(440, 3)
+    soundfile.write(tmp_path / f"b.{ending}", sound, SAMPLE_RATE, subtype="PCM_16")
+    with Audio(str(tmp_path / f"a.{ending}"), SAMPLE_RATE) as audio:
+        for start in range(0, len(sound), 320):
+            audio.write(sound[start : start + 320])
+    assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("error", [AssertionError(), soundfile.LibsndfileError(2)])
+def test_a_full_disk_costs_the_audio_what_comes_and_not_what_came(tmp_path, capsys, error):
+    def fail(samples):
+        raise error
+
+    path, sound = tmp_path / "a.flac", tone(440, 3)
+    with Audio(str(path), SAMPLE_RATE) as audio:
+        audio.write(sound)
+        audio._file.write = fail
+        audio.write(sound)
+        audio.write(sound)
+    assert audio.failed
+    assert len(soundfile.read(path)[0]) == len(sound)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: cannot be written (")
