@@ -1,4 +1,4 @@
-"""Recognise emotions in speech while it is spoken.
+"""Recognize emotions in speech while it is spoken.
 
     python realtime_emotion_recognition.py                      # default microphone, live bars
     python realtime_emotion_recognition.py --device usb --no-window      # see --list-devices
@@ -9,7 +9,7 @@
 For recordings there is python -m sentimental; --input and --demo, with its options, lead there.
 Columns of --log, keys and rules: docs/recognition.md.
 
-Exit status: 0 when something was recognised; 1 when nothing was, when the microphone vanished or a
+Exit status: 0 when something was recognized; 1 when nothing was, when the microphone vanished or a
 file could not be read or written; 2 for wrong options; 128 and its number when a signal ended it
 (143 for SIGTERM). Ctrl-C is a normal end. Whatever ends a session, --log, --save-audio and --voice
 are complete up to that moment; the first two even when it is killed.
@@ -38,14 +38,21 @@ from sentimental.live.microphone import BACKENDS, Microphone, Replay, choose_inp
 from sentimental.live.session import KeptVoice, Session, session_keys
 from sentimental.live.terminal import PlainLines, note
 from sentimental.live.window import open_display
-from sentimental.live.writers import Audio, Log, add_options, check_options, output_paths, try_to_save
+from sentimental.live.writers import (
+    Audio,
+    Log,
+    add_options,
+    check_options,
+    output_paths,
+    try_to_save,
+)
 from sentimental.model import weights_path_of
 from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, mute_libraries, run_script, shown, stop_signal
 
 # s of silence that end a session, unless --end-after says otherwise.
 END_SECONDS = 60.0
-# s between two drawings, unless something new was recognised; more than between two updates.
+# s between two drawings, unless something new was recognized; more than between two updates.
 DRAW_SECONDS = 0.16
 # Signals that end a session and are told by other words than their names.
 SIGNAL_WORDS = {"SIGINT": "Ctrl-C", "SIGHUP": "the terminal was closed"}
@@ -110,12 +117,14 @@ def recognize_live(args):
 
 
 def listen(args, stream, session, log, audio):
-    """Hear a stream to its end, recognise what is said and show it; returns display and failure.
+    """Hear a stream to its end, recognize what is said and show it; returns display and failure.
 
     The failure is a SentimentalError, as of a microphone that was unplugged, or None.
     """
-    note(f"{'Replaying' if args.replay else 'Listening to'} {stream.name} at "
-         f"{stream.sample_rate} Hz; Ctrl-C ends.")
+    note(
+        f"{'Replaying' if args.replay else 'Listening to'} {stream.name} at "
+        f"{stream.sample_rate} Hz; Ctrl-C ends."
+    )
     began, drawn, failure = time.time(), 0.0, None
     session.warm_up()
     keys = session_keys(session, args.save_plot)
@@ -141,7 +150,7 @@ def listen(args, stream, session, log, audio):
         try:
             for original, samples in stream:
                 audio.write(original * (not session.paused))  # the times in it stay right
-                session.hear(samples)  # finds the utterances and has them recognised
+                session.hear(samples)  # finds the utterances and has them recognized
                 results = session.collect()
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:
                     draw(results)
@@ -169,9 +178,9 @@ def why_end(args, session, display):
 
 
 def nothing_heard(session, replayed):
-    """Why nothing was recognised, as a SentimentalError; `replayed` is a path or None."""
+    """Why nothing was recognized, as a SentimentalError; `replayed` is a path or None."""
     if replayed:
-        return SentimentalError(f"{replayed}: no speech was recognised in what was heard of it")
+        return SentimentalError(f"{replayed}: no speech was recognized in what was heard of it")
     if session.endpointer.seconds and session.peak == 0.0:
         return SentimentalError(
             "only zeros came from the microphone; is it muted, or this program not allowed to use "
@@ -208,7 +217,7 @@ def parse_args(argv):
     add_options(parser)
     args = parser.parse_args(argv)
     if args.recordings:
-        parser.error(f"recordings are for: python -m sentimental {shlex.join(args.recordings)}")
+        parser.error(f"to recognize recordings, type: python -m sentimental {shlex.join(args.recordings)}")
     if args.end_after is None:
         args.end_after = 0.0 if args.replay else END_SECONDS
     if not args.end_after >= 0:

@@ -1,4 +1,4 @@
-"""Recognise emotions in recordings.
+"""Recognize emotions in recordings.
 
     python -m sentimental a.wav b.mp3                       # short files are judged as a whole
     python -m sentimental memos --one-voice                 # a folder; all are of one person
@@ -9,22 +9,22 @@
 Folders are taken with all below them; patterns like *.wav need no shell; - is the standard input.
 Fields of --format and --log, and the rules: docs/recognition.md.
 
-Exit status: 0 when all was recognised; 1 when a file could not be read, recognised or written; 2
+Exit status: 0 when all was recognized; 1 when a file could not be read, recognized or written; 2
 for wrong options; 128 and its number when a signal ended it (130 for Ctrl-C). Whatever ends it,
 the output, --log, --save-plot and --voice are complete up to that moment.
 """
 
 import os
+import sys
 
 from sentimental.scripts import end_at_once, on_end_signals
 
-if __name__ == "__main__":
+if "numpy" not in sys.modules:  # else another script hands its arguments on
     on_end_signals(end_at_once)  # before the imports that take seconds
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 import argparse
-import sys
 from pathlib import Path
 
 from sentimental.files import check_outputs
@@ -49,13 +49,9 @@ SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
 
 
 def main(argv=None):
+    """Recognize what the arguments name; returns an exit status."""
     args = parse_args(argv)
-    recordings = find_recordings(args.names, args.channels == "separate")
-    if args.demo:
-        recordings = demo_recordings()
-    inputs = [recording.name for recording in recordings]
-    check_outputs(output_paths(args), [*inputs, args.model, weights_path_of(args.model)])
-    return recognize(args, recordings)
+    return run_script(lambda: recognize(args))
 
 
 def demo_recordings():
@@ -70,8 +66,12 @@ def demo_recordings():
     return recordings
 
 
-def recognize(args, recordings):
+def recognize(args):
     """One line a file, or utterance of a long one; returns a status."""
+    separate = args.channels == "separate"
+    recordings = demo_recordings() if args.demo else find_recordings(args.names, separate)
+    inputs = [recording.name for recording in recordings]
+    check_outputs(output_paths(args), [*inputs, args.model, weights_path_of(args.model)])
     kept = KeptVoice(args.voice)
     voices = {None: kept.voice} if args.one_voice or args.voice not in (None, NO_VOICE) else None
     recognizer, status = load_recognizer(args.model), 0
@@ -79,14 +79,14 @@ def recognize(args, recordings):
         with Report(args.log, args.format, [recording.name for recording in recordings]) as report:
             for recording, finding in recognize_all(recordings, recognizer, voices):
                 report.tell(recording.name, *finding)
-    finally:  # a signal leaves voice and chart of what was recognised before
+    finally:  # a signal leaves voice and chart of what was recognized before
         heard = [recording for recording in recordings if recording.utterances]
         if heard:
             status = try_to_save(args.voice, kept.save)
             status |= try_to_save(args.save_plot, save_chart, heard, emotions_of(recognizer))
     n_bad = sum(recording.failed for recording in recordings)
     if n_bad:
-        raise SentimentalError(f"{n_bad} of {len(recordings)} files could not be recognised")
+        raise SentimentalError(f"{n_bad} of {len(recordings)} files could not be recognized")
     return status | report.failed
 
 
@@ -107,11 +107,9 @@ def parse_args(argv):
         "--channels",
         choices=("mix", "separate"),
         default="mix",
-        help="separate: recognise each channel on its own (one caller per channel)",
+        help="separate: recognize each channel on its own (one caller per channel)",
     )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="text", help="of the standard output"
-    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="of the standard output")
     parser.add_argument(
         "--debug", action="store_true", help="show the traceback of a fault of the program"
     )
@@ -133,4 +131,4 @@ def parse_args(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(main))
+    sys.exit(main())

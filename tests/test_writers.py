@@ -39,7 +39,7 @@ def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
     assert (of_speech["start_s"], of_speech["end_s"]) == ("1.000", "2.500")
     assert (of_speech["emotion"], of_speech["sad"], of_speech["error"]) == ("sad", "1.0000", "")
     assert of_error["error"] == "b.wav: no speech"
-    assert [of_error[name] for name in ("start_s", "emotion", *EMOTIONS)] == [""] * 10
+    assert [of_error[name] for name in ("start_s", "emotion", "unsure", *EMOTIONS)] == [""] * 11
     assert not log.failed
 
 

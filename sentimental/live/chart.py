@@ -196,6 +196,7 @@ def _label_time(axes, seconds, fontsize):
     step = next((step for step in TICKS if seconds <= 12 * step), TICKS[-1])
     ticks = np.arange(0, seconds, step)
     axes.set_xlim(0, seconds)
+    axes.tick_params(axis="x", pad=10)
     axes.set_xticks(ticks, [clock(tick).removesuffix(".0") for tick in ticks], fontsize=fontsize)
 
 

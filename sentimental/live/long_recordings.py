@@ -242,7 +242,9 @@ class Recording:
                 parts = zip(mixers, self._channels(block.samples).values(), strict=True)
                 heard = [mixer.push(part, last=block is the_end) for mixer, part in parts]
                 for chunk, is_own in gate.chunks(heard):
-                    for session, samples, own in zip(sessions.values(), chunk.T, is_own, strict=True):
+                    for session, samples, own in zip(
+                        sessions.values(), chunk.T, is_own, strict=True
+                    ):
                         session.hear(samples, own)
                 for channel, session in sessions.items():
                     found = session.finish() if block is the_end else session.collect(wait=True)

@@ -345,38 +345,38 @@ class Microphone(Stream):
 
     def _blocks(self):
         """All that has come, again and again, until the input is closed."""
-        last_sound = time.monotonic()
+        last_sound, gone = time.monotonic(), None  # when it was found to be gone
         while not self._is_closed:
-            block = self._take(BLOCK_SECONDS)
+            block, now = self._take(BLOCK_SECONDS), time.monotonic()
             if len(block):
-                last_sound = time.monotonic()
-            elif not self._is_there() or time.monotonic() - last_sound > GONE_SECONDS:
-                yield from self._wait_for_return()
-                # The times in the session stay right.
-                n_missed = round((time.monotonic() - last_sound) * self.sample_rate)
-                block, last_sound = np.zeros((n_missed, 1), np.float32), time.monotonic()
+                if gone:
+                    note(f"{self.name} is back")
+                    missed = np.zeros((round((now - last_sound) * self.sample_rate), 1), np.float32)
+                    yield missed  # the times in the session stay right
+                last_sound, gone = now, None
+            elif not (gone or self._is_there() and now - last_sound <= GONE_SECONDS):
+                gone = now
+                if RETURN_SECONDS:
+                    note(f"{self.name} is gone; waiting {RETURN_SECONDS:g} s for it to come back")
+            if gone and now - gone >= RETURN_SECONDS:
+                raise SentimentalError(f"{self.name} is gone; was it unplugged?")
+            if gone and not self._is_there():
+                self._open_again()
             yield block
         self._opened.close()
         yield self._take(timeout=0)
 
-    def _wait_for_return(self):
+    def _open_again(self):
         """Open the input again, as after a sleep, or when the sound server begins anew."""
-        device, end = self._device, time.monotonic() + RETURN_SECONDS
-        if RETURN_SECONDS:
-            note(f"{self.name} is gone; waiting {RETURN_SECONDS:g} s for it to come back")
-        while not self._is_closed:
-            self._opened.close()
-            with contextlib.suppress(SentimentalError):
-                self._backend.restart()
-                for found in self._backend.inputs():
-                    if (found.name, found.host_api) == (device.name, device.host_api):
-                        self._open(found, (self.sample_rate,))
-                        note(f"{self.name} is back")
-                        return
-            if time.monotonic() >= end:
-                raise SentimentalError(f"{self.name} is gone; was it unplugged?")
-            time.sleep(RETRY_SECONDS)
-            yield np.empty((0, 1), np.float32)
+        time.sleep(RETRY_SECONDS)
+        self._opened.close()
+        self._is_active = lambda: False
+        with contextlib.suppress(SentimentalError):
+            self._backend.restart()
+            for found in self._backend.inputs():
+                if found[1:3] == self._device[1:3]:  # name and host API
+                    self._open(found, (self.sample_rate,))
+                    return
 
     def _is_there(self):
         try:

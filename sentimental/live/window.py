@@ -129,7 +129,6 @@ class Window(PlainLines):
         strip.set_xticks(-ticks, names, fontsize=18)
         for axes in (bars, strip):
             axes.spines[["top", "right", "left"]].set_visible(False)
-        figure.text(0.97, 0.012, legend(self._keys), fontsize=13, ha="right", color=GRAY)
 
         style = {"animated": True}
         colors = [COLORS[emotion] for emotion in self._emotions]
@@ -152,6 +151,7 @@ class Window(PlainLines):
             _Part((0.935, 0.40, 0.98, 0.87), [self._level]),
             _Part((0.06, 0.15, 0.98, 0.33), [self._strip]),
         ]
+        figure.text(0.97, 0.012, legend(self._keys), fontsize=13, ha="right", color=GRAY)
         if with_voice:
             axes = figure.add_axes((0.13, 0.05, 0.15, 0.03))
             axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
@@ -200,15 +200,19 @@ class Window(PlainLines):
         if title.changes(headline(session), color, last):
             self._title.set(text=headline(session), color=color)
             self._last.set_text(last)
-        shown = dict(zip(EMOTIONS, np.zeros(8) if is_silent else session.probabilities, strict=True))
+        shown = dict(
+            zip(EMOTIONS, np.zeros(8) if is_silent else session.probabilities, strict=True)
+        )
         if bars.changes(is_silent, *shown.values()):
-            for emotion, bar, percent in zip(self._emotions, self._bars, self._percents, strict=True):
+            for emotion, bar, percent in zip(
+                self._emotions, self._bars, self._percents, strict=True
+            ):
                 p = shown[emotion]
                 bar.set_height(p)
                 percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
         if level.changes(round(session.endpointer.level)):
             self._level.set_height(session.endpointer.level - LOWEST_DBFS)
-        if voice and voice[0].changes(session.voice.known):
+        if session.voice is not None and voice[0].changes(session.voice.known):
             self._known.set_width(session.voice.known)
             self._acquaintance.set_text(acquaintance(session.voice))
         if strip.changes(int(session.endpointer.seconds / COLUMN_SECONDS)):
