@@ -217,7 +217,9 @@ def parse_args(argv):
     add_options(parser)
     args = parser.parse_args(argv)
     if args.recordings:
-        parser.error(f"to recognize recordings, type: python -m sentimental {shlex.join(args.recordings)}")
+        parser.error(
+            f"to recognize recordings, type: python -m sentimental {shlex.join(args.recordings)}"
+        )
     if args.end_after is None:
         args.end_after = 0.0 if args.replay else END_SECONDS
     if not args.end_after >= 0:

@@ -59,7 +59,7 @@ def wait_for_answers(session):
 
 
 def read_log(path):
-    with open(path, newline="", encoding="utf-8") as stream:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
         return list(csv.DictReader(stream))
 
 

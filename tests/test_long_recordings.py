@@ -27,6 +27,12 @@ from sentimental.vad import Endpointer
 class Loudness:
     """A recognizer whose answer depends on nothing but the samples; quick."""
 
+    def compute_features(self, samples):
+        return samples
+
+    def predict_features(self, samples, voice):
+        return self.predict_samples(samples)
+
     def predict_samples(self, samples, name="", voice=None):
         answer = np.full(8, 0.05)
         answer[0] += np.sqrt(np.mean(samples**2))
@@ -187,7 +193,8 @@ def test_channels_that_cancel_each_other_are_heard(tmp_path, long_file):
 
 def test_a_voice_grows_by_each_utterance(long_file):
     recognizer, voice = load_recognizer(), Voice()
-    findings = [one for _, one in recognize_all([Recording(long_file)], recognizer, voice)]
+    recordings = [Recording(long_file)]
+    findings = [one for _, one in recognize_all(recordings, recognizer, {None: voice})]
     assert voice.n_recordings == 4
     alone = recognize(long_file, recognizer=recognizer)[1]
     same = [
@@ -206,10 +213,10 @@ def test_a_long_recording_without_speech_says_so(tmp_path):
 
 
 def test_speech_that_the_chain_refuses_is_told_from_silence(long_file):
-    def refuse(samples, voice):
+    def refuse(samples):
         raise SentimentalError("too little")
 
-    _, (finding,) = recognize(long_file, recognizer=SimpleNamespace(predict_samples=refuse))
+    _, (finding,) = recognize(long_file, recognizer=SimpleNamespace(compute_features=refuse))
     assert "too little of it stands out" in str(finding.result)
 
 
@@ -288,7 +295,7 @@ def test_a_chart_of_recordings_one_after_the_other(monkeypatch, tmp_path, long_f
     recordings = [Recording(path, separate=True) for path in (SAMPLES[0], long_file, call[0])]
     all(recognize_all(recordings, Loudness()))
     save_chart("a.png", recordings)
-    ((_, tracks, seconds),) = seen
+    ((_, tracks, seconds, *_),) = seen
     lengths = [recording.seconds for recording in recordings]
     starts = [0, *itertools.accumulate(lengths)]
     assert seconds == pytest.approx(sum(lengths))

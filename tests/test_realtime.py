@@ -75,7 +75,9 @@ class LiveRun:
             yield lambda: bool(alive)
             talker.join()
 
-        self.monkeypatch.setitem(BACKENDS, "sounddevice", Backend(lambda: [device], open_fake, lambda: None))
+        self.monkeypatch.setitem(
+            BACKENDS, "sounddevice", Backend(lambda: [device], open_fake, lambda: None)
+        )
         self.capsys.readouterr()
         files = ["--log", str(self.log_path), "--save-audio", str(self.audio_path)]
         options = ["--no-window", *files, *options]
@@ -425,7 +427,9 @@ def test_the_voice_that_was_begun_with_is_the_one_that_is_kept(live_run, monkeyp
 def test_a_damaged_voice_is_one_line(monkeypatch, tmp_path, capsys, content, options):
     path = tmp_path / "voice.json"
     path.write_text(content)
-    monkeypatch.setitem(BACKENDS, "sounddevice", Backend(lambda: [Input(0, "", "", 1, 8, True)], None, None))
+    monkeypatch.setitem(
+        BACKENDS, "sounddevice", Backend(lambda: [Input(0, "", "", 1, 8, True)], None, None)
+    )
     assert run_script(lambda: realtime.main(["--voice", str(path), *options])) == 1
     out, err = capsys.readouterr()
     assert out == ""

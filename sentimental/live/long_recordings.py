@@ -21,14 +21,20 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sentimental.audio import MAX_SECONDS, to_mono
+from sentimental.audio import MAX_SECONDS, ToMono, to_mono
 from sentimental.decoding import check_samples, decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import Track, Utterance, save_plot, save_timeline, summary_line
-from sentimental.live.microphone import ToMono
 from sentimental.live.session import Session
 from sentimental.live.terminal import note
-from sentimental.scripts import SentimentalError, check_stop, interruptible, program_error, shown
+from sentimental.scripts import (
+    EMOTIONS,
+    SentimentalError,
+    check_stop,
+    interruptible,
+    program_error,
+    shown,
+)
 from sentimental.speaker import Voice
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
@@ -330,7 +336,7 @@ def recognize_all(recordings, recognizer, voices=None):
 # The chart --------------------------------------------------------------------------------------
 
 
-def save_chart(path, recordings, emotions):
+def save_chart(path, recordings, emotions=EMOTIONS):
     """Write what was recognized of some recordings as a chart, as if they followed each other.
 
     That is the summary, and of recordings that were cut into utterances the time line.

@@ -13,10 +13,10 @@ from collections import namedtuple
 
 import numpy as np
 
-from sentimental.decoding import cancelled_channel, check_samples, decode_blocks
+from sentimental.audio import ToMono
+from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.terminal import note
 from sentimental.scripts import SentimentalError, shown
-from sentimental.spectrum import SAMPLE_RATE
 
 # s of sound that the sound card hands over at once.
 BLOCK_SECONDS = 0.02
@@ -225,24 +225,6 @@ def choose_input(inputs, wanted=None):
 # Streams ----------------------------------------------------------------------------------------
 
 
-class ToMono:
-    """Mixes and resamples blocks of a stream."""
-
-    def __init__(self, sample_rate):
-        import soxr
-
-        self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ")
-        self._channel = None  # that is taken alone, since it and others cancelled each other
-
-    def mix(self, block):
-        if self._channel is None and block.size:
-            self._channel = cancelled_channel(block)
-        return block.mean(axis=1) if self._channel is None else block[:, self._channel]
-
-    def push(self, block, last=False):
-        return self._resampler.resample_chunk(self.mix(block), last=last)
-
-
 class Stream(contextlib.AbstractContextManager):
     """Sound in blocks, mixed to one channel, as it comes; it is open until the end of a ``with``.
 
@@ -271,7 +253,7 @@ class Stream(contextlib.AbstractContextManager):
         to_mono = ToMono(self.sample_rate)
         for block in self._blocks():
             yield to_mono.mix(block), to_mono.push(block)
-        yield np.empty(0, np.float32), to_mono.push(np.empty((0, 1), np.float32), last=True)
+        yield np.empty(0, np.float32), to_mono.push(np.empty(0, np.float32), last=True)
 
 
 class Replay(Stream):

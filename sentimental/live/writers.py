@@ -145,6 +145,8 @@ class Log(Output):
         self._closing = contextlib.ExitStack()
         if self._path == STDOUT or _is_stdout(self._path):
             self._file, self._errors = sys.stdout, ()  # fails as all that is printed does
+            if hasattr(sys.stdout, "reconfigure"):  # names of files as they are, whatever bytes
+                sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
             self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
         else:
             # What was there before is given up when there is room for something new.
@@ -170,9 +172,9 @@ class Log(Output):
     def _add(self, row):
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(row)
-        content = rest = text.getvalue().encode("utf-8", "backslashreplace")
+        content = rest = text.getvalue().encode("utf-8", "surrogateescape")
         if isinstance(self._file, io.TextIOBase):
-            print(content.decode(), end="", file=self._file, flush=True)
+            print(text.getvalue(), end="", file=self._file, flush=True)
             return
         try:
             while rest:  # a full disk takes a part
