@@ -16,7 +16,6 @@ from scripts import ROOT, run
 from sessions import read_log, values
 from signals import SAMPLES, noise, speech, tone
 
-import realtime_emotion_recognition as realtime
 from sentimental import EMOTIONS, Voice, load_recognizer
 from sentimental import __main__ as program
 from sentimental.audio import load_audio
