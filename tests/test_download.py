@@ -301,7 +301,7 @@ def test_ctrl_c_then_the_rest_only(server, tmp_path, capfd, name):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)  # for the signal to arrive; single recordings on their way are waited for
+    time.sleep(1)  # for the signal to arrive; single recordings on their way are waited for
     go_on.set()
     assert process.wait(30) == 130
     assert only_line(capfd) == "stopped"
