@@ -373,7 +373,8 @@ def test_a_table_alone_tells_which_recordings_are_used_and_which_not(tmp_path):
     table.write_text("file,emotion,speaker\na.wav,joy,anna\nb.wav,sad,anna\n")
     done = preprocess("--labels", table, "--output", tmp_path / "features.json")
     (recording,) = load_features(tmp_path / "features.json")
-    assert [recording[key] for key in ("corpus", "speaker", "emotion")] == ["my", "anna", "happy"]
+    labels = (recording.corpus, recording.speaker, recording.emotion)
+    assert labels == ("my", "anna", "happy")
     assert f"  refused: {table}, line 3: {tmp_path}/my/b.wav: no such file" in done.stdout
     assert "\n1 recordings, 0 duplicates used once, 1 refused\n" in done.stdout
     table.write_text("file,emotion\nb.wav,sad\n")
