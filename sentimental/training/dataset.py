@@ -5,7 +5,6 @@ from collections import defaultdict
 import numpy as np
 
 from sentimental.features import add_slopes, frames_to_features, pad, summarize
-from sentimental.model import import_keras
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
     CHUNK,
@@ -20,8 +19,7 @@ from sentimental.speaker import (
 from sentimental.spectrum import N_MELS, mfcc_to_mel
 from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
 from sentimental.training.metrics import one_hot
-
-keras = import_keras()
+from sentimental.training.network import keras
 
 
 class AugmentedBatches(keras.utils.PyDataset):
@@ -32,7 +30,7 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    recordings : list of dict, as `sentimental.features_file.load_features` returns them
+    recordings : list of Recording
     training : Training
     augmentation : Augmentation
     seed : int
@@ -52,7 +50,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.labels = one_hot(recordings)
         self.clips, tallies, moments = [], [], []
         for start in range(0, len(recordings), CHUNK):
-            frames = [recording["frames"] for recording in recordings[start : start + CHUNK]]
+            frames = [recording.frames for recording in recordings[start : start + CHUNK]]
             for clip in frames:
                 mel = mfcc_to_mel(clip[:, :N_MELS])
                 self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
@@ -79,7 +77,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, epoch])
         groups = defaultdict(list)
         for number, recording in enumerate(self.recordings):
-            groups[recording["corpus"], recording["emotion"]].append(number)
+            groups[recording.corpus, recording.emotion].append(number)
         corpora = [corpus for corpus, _ in groups]
         odds = self.training.corpus_odds
         shares = {

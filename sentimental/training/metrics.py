@@ -22,7 +22,7 @@ N_DRAWS = 1000
 
 def one_hot(recordings):
     """Emotions as np.ndarray [shape=(n, 8), float32]."""
-    numbers = [EMOTIONS.index(recording["emotion"]) for recording in recordings]
+    numbers = [EMOTIONS.index(recording.emotion) for recording in recordings]
     return np.eye(len(EMOTIONS), dtype=np.float32)[numbers]
 
 
@@ -31,7 +31,7 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(len(recordings), 8)]
     over_speakers : bool, as for `bootstrap`; False where these speakers trained
 
@@ -71,10 +71,12 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
         "confusion": confusion.tolist(),
     }
     figures, unit = bootstrap(recordings, probabilities, over_speakers)
-    metrics["intervals"] = find_intervals(figures, recall)
+    of_recall = figures.pop("recall")
+    intervals = {name: interval(values) for name, values in figures.items()}
+    intervals["recall"] = {e: interval(of_recall[:, EMOTIONS.index(e)]) for e in recall}
     if unit == "clips":
-        metrics["intervals"] |= _intervals_over_clips(metrics, own_recall, recordings)
-    metrics["intervals"]["over"] = unit
+        intervals |= _intervals_over_clips(metrics, own_recall, recordings)
+    metrics["intervals"] = intervals | {"over": unit}
     return metrics
 
 
@@ -89,7 +91,7 @@ def compute_group_metrics(recordings, probabilities, over_speakers=True):
     """Metrics of each corpus and of each sex; a dict of what `compute_metrics` returns."""
     groups = {}
     for number, recording in enumerate(recordings):
-        for group in (recording["corpus"], speaker_sex(recording)):
+        for group in (recording.corpus, speaker_sex(recording)):
             groups.setdefault(group, []).append(number)
     groups.pop(None, None)  # speakers whose sex is not known
     return {
@@ -105,7 +107,7 @@ def calibration(recordings, probabilities):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(len(recordings), 8)]
 
     Returns
@@ -133,7 +135,7 @@ def risk_coverage(recordings, probabilities):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(len(recordings), 8)]
 
     Returns
@@ -171,7 +173,7 @@ def fit_temperature(recordings, probabilities):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(n, 8)], at temperature 1
 
     Returns
@@ -203,7 +205,7 @@ def bootstrap(recordings, probabilities, over_speakers=True):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
         One that is there several times, recognized by several networks, is drawn as one.
     probabilities : np.ndarray [shape=(len(recordings), 8)]
     over_speakers : bool
@@ -223,7 +225,7 @@ def bootstrap(recordings, probabilities, over_speakers=True):
     """
     voices = [voice_of(recording) for recording in recordings]
     unit = "speakers" if over_speakers and None not in voices and len({*voices}) > 1 else "clips"
-    keys = voices if unit == "speakers" else [recording["file"] for recording in recordings]
+    keys = voices if unit == "speakers" else [recording.file for recording in recordings]
     numbers = {key: number for number, key in enumerate(sorted({*keys}))}
     rows = [numbers[key] for key in keys]
 
@@ -260,21 +262,10 @@ def interval(figures):
 
 
 def wilson(share, n):
-    """Where the true share of hits lies in 95 % of the cases, given that of `n` clips [1]_.
+    """Wilson's interval of 95 % of a share of hits among `n` clips; a list of two."""
+    from scipy.stats import binomtest
 
-    Returns
-    -------
-    interval : list of two float
-
-    References
-    ----------
-    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-       Journal of the American Statistical Association 22, 1927
-    """
-    z = 1.96
-    center = share + z**2 / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return [float((center + sign * half) / (1 + z**2 / n)) for sign in (-1, 1)]
+    return [*map(float, binomtest(round(share * n), n).proportion_ci(method="wilson"))]
 
 
 def mean_of_shares(shares, counts):
@@ -298,17 +289,9 @@ def mean_of_shares(shares, counts):
     return [float(mean - distances[0] / n), float(mean + distances[1] / n)]
 
 
-def find_intervals(figures, recall):
-    """Intervals of what `bootstrap` drew; ``recall`` is a dict of those of its emotions."""
-    intervals = {name: interval(values) for name, values in figures.items() if name != "recall"}
-    numbers = {emotion: EMOTIONS.index(emotion) for emotion in recall}
-    of_recall = {e: interval(figures["recall"][:, number]) for e, number in numbers.items()}
-    return intervals | {"recall": of_recall}
-
-
 def _intervals_over_clips(metrics, own_recall, recordings):
     """Intervals of hits among clips that are independent: each has its share, after Wilson."""
-    emotions = {recording["file"]: recording["emotion"] for recording in recordings}
+    emotions = {recording.file: recording.emotion for recording in recordings}
     counts = Counter(emotions.values())
     counts = [counts[emotion] for emotion in metrics["recall"]]
     of_recall = map(wilson, metrics["recall"].values(), counts)
