@@ -166,13 +166,11 @@ def _paths(folder, protocol, seed, number):
 
 
 def clear_folds(protocol, runs, folder):
-    """Delete what waited in `folder`, once all is written, and the folder if nothing else waits."""
-    frames_path(folder, protocol).unlink()
+    """Delete what waited in `folder`, once all is written."""
+    frames_path(folder, protocol).unlink(missing_ok=True)
     for run in runs:
         for path in _paths(folder, protocol, run["seed"], run["fold"]):
             path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 # What is tested ---------------------------------------------------------------------------------

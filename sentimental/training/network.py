@@ -262,7 +262,7 @@ def merge_temperature(weights, temperature):
 
 
 def silence_untrained(weights, is_trained):
-    """Weights of a network that answers with probability 0 where `is_trained` [shape=(8,)] is not."""
+    """Weights of a network that never answers what did not train; `is_trained` has [shape=(8,)]."""
     *others, kernel, bias = weights
     return [*others, np.where(is_trained, kernel, 0), np.where(is_trained, bias, UNTRAINED_LOGIT)]
 

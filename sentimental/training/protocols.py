@@ -28,6 +28,8 @@ HELD_OUT = ("RAVDESS", "TESS")
 LEAST_TO_SPLIT = 16
 # Of fewer recordings of an emotion a split would test so few that its figure says nothing.
 LEAST_OF_EMOTION = 30
+# From fewer recordings of other speakers nothing is learned about a speaker.
+LEAST_OF_OTHERS = 4
 # Folds of recordings, or of speakers, where there is no published split.
 N_FOLDS = 5
 # Corpora that protocol "corpus" leaves out, one in each fold.
@@ -153,7 +155,7 @@ def _own_folds(recordings, training, seed):
     where one has few, each recording tests once.
     """
     known = [recording for recording in recordings if recording.speaker]
-    if len({*map(voice_of, known)}) > 1:
+    if _can_test_speakers(known):
         return _speaker_folds(known, training, seed)
     counts = Counter(recording.emotion for recording in recordings)
     if min(counts.values()) >= LEAST_OF_EMOTION:
@@ -163,19 +165,28 @@ def _own_folds(recordings, training, seed):
     return [(*_hold_out(others, training.held_out_share, seed), test) for others, test in folds]
 
 
+def _can_test_speakers(recordings):
+    """Whether something trains whichever speaker tests."""
+    counts = Counter(map(voice_of, recordings)).values()
+    return sum(counts) - max(counts, default=0) >= LEAST_OF_OTHERS
+
+
 def _speaker_folds(recordings, training, seed):
     """Each speaker tests once, in folds of about one size."""
     from sklearn.model_selection import GroupKFold
 
-    voices = [*map(voice_of, recordings)]
-    if len({*voices}) < 2:
+    if not _can_test_speakers(recordings):
         raise SentimentalError(
-            "protocol speaker needs two speakers at least; let preprocess.py know them by folders, "
-            "MY_RECORDINGS/SPEAKER/EMOTION, or by --labels TABLE.csv"
+            f"protocol speaker needs two speakers at least, and {LEAST_OF_OTHERS} recordings beside "
+            "those of each; let preprocess.py know them by folders, MY_RECORDINGS/SPEAKER/EMOTION, "
+            "or by --labels TABLE.csv"
         )
-    splitter = GroupKFold(min(N_FOLDS, len({*voices})))
-    folds = _take(recordings, splitter.split(recordings, groups=[*map(repr, voices)]))
-    return [(*_hold_out(others, training.held_out_share, seed), test) for others, test in folds]
+    voices = [repr(voice_of(recording)) for recording in recordings]
+    folds = GroupKFold(min(N_FOLDS, len({*voices}))).split(recordings, groups=voices)
+    return [
+        (*_hold_out(others, training.held_out_share, seed), test)
+        for others, test in _take(recordings, folds)
+    ]
 
 
 def _hold_out(recordings, share, seed):
@@ -185,11 +196,12 @@ def _hold_out(recordings, share, seed):
 
 def _emotion_folds(recordings, n_folds, seed):
     """What is left of each of so many parts, and the part, with as much of every emotion."""
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import KFold, StratifiedKFold
 
     emotions = [recording.emotion for recording in recordings]
-    most = max(Counter(emotions).values())  # more folds than that would be empty
-    splitter = StratifiedKFold(max(2, min(n_folds, most)), shuffle=True, random_state=seed)
+    most = max(Counter(emotions).values())  # more folds than that cannot be stratified
+    kind = StratifiedKFold if most > 1 else KFold
+    splitter = kind(max(2, min(n_folds, most)), shuffle=True, random_state=seed)
     with warnings.catch_warnings():  # that an emotion with fewer recordings is not in each of them
         warnings.simplefilter("ignore", UserWarning)
         return _take(recordings, splitter.split(recordings, emotions))
