@@ -1,6 +1,7 @@
 """What every other module needs: the emotions, the one error, the beginning and end of a script."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import signal
@@ -108,6 +109,21 @@ def program_error(name, error):
         f"{name}: a fault of this program, not of the file ({type(error).__name__}: {error}); "
         "please report what SENTIMENTAL_DEBUG=1 shows"
     )
+
+
+def require(*packages):
+    """End a script with one line, before the work, where packages that it needs are missing.
+
+    Parameters
+    ----------
+    *packages : str, those that requirements-live.txt does not bring
+    """
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        _tell(
+            f"error: {', '.join(missing)}: not installed; "
+            "run python -m pip install -r requirements.txt"
+        )
+        sys.exit(1)
 
 
 def shown(text):
