@@ -54,7 +54,7 @@ from sentimental.preprocessing.conditions import (
 )
 from sentimental.preprocessing.labels import read_table
 from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
-from sentimental.scripts import EMOTIONS, SentimentalError, mute_libraries, shown
+from sentimental.scripts import EMOTIONS, SentimentalError, mute_libraries, program_error, shown
 from sentimental.workers import run_jobs
 
 
@@ -84,7 +84,7 @@ def compute_frames(path, content_hash, condition="", voices=()):
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
-        return None, f"{path}: {type(error).__name__}: {error}"
+        return None, str(program_error(path, error))
 
 
 def known_frames(output, condition):

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.files import check_outputs, write_json  # noqa: E402
 from sentimental.model import load_network, read_start, save_model  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.training.augment import Augmentation  # noqa: E402
 from sentimental.training.fit import predict_recordings, train  # noqa: E402
 from sentimental.training.metrics import compute_metrics  # noqa: E402
@@ -95,6 +95,7 @@ def train_few(drawn, settings, seed, start):
     return network, usual
 
 
+@interruptible()
 def main():
     """Train, test, print the table and write it."""
     parser = argparse.ArgumentParser(

@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from sentimental.audio import load_audio  # noqa: E402
 from sentimental.files import find_files  # noqa: E402
 from sentimental.preprocessing.recordings import describe_files  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 from sentimental.training.protocols import split_random  # noqa: E402
 from sentimental.training.settings import Training  # noqa: E402
@@ -109,6 +109,7 @@ def answer_long(clip, utterances):
     return EMOTIONS[int(np.average(probabilities, axis=0, weights=shares).argmax())]
 
 
+@interruptible()
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(

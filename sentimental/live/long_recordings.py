@@ -27,7 +27,13 @@ from sentimental.decoding import cancelled_channel, check_samples, decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import Track, Utterance, save_plot, save_timeline, summary_line
 from sentimental.live.display import note
-from sentimental.scripts import SentimentalError, shown
+from sentimental.scripts import (
+    SentimentalError,
+    check_stop,
+    interruptible,
+    program_error,
+    shown,
+)
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import LOWEST_DBFS, Endpointer, check_speech
 
@@ -97,7 +103,7 @@ def _as_file(name):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "recording")
         try:
-            with open(path, "wb") as file:
+            with open(path, "wb") as file, interruptible():
                 shutil.copyfileobj(sys.stdin.buffer, file)
         except OSError as error:
             raise SentimentalError(
@@ -179,6 +185,7 @@ class Recording:
                 note(shown(f"note: {line.replace(str(path), str(self.name))}"))
 
         for block in decode_blocks(path, tell):
+            check_stop()
             check_samples(path, block.samples)
             powers = _powers(block.samples)
             if not self._separate:
@@ -270,6 +277,7 @@ class _Listener:
 
     def _recognize(self, found):
         for start, samples in found:
+            check_stop()
             try:
                 probabilities = self._recognizer.predict_samples(samples, voice=self._voice)
             except SentimentalError:
@@ -295,13 +303,14 @@ def recognize_all(recordings, recognizer, voice=None):
     finding : Finding
     """
     for recording in recordings:
+        check_stop()
         name = recording.name
         try:
             for finding in recording.recognize(recognizer, voice):
                 yield recording, finding
         except Exception as error:
             if not isinstance(error, SentimentalError):  # of the program
-                error = SentimentalError(f"{name}: {type(error).__name__}: {error}")
+                error = program_error(name, error)
             yield recording, Finding(None, "error", error)
         else:
             recording.failed = not recording.utterances

@@ -17,7 +17,7 @@ from sentimental.preprocessing.labels import (
     reason_left_out,
     take_of,
 )
-from sentimental.scripts import SentimentalError
+from sentimental.scripts import SentimentalError, check_stop
 
 # How files begin that keep every sample: WAV, AIFF and FLAC.
 LOSSLESS = rb"(?s)(?:RIFF|RF64)....WAVE|FORM....AIF|fLaC"
@@ -53,6 +53,7 @@ def describe_files(files, given=(), table=None):
     table = table or {}
     files = files + [Path(r["file"]) for place, r in table.items() if r and place not in found]
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
+        check_stop()
         try:
             if absolute(path) not in table:
                 recording = describe(path, neighbours[path.parent], of_speakers)

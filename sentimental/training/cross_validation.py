@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.files import atomic_write, checksum, remove_folder, set_aside, write_json
-from sentimental.scripts import EMOTIONS, SentimentalError, hold_signals
+from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import draw_tallies
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, protocol_folds
@@ -234,8 +234,8 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
             )
             runs.append({"seed": seed, "fold": number, "split_seed": split_seed})
             runs[-1] |= {"sizes": count_parts(fold), "tested": tested}
-    with atomic_write(frames_path(folder, protocol)) as partial, hold_signals():
-        np.save(partial, frames)  # which would call a signal a TypeError
+    with atomic_write(frames_path(folder, protocol)) as partial:
+        np.save(partial, frames)
     killed = []
     jobs = ((protocol, *job, folder, settings, start) for job in jobs)
     with contextlib.closing(run_jobs(run_fold, jobs)) as results:

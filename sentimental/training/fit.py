@@ -9,7 +9,7 @@ import numpy as np
 
 from sentimental.features import frames_to_features, summarize
 from sentimental.model import build_network, import_keras
-from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
 from sentimental.speaker import N_TALLY, measure
 from sentimental.training.augment import standardize
 from sentimental.training.checkpoint import (
@@ -165,7 +165,9 @@ def train(
         epochs=epochs,
         verbose=0,
         callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_begin=begin_epoch),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=begin_epoch, on_train_batch_end=lambda batch, logs: check_stop()
+            ),
             EpochLine(name),
             keras.callbacks.CSVLogger(log, append=True),
             Checkpoint(best, latest, past),
@@ -215,6 +217,7 @@ def predict_recordings(network, usual, recordings, tallies=None):
     order = np.argsort([len(recording["frames"]) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), len(EMOTIONS)))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
+        check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
         told = None if tallies is None else tallies[chunk]
         inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, told)
