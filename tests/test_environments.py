@@ -152,7 +152,9 @@ def test_nothing_that_compiles_itself_is_imported_but_by_tests_and_conditions():
         "import sys; sys.modules['numba'] = sys.modules['librosa'] = None\n"
         "import preprocess, train_model, realtime_emotion_recognition\n"
         "from sentimental.training import fit\n"
-        f"frames, line = preprocess.compute_frames({str(SAMPLES[0])!r}, '0')\n"
+        "from sentimental.features_file import Recording\n"
+        f"recording = Recording({str(SAMPLES[0])!r}, '', '', '')\n"
+        "frames, line = preprocess.compute_frames(recording)\n"
         "assert line is None and len(frames) > 9, line\n"
     )
     done = python("-c", code)

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from scripts import run_jobs_here
 from signals import SAMPLES, speech
 
 import preprocess
@@ -64,12 +65,6 @@ def lay_out(layout, folder):
     return ["--labels", folder / "my" / "labels.csv"]
 
 
-def run_jobs_here(function, jobs):
-    """In the place of `sentimental.workers.run_jobs`: in this process, one after the other."""
-    for number, job in enumerate(jobs):
-        yield number, function(*job)
-
-
 @pytest.fixture
 def make_features(tmp_path, monkeypatch):
     """Run preprocess.py in this process; the path of the features of a layout."""
@@ -104,10 +99,10 @@ def read(path):
 def test_own_recordings_are_described_in_three_layouts(layout, make_features, capsys):
     recordings = load_features(make_features(layout))
     assert len(recordings) == 80
-    assert {(r["corpus"], r["emotion"]) for r in recordings} == {("my", e) for e in EMOTIONS_HERE}
-    speakers = {recording["speaker"] for recording in recordings}
+    assert {(r.corpus, r.emotion) for r in recordings} == {("my", e) for e in EMOTIONS_HERE}
+    speakers = {recording.speaker for recording in recordings}
     assert speakers == ({""} if layout == "emotions" else {*SPEAKERS})
-    assert all(recording["frames"].shape[1] == N_STORED for recording in recordings)
+    assert all(recording.frames.shape[1] == N_STORED for recording in recordings)
     table = capsys.readouterr().out.splitlines()
     (row,) = [line for line in table if line.startswith("my ")]
     assert row.split()[-2:] == ["80", "-" if layout == "emotions" else "4"]
