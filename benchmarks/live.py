@@ -100,7 +100,7 @@ def test_files(paths):
         raise SentimentalError("too few recordings there; take both corpora whole")
     training = Training()
     test = split_random(len(recordings), training, training.split_seed)[2]
-    return [(recordings[i]["file"], recordings[i]["emotion"]) for i in test]
+    return [(recordings[i].file, recordings[i].emotion) for i in test]
 
 
 def load(path):

@@ -72,13 +72,13 @@ def write_recording(path, folders, minutes, rng):
             if n_written >= 60 * minutes * SAMPLE_RATE:
                 break
             pause = rng.standard_normal(int(rng.uniform(*PAUSES_SECONDS) * SAMPLE_RATE))
-            samples = load_audio(recordings[index]["file"])
+            samples = load_audio(recordings[index].file)
             begin = n_written + len(pause)
             spans = [
                 (begin + librosa.effects.trim(samples, top_db=top_db)[1]) / SAMPLE_RATE
                 for top_db in SPEECH_TOP_DBS
             ]
-            clips.append(Clip(recordings[index]["file"], recordings[index]["emotion"], spans))
+            clips.append(Clip(recordings[index].file, recordings[index].emotion, spans))
             sound.write(10 ** (NOISE_DBFS / 20) * pause)
             sound.write(samples)
             n_written = begin + len(samples)

@@ -85,7 +85,7 @@ def train(
 
     Parameters
     ----------
-    recordings, validation : list of dict, as `sentimental.features_file.load_features` returns them
+    recordings, validation : list of Recording
     training : Training
     augmentation : Augmentation
     epochs : int > 0
@@ -194,7 +194,7 @@ def train(
 
 def recordings_to_inputs(recordings, usual, tallies=None):
     """What the network reads of recordings; frames are as long as the longest."""
-    features, lengths = frames_to_features([recording["frames"] for recording in recordings])
+    features, lengths = frames_to_features([recording.frames for recording in recordings])
     if tallies is None:
         tallies = np.zeros((len(recordings), N_TALLY))
     return measure(features, lengths, summarize(features, lengths), tallies, usual)
@@ -207,14 +207,14 @@ def predict_recordings(network, usual, recordings, tallies=None):
     ----------
     network : keras.Model
     usual : sentimental.speaker.Usual
-    recordings : list of dict
+    recordings : list of Recording
     tallies : np.ndarray [shape=(n, N_TALLY)], of what was heard before of each voice; None: nothing
 
     Returns
     -------
     probabilities : np.ndarray [shape=(n, 8)]
     """
-    order = np.argsort([len(recording["frames"]) for recording in recordings], kind="stable")
+    order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), len(EMOTIONS)))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         check_stop()
