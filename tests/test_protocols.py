@@ -48,6 +48,7 @@ def make_folds(protocol, recordings, split_seed=1, **settings):
 
 def values(key, recordings):
     return {getattr(recording, key) for recording in recordings}
+<<<<<<< HEAD
 
 
 # Folds of made corpora, as a digest of their names in order, by protocol and seed.
@@ -82,6 +83,8 @@ def test_the_splits_of_published_figures_stay(protocol, seed):
     ]
     digest = hashlib.sha256(repr(names).encode()).hexdigest()
     assert digest.startswith(PUBLISHED[protocol, seed])
+=======
+>>>>>>> pre
 
 
 def test_the_random_split_is_the_protocols():
