@@ -111,13 +111,10 @@ def program_error(name, error):
     )
 
 
-<<<<<<< HEAD
-=======
 def _is_debugged():
     return os.environ.get("SENTIMENTAL_DEBUG", "0") not in ("", "0")
 
 
->>>>>>> pre
 def require(*packages):
     """End a script with one line, before the work, where packages that it needs are missing.
 

@@ -48,7 +48,6 @@ def make_folds(protocol, recordings, split_seed=1, **settings):
 
 def values(key, recordings):
     return {getattr(recording, key) for recording in recordings}
-<<<<<<< HEAD
 
 
 # Folds of made corpora, as a digest of their names in order, by protocol and seed.
@@ -83,8 +82,6 @@ def test_the_splits_of_published_figures_stay(protocol, seed):
     ]
     digest = hashlib.sha256(repr(names).encode()).hexdigest()
     assert digest.startswith(PUBLISHED[protocol, seed])
-=======
->>>>>>> pre
 
 
 def test_the_random_split_is_the_protocols():
@@ -222,7 +219,7 @@ def test_a_speaker_beside_whom_there_is_hardly_anybody_does_not_test():
 
 @pytest.mark.parametrize("speakers", [("A",), ("",), ("A", "")])
 def test_one_speaker_alone_is_refused_with_what_to_do(speakers):
-    with pytest.raises(SentimentalError, match="needs two speakers at least, and .*; let preprocess.py"):
+    with pytest.raises(SentimentalError, match="needs two speakers at least, and .*; let"):
         make_folds("speaker", make_own({"happy": 20, "sad": 20}, speakers))
 
 
