@@ -238,7 +238,6 @@ class Window(PlainLines):
         super().show_summary(session)
         if self.closed:
             return
-        note("Close the window, or press q in it or Ctrl-C, to leave.")
         self._canvas.mpl_disconnect(self._on_draw_id)
         seconds = session.endpointer.seconds
         draw_summary(self._figure, session.utterances, seconds, session.emotions)
@@ -249,6 +248,7 @@ class Window(PlainLines):
         on_end_signals(lambda number: self._plt.close(self._figure))
         timer = self._canvas.new_timer(100)  # Python hears of signals only when something happens
         timer.start()
+        note("Close the window, or press q in it or Ctrl-C, to leave.")
         self._plt.show(block=True)
 
 
