@@ -32,6 +32,38 @@ BLOCK = 1 << 20
 TOLERANCE_SECONDS = 0.1
 
 
+def find_corpora(folder):
+    """The folders below the one that data/download.py fills, with a line that names them.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    corpora : list of Path
+
+    Raises
+    ------
+    SentimentalError
+        When there are none.
+    """
+    corpora = [
+        path
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
+        if path.is_dir() and not path.name.startswith((".", "_"))
+        if path.name != "samples" and not path.name.endswith("_unfinished")
+    ]
+    if not corpora:
+        known = ", ".join(name for name, corpus in CORPORA.items() if corpus.archive)
+        raise SentimentalError(
+            f"{folder}: holds no corpus; python data/download.py fetches {known}; or give folders "
+            "of recordings, or --labels TABLE.csv"
+        )
+    print(f"Found in {folder}: {', '.join(shown(path.name) for path in corpora)}", flush=True)
+    return corpora
+
+
 def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     """Describe every file, and tell which of them are the same take.
 
