@@ -25,7 +25,7 @@ from sentimental.scripts import end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
-    require("json_tricks", "joblib", "pebble", "filelock")
+    require("json_tricks", "joblib")  # beyond requirements-live.txt
 
 import argparse
 import contextlib
