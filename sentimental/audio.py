@@ -2,7 +2,7 @@
 
     load_audio   any file, by `decoding`           -> mono float32 samples at SAMPLE_RATE
     to_mono      samples of any rate and channels  -> the same; ToMono, block by block
-    clean_audio  peak to +5 dBFS, trim, denoise    -> the speech alone
+    clean_audio  level, trim, reduce_noise         -> the speech alone
 
 Training, files and the microphone call the same functions and read the same constants, so that a
 model never meets features that were made another way.
@@ -43,7 +43,7 @@ MIN_SECONDS = 0.25
 # s. Of a longer recording, the part of this length with the most energy counts.
 MAX_SECONDS = 5.0
 
-# Noise reduction by spectral gating; see `clean_audio`.
+# Noise reduction by spectral gating; see `reduce_noise`.
 
 # Samples (32 ms); FFT length of the gate.
 GATE_N_FFT = 512
@@ -154,11 +154,8 @@ class ToMono:
 def clean_audio(samples, name="recording"):
     """Level, trim and denoise a recording: what remains is the speech.
 
-    The peak is brought to ``PEAK_DBFS``, ends whose level lies more than ``TRIM_SHARE`` of the way
-    from speech to noise are cut, of more than ``MAX_SECONDS`` the part with the most energy is
-    kept, and steady noise is lowered by spectral gating [1]_. Silence that follows the speech would
-    change the gate's idea of the noise, so padding comes after it (`pad`), and the same speech
-    gives the same features however much padding it gets.
+    Silence that follows the speech would change the gate's idea of the noise, so padding comes
+    after this (`pad`), and the same speech gives the same features however much padding it gets.
 
     Parameters
     ----------
@@ -172,7 +169,80 @@ def clean_audio(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When there is only silence, less than ``MIN_SECONDS`` of sound, or another shape.
+        As `level` and `trim` do.
+    """
+    return reduce_noise(trim(level(samples, name), name))
+
+
+def level(samples, name="recording"):
+    """Take off a constant offset and bring the peak to ``PEAK_DBFS``.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    name : what error messages call the recording
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n,), float32]
+
+    Raises
+    ------
+    SentimentalError
+        When there is only silence, or another shape.
+    """
+    if np.ndim(samples) != 1:
+        raise SentimentalError(
+            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
+        )
+    samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
+    if np.abs(samples).max() < 10 ** (SILENCE_DBFS / 20):
+        raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
+    return _bring_to_peak(samples)
+
+
+def trim(samples, name="recording"):
+    """Cut silence, noise and other voices before and after the speech.
+
+    Ends whose level lies more than ``TRIM_SHARE`` of the way from speech to noise are cut, and of
+    more than ``MAX_SECONDS`` the part with the most energy is kept.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], as `level` returns them
+    name : what error messages call the recording
+
+    Returns
+    -------
+    speech : np.ndarray [shape=(m,), float32], m <= MAX_SECONDS * SAMPLE_RATE
+
+    Raises
+    ------
+    SentimentalError
+        When there is less than ``MIN_SECONDS`` of sound.
+    """
+    start, stop, seconds, _ = _find_sound(samples)
+    speech = samples[start:stop]
+    if seconds < MIN_SECONDS:
+        beside = _find_beside_thump(samples, start, stop)
+        if beside is None:
+            raise SentimentalError(
+                f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
+            )
+        speech = _bring_to_peak(beside)
+    return _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
+
+
+def reduce_noise(speech):
+    """Lower steady noise by spectral gating [1]_.
+
+    Parameters
+    ----------
+    speech : np.ndarray [shape=(n,), float32], as `trim` returns it
+
+    Returns
+    -------
+    speech : np.ndarray [shape=(n,), float32]
 
     References
     ----------
@@ -182,16 +252,6 @@ def clean_audio(samples, name="recording"):
     """
     import noisereduce
 
-    if np.ndim(samples) != 1:
-        raise SentimentalError(
-            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
-        )
-    samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
-    peak = np.abs(samples).max()
-    if peak < 10 ** (SILENCE_DBFS / 20):
-        raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
-    speech = _trim(_level(samples, peak), name)
-    speech = _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
     # The default padding of 30,000 samples at both ends would more than double the work.
     return noisereduce.reduce_noise(
         speech,
@@ -203,22 +263,8 @@ def clean_audio(samples, name="recording"):
     )
 
 
-def _level(samples, peak):
-    """Bring the peak to ``PEAK_DBFS``."""
-    return samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
-
-
-def _trim(samples, name):
-    """Cut what is silence, noise or other voices alone before and after the speech."""
-    start, stop, seconds, _ = _find_sound(samples)
-    if seconds < MIN_SECONDS:
-        beside = _find_beside_thump(samples, start, stop)
-        if beside is None:
-            raise SentimentalError(
-                f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
-            )
-        return _level(beside, np.abs(beside).max())
-    return samples[start:stop]
+def _bring_to_peak(samples):
+    return samples * np.float32(10 ** (PEAK_DBFS / 20) / np.abs(samples).max())
 
 
 def _find_beside_thump(samples, start, stop):
@@ -255,15 +301,15 @@ def _find_sound(samples):
     """
     from scipy.ndimage import uniform_filter1d
 
-    level = np.maximum(frame_rms(samples) ** 2, 1e-12)
-    smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
-    level_db = np.sort(10 * np.log10(level))
+    power = np.maximum(frame_rms(samples) ** 2, 1e-12)
+    smooth_db = 10 * np.log10(uniform_filter1d(power, LEVEL_FRAMES, mode="constant"))
+    level_db = np.sort(10 * np.log10(power))
     speech_db = level_db[-LOUD_FRAMES:][0]
     distance = speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
     threshold = max(speech_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
     first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
     # Averaging made it longer where there is something before or after it.
-    n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))
+    n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(power) - 1))
     seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
     start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
     return start, (last + 1 + MARGIN_FRAMES) * HOP_LENGTH, seconds, distance

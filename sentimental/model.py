@@ -12,8 +12,11 @@ from sentimental.files import checksum
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN, Usual
 
-# The model that is shipped; its weights lie beside it.
-SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model8723.json"
+# The model that is shipped, its weights beside it: in the package where that was installed, in a
+# clone beside the package.
+_FOLDER = Path(__file__).resolve().parent
+_PLACES = [folder / "model8723.json" for folder in (_FOLDER, _FOLDER.parent)]
+SHIPPED_MODEL = _PLACES[0] if _PLACES[0].exists() else _PLACES[1]
 
 # Layers that a model may consist of.
 LAYERS = {"InputLayer", "Sequential", "Masking", "LSTM", "Concatenate", "Dense"}

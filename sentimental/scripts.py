@@ -103,12 +103,16 @@ def program_error(name, error):
     -------
     error : SentimentalError
     """
-    if os.environ.get("SENTIMENTAL_DEBUG", "0") not in ("", "0"):
+    if _is_debugged():
         traceback.print_exception(error)
     return SentimentalError(
         f"{name}: a fault of this program, not of the file ({type(error).__name__}: {error}); "
         "please report what SENTIMENTAL_DEBUG=1 shows"
     )
+
+
+def _is_debugged():
+    return os.environ.get("SENTIMENTAL_DEBUG", "0") not in ("", "0")
 
 
 def require(*packages):
@@ -211,7 +215,12 @@ def open_streams():
 
 
 def mute_libraries():
-    """Send to nowhere what libraries in C write to file descriptor 2; Python keeps its own way."""
+    """Send to nowhere what libraries in C write to file descriptor 2; Python keeps its own way.
+
+    Not where faults of the program are looked for: workers have that file descriptor alone.
+    """
+    if _is_debugged():
+        return
     try:
         is_shared = sys.stderr.fileno() == 2
     except (AttributeError, OSError):  # a notebook's, or one of no console

@@ -219,9 +219,7 @@ def test_a_speaker_beside_whom_there_is_hardly_anybody_does_not_test():
 
 @pytest.mark.parametrize("speakers", [("A",), ("",), ("A", "")])
 def test_one_speaker_alone_is_refused_with_what_to_do(speakers):
-    with pytest.raises(
-        SentimentalError, match="needs two speakers at least, and .*; let preprocess.py"
-    ):
+    with pytest.raises(SentimentalError, match="needs two speakers at least, and .*; let"):
         make_folds("speaker", make_own({"happy": 20, "sad": 20}, speakers))
 
 

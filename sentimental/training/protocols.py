@@ -177,9 +177,9 @@ def _speaker_folds(recordings, training, seed):
 
     if not _can_test_speakers(recordings):
         raise SentimentalError(
-            f"protocol speaker needs two speakers at least, and {LEAST_OF_OTHERS} recordings beside "
-            "those of each; let preprocess.py know them by folders, MY_RECORDINGS/SPEAKER/EMOTION, "
-            "or by --labels TABLE.csv"
+            f"protocol speaker needs two speakers at least, and {LEAST_OF_OTHERS} recordings "
+            "beside those of each; let preprocess.py know them by folders, "
+            "MY_RECORDINGS/SPEAKER/EMOTION, or by --labels TABLE.csv"
         )
     voices = [repr(voice_of(recording)) for recording in recordings]
     folds = GroupKFold(min(N_FOLDS, len({*voices}))).split(recordings, groups=voices)
