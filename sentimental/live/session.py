@@ -58,6 +58,7 @@ class Session:
     peak : float, of all that was heard; full scale is 1.0
     voice : sentimental.Voice or None, of who speaks now
     paused : bool, whether silence is heard in place of what comes
+    when_recognized : callable, which the thread calls when there is something to collect
     """
 
     def __init__(self, recognizer, voice=None, with_updates=True):
@@ -72,6 +73,7 @@ class Session:
         self.peak = 0.0
         self.voice = voice
         self.paused = False
+        self.when_recognized = lambda: None
         self._with_updates = with_updates
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
@@ -154,6 +156,7 @@ class Session:
         voice = self.voice if start >= self._new_voice_from else self._last_voice
         future = self._worker.submit(self._recognize, kind, samples, voice)
         self._pending.append(Pending(kind, start, end, future))
+        future.add_done_callback(lambda future: self.when_recognized())
 
     def _recognize(self, kind, samples, voice):
         try:
