@@ -146,8 +146,8 @@ class Window(PlainLines):
         self._strip.set_animated(True)
         strip.add_artist(self._strip)
         self._parts = [
-            _Part((0.0, 0.895, 1.0, 1.0), [self._title, self._last]),
-            _Part((0.065, 0.405, 0.93, 0.895), [*self._bars, *self._percents]),
+            _Part((0.0, 0.875, 1.0, 1.0), [self._title, self._last]),
+            _Part((0.065, 0.405, 0.93, 0.875), [*self._bars, *self._percents]),
             _Part((0.935, 0.40, 0.98, 0.87), [self._level]),
             _Part((0.06, 0.15, 0.98, 0.33), [self._strip]),
         ]
