@@ -18,8 +18,10 @@ from signals import SAMPLES, noise, speech
 from sentimental import SentimentalError, Voice, load_recognizer
 from sentimental.audio import load_audio
 from sentimental.decoding import Block
+from sentimental.live import chart
 from sentimental.live import long_recordings as inputs
-from sentimental.live.long_recordings import Recording, find_recordings, recognize_all, save_chart
+from sentimental.live.chart import save_chart
+from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import Endpointer
 
@@ -334,7 +336,7 @@ def test_one_channel_is_not_called_the_first(long_file):
 
 def test_a_chart_of_recordings_one_after_the_other(monkeypatch, tmp_path, long_file, call):
     seen = []
-    monkeypatch.setattr(inputs, "save_timeline", lambda *drawn: seen.append(drawn))
+    monkeypatch.setattr(chart, "save_timeline", lambda *drawn: seen.append(drawn))
     recordings = [Recording(path, separate=True) for path in (SAMPLES[0], long_file, call[0])]
     all(recognize_all(recordings, Loudness()))
     save_chart("a.png", recordings)
@@ -359,7 +361,7 @@ def spans_of(recording, channel=None):
 
 def test_short_recordings_have_the_summary(monkeypatch, tmp_path):
     path = Path(tmp_path, "a.png")
-    monkeypatch.setattr(inputs, "save_timeline", None)
+    monkeypatch.setattr(chart, "save_timeline", None)
     recordings = [Recording(sample) for sample in SAMPLES[:2]]
     all(recognize_all(recordings, Loudness()))
     save_chart(path, recordings)
