@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def emotion_named(name, names=EMOTION_NAMES):
 
 
 def _plain(name):
+    name = unicodedata.normalize("NFC", name)  # macOS writes two characters for one
     return re.sub(r"[\W_]+", " ", name.lower()).strip()
 
 
