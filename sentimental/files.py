@@ -209,7 +209,8 @@ def lock_folder(folder):
     try:
         folder.mkdir(exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
+        with contextlib.suppress(NotImplementedError):  # some network drives know no locks
+            lock.acquire()
         holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     except Timeout:
         name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
