@@ -94,7 +94,7 @@ def test_keras_is_what_the_scripts_need_whatever_the_environment_says(tmp_path, 
     settings = {"backend": "jax", "floatx": floatx, "epsilon": 0.01}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     code = (
-        "from sentimental.training.network import import_keras, build_network; keras = import_keras(); "
+        "from sentimental.training.network import build_network, keras; "
         "print(keras.backend.backend(), build_network(2).dtype, keras.config.epsilon())"
     )
     environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
@@ -109,9 +109,10 @@ def test_keras_that_was_imported_with_another_backend_is_told(tmp_path):
         "    sys.modules[name] = types.ModuleType(name)\n"
         "sys.modules['keras'].backend = types.SimpleNamespace(backend=lambda: 'jax')\n"
         "sys.modules['tensorflow'].get_logger = lambda: types.SimpleNamespace(setLevel=print)\n"
+        "import importlib\n"
         "from sentimental.scripts import run_script\n"
-        "from sentimental.training.network import import_keras\n"
-        "sys.exit(run_script(import_keras))\n"
+        "network = 'sentimental.training.network'\n"
+        "sys.exit(run_script(lambda: importlib.import_module(network)))\n"
     )
     done = python("-c", code)
     assert done.returncode == 1
