@@ -6,10 +6,10 @@
     python train_model.py mine.json --start-from model8723.json --model me.json --results me
     python train_model.py --protocol speaker --seeds 3      how well it knows unseen speakers
 
-A training that was stopped goes on when the same command is given again. docs/training.md tells
-about protocols, own recordings, intervals and settings.
+A training that was stopped goes on when you give the same command again. docs/training.md explains
+protocols, own recordings, intervals and settings.
 
-Exit status: 0 done; 1 an error, one line tells which; 2 wrong options; 130 stopped by Ctrl-C.
+Exit status: 0 done; 1 an error, in one line; 2 wrong options; 130 stopped by Ctrl-C.
 """
 
 from sentimental.files import check_outputs, write_json
@@ -84,7 +84,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     with unfinished_work(model.with_name(f"{model.stem}_checkpoint")) as unfinished:
         runs = []
         if not test:
-            print("cross-validation first: it tells how good a model of these recordings is")
+            print("cross-validation first: it measures a model of these recordings")
             runs = run_folds("random", recordings, {}, 1, unfinished, settings, start)
 
         checkpoint, epochs = unfinished / "training.npz", training.epochs["random"]
@@ -176,8 +176,8 @@ def evaluate_saved_model(recordings, training, model, folder):
             metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, and what was held out cannot be told; give "
-            "features of other recordings, or the file and --set of its training"
+            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; give "
+            "features of other recordings, or the features and the --set of its training"
         )
     print_metrics(metrics)
     print_limits(network, metrics)

@@ -80,8 +80,8 @@ def fit(
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     shapes = [tuple(weight.shape) for weight in model.weights]
     options = settings, epochs, seed, shapes, start and start["checksum"]
-    mark = fingerprint([*recordings, *validation], *options)
-    progress = Progress(checkpoint, mark, batches, seed, name)
+    key = fingerprint([*recordings, *validation], *options)
+    progress = Progress(checkpoint, key, batches, seed, name)
     progress.run(model, epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")

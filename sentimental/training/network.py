@@ -93,7 +93,7 @@ class TwoBranchModel(keras.Model):
     """The network in training: frames and summary are two branches that learn from each other.
 
     The LSTM layers answer after each frame, and a linear layer answers from the summary. Their
-    errors differ, so their mean is better than each, and it tells how similar two emotions sound,
+    errors differ, so their mean is better than each, and shows how similar two emotions sound,
     which labels do not [1]_. The network that is saved adds their logits: the kernel of its dense
     layer is both of theirs, one below the other. What validates, and is saved, is the moving
     average of the weights.

@@ -58,7 +58,7 @@ def print_metrics(parts):
 
 
 def run_record(protocol, recordings, sizes, seeds, settings):
-    """All that a reader needs to trust a figure, as a dict; any JSON tells sizes and seeds."""
+    """All that a reader needs to trust a figure, as a dict; sizes and seeds are any JSON."""
     corpora = {}
     for corpus in sorted({recording.corpus for recording in recordings}):
         emotions = Counter(r.emotion for r in recordings if r.corpus == corpus)
