@@ -22,6 +22,13 @@ NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
 PROBE_SIZE = 4096
 
 
+def shipped(name):
+    """Where a file or folder lies that comes with the package: within it where it was installed."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.exists() else package.parent / name  # in a clone, beside it
+
+
 def is_special(path):
     """Whether a path is of a device, a pipe or the like, into which is written as it is.
 

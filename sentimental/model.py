@@ -8,15 +8,12 @@ import h5py
 import numpy as np
 
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
-from sentimental.files import checksum
+from sentimental.files import checksum, shipped
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN, Usual
 
-# The model that is shipped, its weights beside it: in the package where that was installed, in a
-# clone beside the package.
-_FOLDER = Path(__file__).resolve().parent
-_PLACES = [folder / "model8723.json" for folder in (_FOLDER, _FOLDER.parent)]
-SHIPPED_MODEL = _PLACES[0] if _PLACES[0].exists() else _PLACES[1]
+# The model that is shipped; its weights lie beside it.
+SHIPPED_MODEL = shipped("model8723.json")
 
 # Layers that a model may consist of.
 LAYERS = {"InputLayer", "Sequential", "Masking", "LSTM", "Concatenate", "Dense"}
