@@ -176,8 +176,8 @@ def evaluate_saved_model(recordings, training, model, folder):
             metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; give "
-            "features of other recordings, or the features and the --set of its training"
+            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; "
+            "give features of other recordings, or the features and the --set of its training"
         )
     print_metrics(metrics)
     print_limits(network, metrics)
