@@ -181,7 +181,7 @@ def unfinished_work(folder):
         yield folder
     finally:
         lock.release()
-        if {path.name for path in folder.iterdir()} <= {"lock", "holder"}:
+        if all(path.name.startswith(".") for path in folder.iterdir()):  # the lock's own files
             shutil.rmtree(folder)
 
 
