@@ -299,7 +299,7 @@ class Voice:
         """
         parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
         content = {"chain": CHAIN, "voice": parts}
-        write_json(path, content | {"checksum": checksum(content)})
+        write_json(path, content | {"checksum": checksum(content)}, mode=0o600)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Voice":
