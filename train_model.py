@@ -84,7 +84,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     print(", ".join(f"{name} {size}" for name, size in count_parts(fold).items()), "recordings")
 
     network = build_network(training.units)
-    network.summary(line_length=90, expand_nested=True)
+    network.summary(line_length=80, expand_nested=True)
 
     with unfinished_work(model.with_name(f"{model.stem}_checkpoint")) as unfinished:
         runs = []
