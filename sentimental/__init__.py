@@ -25,9 +25,15 @@ Below it the wings, each of one script: preprocessing, training, live.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "1.0.0"
 __all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "Voice", "load_recognizer"]
+
+if TYPE_CHECKING:  # for editors and type checkers, which run nothing
+    from sentimental.recognizer import Recognizer, load_recognizer
+    from sentimental.scripts import EMOTIONS, SentimentalError
+    from sentimental.speaker import Voice
 
 _MODULES = {
     "EMOTIONS": "scripts",
@@ -43,3 +49,7 @@ def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__():
+    return [*__all__, "__version__"]

@@ -6,6 +6,7 @@ voice's own. Its emotions need not be known.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -264,18 +265,21 @@ class Voice:
     def __init__(self):
         self.tally = np.zeros(N_TALLY)
 
+    def __repr__(self):
+        return f"<Voice: {self.n_recordings} recordings, known to {self.known:.0%}>"
+
     @property
-    def n_recordings(self):
+    def n_recordings(self) -> int:
         """How many recordings were added."""
         return int(self.tally[TALLY["n_recordings"]][0])
 
     @property
-    def known(self):
+    def known(self) -> float:
         """How far the voice is known, from 0 (nothing was heard) towards 1."""
         n_frames = self.tally[TALLY["n_frames"]][0]
         return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
 
-    def add(self, features):
+    def add(self, features: np.ndarray) -> None:
         """Add a recording.
 
         Parameters
@@ -286,7 +290,7 @@ class Voice:
         clip = features[None], np.array([len(features)])
         self.tally += tally(*clip, summarize(*clip))[0]
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write the voice as JSON: numbers from which no speech can be made.
 
         Parameters
@@ -295,10 +299,10 @@ class Voice:
         """
         parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
         content = {"chain": CHAIN, "voice": parts}
-        write_json(path, content | {"checksum": checksum(content)})
+        write_json(path, content | {"checksum": checksum(content)}, mode=0o600)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Voice":
         """Read what `save` wrote.
 
         Parameters
