@@ -47,10 +47,16 @@ class Augmentation:
     octave_db: float = 3.0
     # dB an octave by which the whole spectrum leans to one side, at most.
     tilt_db: float = 1.5
+    # Chance of a microphone with more or less bass.
+    bass_prob: float = 0.3
+    # dB by which it raises or lowers what lies below the shelf.
+    bass_db: tuple = (-10.0, 10.0)
+    # Hz between which the shelf ends.
+    bass_hz: tuple = (150.0, 300.0)
     # Louder and softer get up to e to this power as far from each other, or as close.
     contrast: float = 0.3
     # Chance of a telephone.
-    telephone_prob: float = 0.15
+    telephone_prob: float = 0.2
     # Hz between which a telephone's band begins.
     telephone_low: tuple = (150.0, 400.0)
     # Hz between which a telephone's band ends.
@@ -85,8 +91,8 @@ class Augmentation:
 
     def __post_init__(self):
         least = {"crop_frames": 2, "rt60": 0.01, "babble_voices": 1}
-        least |= dict.fromkeys(("telephone_low", "telephone_high"), 1)
-        check(self, least | dict.fromkeys(("reverb_db", "noise_tilt_db", "snr_db"), -100))
+        least |= dict.fromkeys(("telephone_low", "telephone_high", "bass_hz"), 1)
+        check(self, least | dict.fromkeys(("reverb_db", "noise_tilt_db", "snr_db", "bass_db"), -100))
         if self.noise_prob + self.babble_prob > 1:
             raise SentimentalError("noise_prob and babble_prob: both together must be 1 at most")
 
@@ -210,6 +216,14 @@ def apply_telephone(mel, settings, rng):
     return mel - (settings.telephone_slope_db * octaves)[:, None].astype(np.float32)
 
 
+def apply_bass(mel, settings, rng):
+    """Raise or lower what lies below a shelf that is half an octave wide; mel in dB."""
+    centers, _ = mel_bands()
+    gain = rng.uniform(*settings.bass_db, (len(mel), 1))
+    octaves_below = np.log2(rng.uniform(*settings.bass_hz, (len(mel), 1)) / centers)
+    return mel + (gain * np.clip(2 * octaves_below, 0, 1))[:, None].astype(np.float32)
+
+
 def add_reverb(power, settings, rng):
     """Let the power of each frame die away as a room does, instead of ending."""
     n = len(power)
@@ -278,6 +292,8 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast, (n, 1, 1)))
     mel = loudest + contrast.astype(np.float32) * (mel - loudest)
+    bassy = rng.random(n) < settings.bass_prob
+    mel[bassy] = apply_bass(mel[bassy], settings, rng)
     called = rng.random(n) < settings.telephone_prob
     mel[called] = apply_telephone(mel[called], settings, rng)
     speech = 10 ** (mel / 10) * is_speech

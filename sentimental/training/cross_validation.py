@@ -152,6 +152,7 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=N
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
         start=start,
     )
+    np.savez(folder / f"{name}.npz", *network.get_weights(), **vars(usual))
     ways = {"h0": (tested, None)}
     if protocol in ("speaker", "corpus"):
         ways |= {

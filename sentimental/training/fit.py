@@ -23,6 +23,7 @@ from sentimental.training.checkpoint import (
 )
 from sentimental.training.dataset import AugmentedBatches
 from sentimental.training.folding import (
+    fold_prior,
     fold_standardization,
     fold_temperature,
     silence_untrained,
@@ -119,10 +120,13 @@ def train(
     inputs, summaries = recordings_to_inputs(validation, batches.usual)
     validation_inputs = [standardize(inputs, batches.mean, batches.std), summaries]
     learner = Learner(training, batches.prior)
+    expected = np.array([training.class_prior[emotion] for emotion in EMOTIONS])
+    expected = expected**training.prior_strength
     if start:
         # Until something is learned it answers as that model does, but for the temperature.
         weights = unfold_standardization(start["weights"], batches.mean, batches.std)
-        learner.start_from(fold_temperature(weights, 1 / training.temperature))
+        weights = fold_temperature(weights, 1 / training.temperature)
+        learner.start_from(fold_prior(weights, learner.prior / expected))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,
@@ -180,7 +184,8 @@ def train(
     network = build_network(training.units)
     network.load_weights(best)
     is_trained = one_hot(recordings).any(axis=0)
-    network.set_weights(silence_untrained(network.get_weights(), is_trained))
+    weights = fold_prior(network.get_weights(), expected / learner.prior)
+    network.set_weights(silence_untrained(weights, is_trained))
     if temperature is None:
         probabilities = network.predict(validation_inputs, PREDICTION_BATCH, verbose=0)
         temperature = fit_temperature(validation, probabilities)

@@ -56,6 +56,22 @@ def fold_temperature(weights, temperature):
     return [*others, kernel / temperature, bias / temperature]
 
 
+def fold_prior(weights, prior):
+    """Weights of a network to whose logits is added the logarithm of `prior`.
+
+    Parameters
+    ----------
+    weights : list of np.ndarray
+    prior : np.ndarray [shape=(8,)], how many times as often as now each emotion is expected
+
+    Returns
+    -------
+    weights : list of np.ndarray
+    """
+    *others, bias = weights
+    return [*others, bias + np.log(prior).astype(np.float32)]
+
+
 def silence_untrained(weights, is_trained):
     """Weights of a network that answers some emotions with probability 0, whatever it reads.
 
