@@ -25,6 +25,8 @@ audio.py and features.py of sentimental/.
 With --condition all recordings are changed in one way, to test how much a network loses by it.
 """
 
+from dataclasses import replace
+
 from sentimental.files import check_outputs, is_special
 from sentimental.scripts import end_at_once, on_end_signals, run_script
 
@@ -54,7 +56,7 @@ from sentimental.preprocessing.conditions import (
 )
 from sentimental.preprocessing.labels import read_table
 from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
-from sentimental.scripts import EMOTIONS, SentimentalError, mute_libraries, shown
+from sentimental.scripts import EMOTIONS, SentimentalError, mute_libraries, program_error, shown
 from sentimental.workers import run_jobs
 
 
@@ -84,7 +86,7 @@ def compute_frames(path, content_hash, condition="", voices=()):
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
-        return None, f"{path}: {type(error).__name__}: {error}"
+        return None, str(program_error(path, error))
 
 
 def known_frames(output, condition):
@@ -97,9 +99,9 @@ def known_frames(output, condition):
         return {}
     try:
         return {
-            recording["hash"]: recording["frames"]
+            recording.hash: recording.frames
             for recording in load_features(output)
-            if recording["condition"] == condition
+            if recording.condition == condition
         }
     except SentimentalError as error:
         print(f"Computing everything again: {error}")
@@ -111,7 +113,7 @@ def compute_all(recordings, kept, condition, voices):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     kept : Finished
     condition, voices : as for `compute_frames`
 
@@ -120,7 +122,7 @@ def compute_all(recordings, kept, condition, voices):
     computed : dict of (frames, refusal), as `compute_frames` gives them, by the recording's file
     """
     computed = {}
-    jobs = ((recording["file"], recording["hash"], condition, voices) for recording in recordings)
+    jobs = ((recording.file, recording.hash, condition, voices) for recording in recordings)
     died = "the process that read it was killed; does it take more memory than there is?"
     with (
         contextlib.closing(run_jobs(compute_frames, jobs)) as results,
@@ -128,23 +130,23 @@ def compute_all(recordings, kept, condition, voices):
     ):
         for number, result in progress:
             recording = recordings[number]
-            result = frames, _ = result or (None, f"{recording['file']}: {died}")
-            computed[recording["file"]] = result
+            result = frames, _ = result or (None, f"{recording.file}: {died}")
+            computed[recording.file] = result
             if frames is not None:
-                kept.save(recording["hash"], frames)
+                kept.save(recording.hash, frames)
     return computed
 
 
 def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
     """Print files per corpus and emotion, known speakers, and what was left out or refused."""
-    corpora = sorted({recording["corpus"] for recording in recordings})
-    count = Counter((recording["corpus"], recording["emotion"]) for recording in recordings)
+    corpora = sorted({recording.corpus for recording in recordings})
+    count = Counter((recording.corpus, recording.emotion) for recording in recordings)
     width = max(len(shown(corpus)) for corpus in [*corpora, "corpus"])
     columns = (*EMOTIONS, "all", "speakers")
     print(f"\n{'corpus':{width}}" + "".join(f"{name:>9}" for name in columns))
     for corpus in corpora:
         row = [count[corpus, emotion] for emotion in EMOTIONS]
-        row += [sum(row), len({r["speaker"] for r in recordings if r["corpus"] == corpus} - {""})]
+        row += [sum(row), len({r.speaker for r in recordings if r.corpus == corpus} - {""})]
         print(f"{shown(corpus):{width}}" + "".join(f"{number or '-':>9}" for number in row))
     counts = [f"{len(recordings)} recordings", f"{n_duplicates} duplicates used once"]
     counts += [f"{left_out.total()} left out"] if left_out else []
@@ -196,33 +198,33 @@ def main():
     refused += refused_lines + refused_files
 
     known = known_frames(output, condition)
-    voices = [copies[0]["file"] for copies in takes] if condition == "babble" else []
+    voices = [copies[0].file for copies in takes] if condition == "babble" else []
     folder = None if is_special(output) else output.with_name(f"{output.stem}_unfinished")
     kept = Finished(folder, condition, voices)
     computed, taken = {}, set()
     while recordings := next_copies(takes, computed):
         for recording in recordings:
-            frames = known.get(recording["hash"])
+            frames = known.get(recording.hash)
             if frames is None:
-                frames = kept.load(recording["hash"])
+                frames = kept.load(recording.hash)
             if frames is not None:
-                computed[recording["file"]] = frames, None
-                taken.add(recording["file"])
-        new = [recording for recording in recordings if recording["file"] not in taken]
+                computed[recording.file] = frames, None
+                taken.add(recording.file)
+        new = [recording for recording in recordings if recording.file not in taken]
         computed |= compute_all(new, kept, condition, voices)
 
     finished, refusals, notes = [], [], []
-    for recording in (copy for copies in takes for copy in copies if copy["file"] in computed):
-        frames, line = computed[recording["file"]]
+    for recording in (copy for copies in takes for copy in copies if copy.file in computed):
+        frames, line = computed[recording.file]
         if line:
             (refusals if frames is None else notes).append(line)
         if frames is not None:
-            finished.append(recording | {"condition": condition, "frames": frames})
+            finished.append(replace(recording, condition=condition, frames=frames))
     finished, contradictions = drop_twins(finished)
     refusals += contradictions
     refused += refusals
     n_duplicates = sum(map(len, takes)) - len(finished) - len(refusals)
-    n_known = sum(recording["file"] in taken for recording in finished)
+    n_known = sum(recording.file in taken for recording in finished)
     if not finished:
         kept.clear()
         for line in refused:

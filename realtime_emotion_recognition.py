@@ -99,7 +99,14 @@ from sentimental.live.window import open_display
 from sentimental.live.writers import STDOUT, Audio, Log, Report
 from sentimental.model import SHIPPED_MODEL, weights_path_of
 from sentimental.recognizer import load_recognizer
-from sentimental.scripts import SentimentalError, mute_libraries, run_script, shown
+from sentimental.scripts import (
+    SentimentalError,
+    check_stop,
+    mute_libraries,
+    run_script,
+    shown,
+    stop_signal,
+)
 from sentimental.speaker import Voice
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
@@ -161,19 +168,6 @@ def recognize_files(args, recordings):
     return status | report.failed
 
 
-def end_by_signals(session):
-    """Let signals end a session; returns the list of those that come."""
-    signals = []
-
-    def end(number):
-        signals.append(number)
-        name = signal.Signals(number).name
-        session.end = SIGNAL_WORDS.get(name, name)
-
-    on_end_signals(end)
-    return signals
-
-
 def recognize_live(args):
     """A session until a signal, a key, a closed window or silence ends it; returns a status."""
     if args.replay:
@@ -183,7 +177,7 @@ def recognize_live(args):
     session = Session(load_recognizer(args.model), load_voice(args.voice))
     with Log(args.log) as log, Audio(args.save_audio, device.sample_rate) as audio:
         try:
-            display, microphone, failure, signals = listen(args, device, session, log, audio)
+            display, microphone, failure = listen(args, device, session, log, audio)
         finally:  # whatever ended it
             status = try_to_save(args.voice, session.save_voice)
     seconds = session.endpointer.seconds
@@ -193,8 +187,9 @@ def recognize_live(args):
         f"{microphone.n_overflows} overflows of the sound card"
     )
     status |= bool(failure) | log.failed | audio.failed
-    if signals and (signals[0] != signal.SIGINT or seconds == 0):
-        status = 128 + signals[0]
+    number = stop_signal()
+    if number and (number != signal.SIGINT or seconds == 0):
+        status = 128 + number
         display = PlainLines()  # nobody is there to close a window
     if session.utterances:
         status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
@@ -207,10 +202,10 @@ def recognize_live(args):
 def listen(args, device, session, log, audio):
     """Let a session hear a microphone until it ends.
 
-    Returns display, microphone, failure (SentimentalError or None) and the signals that came.
+    Returns display, microphone and failure (SentimentalError or None).
     """
     failure = None
-    signals = end_by_signals(session)
+    check_stop()
     with contextlib.ExitStack() as opened:
         if args.replay:
             microphone = device
@@ -233,7 +228,9 @@ def listen(args, device, session, log, audio):
             try:
                 display.show(session, lines)
             except OSError:
-                if not (session.end or failure):  # else the terminal may have been closed
+                if not (
+                    session.end or failure or stop_signal()
+                ):  # else the terminal may have been closed
                     raise
             finally:
                 for kind, utterance in results:
@@ -252,7 +249,10 @@ def listen(args, device, session, log, audio):
             if results or time.monotonic() - drawn >= DRAW_SECONDS:
                 report(results)
                 drawn = time.monotonic()
-            if display.closed:
+            if number := stop_signal():
+                name = signal.Signals(number).name
+                session.end = SIGNAL_WORDS.get(name, name)
+            elif display.closed:
                 session.end = "the window was closed"
             elif 0 < args.end_after < session.silence:
                 session.end = f"{args.end_after:g} s of silence"
@@ -263,7 +263,7 @@ def listen(args, device, session, log, audio):
     session.hear(samples)
     session.finish()
     report(session.collect())
-    return display, microphone, failure, signals
+    return display, microphone, failure
 
 
 def nothing_heard(session, replayed):

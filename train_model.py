@@ -105,14 +105,14 @@ def load_recordings(path, n_emotions):
         When there are too few, or too few emotions; or they are under a condition, for tests.
     """
     recordings = load_features(path)
-    recordings.sort(key=lambda r: (r["corpus"], Path(r["file"]).name, r["hash"]))
-    if any(recording["condition"] for recording in recordings):
+    recordings.sort(key=lambda r: (r.corpus, Path(r.file).name, r.hash))
+    if any(recording.condition for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")
     if len(recordings) < LEAST_RECORDINGS:
         raise SentimentalError(
             f"{path}: {len(recordings)} recordings are too few; give {LEAST_RECORDINGS} at least"
         )
-    if len({recording["emotion"] for recording in recordings}) < n_emotions:
+    if len({recording.emotion for recording in recordings}) < n_emotions:
         raise SentimentalError(f"{path}: recordings of one emotion train nothing; give others, too")
     return recordings
 
@@ -128,7 +128,7 @@ def load_conditions(paths):
     conditions = {}
     for path in paths:
         recordings = load_features(path)
-        names = {recording["condition"] for recording in recordings}
+        names = {recording.condition for recording in recordings}
         if len(names) != 1 or "" in names:
             raise SentimentalError(f"{path}: not made with preprocess.py --condition")
         (name,) = names
@@ -149,7 +149,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     settings : dict with ``training`` and ``augmentation``
     seed : int, of first weights and augmentation
     model : Path, of the JSON file
@@ -180,7 +180,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
         temperature=training.temperature,
         start=start,
     )
-    corpora = {recording["corpus"] for recording in train_part}
+    corpora = {recording.corpus for recording in train_part}
     if start:
         corpora |= {*start["training"]["corpora"]}
     trained = {"corpora": sorted(corpora), "held_out": held_out_mark([validation, test])}
@@ -225,7 +225,7 @@ def tell_untrained(network):
 
 def held_out_mark(held_out):
     """Tells by which recordings a model was validated and tested, wherever they lie."""
-    names = [(r["hash"], Path(r["file"]).name) for part in held_out for r in part]
+    names = [(r.hash, Path(r.file).name) for part in held_out for r in part]
     return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
@@ -234,7 +234,7 @@ def evaluate_saved_model(recordings, training, model, folder):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     training : Training, whose split held out of TESS and RAVDESS what did not train
     model : Path, of its JSON file
     folder : Path or None, where the figures are kept as evaluation.json, and confusion matrices
@@ -243,7 +243,7 @@ def evaluate_saved_model(recordings, training, model, folder):
 
     network, content = load_network(model)
     usual, trained = content["usual"], content["training"]
-    corpora = sorted({recording["corpus"] for recording in recordings})
+    corpora = sorted({recording.corpus for recording in recordings})
     parts = {}
     _, *held_out = fold_to_save(recordings, training)
     if held_out_mark(held_out) == trained["held_out"]:
@@ -252,9 +252,9 @@ def evaluate_saved_model(recordings, training, model, folder):
                 probabilities = predict_recordings(network, usual, part)
                 parts[name] = compute_metrics(part, probabilities, over_speakers=False)
     for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
-        part = [recording for recording in recordings if recording["corpus"] == corpus]
+        part = [recording for recording in recordings if recording.corpus == corpus]
         ways = {"h0": None}
-        if any(recording["speaker"] for recording in part):
+        if any(recording.speaker for recording in part):
             ways |= draw_histories(part, 1)
         for way, tallies in ways.items():
             probabilities = predict_recordings(network, usual, part, tallies)
@@ -278,8 +278,8 @@ def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings, st
     Parameters
     ----------
     protocol : str
-    recordings : list of dict
-    conditions : dict of list of dict; recordings as they are under other conditions, by its name
+    recordings : list of Recording
+    conditions : dict of list of Recording, by the name of the condition
     n_seeds : int > 0
     folder : Path
     settings : dict with ``training`` and ``augmentation``

@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 from sentimental import SentimentalError, load_recognizer  # noqa: E402
 from sentimental.audio import clean_audio, load_audio  # noqa: E402
 from sentimental.features import extract_frames  # noqa: E402
-from sentimental.scripts import run_script  # noqa: E402
+from sentimental.scripts import interruptible, run_script  # noqa: E402
 from sentimental.vad import check_speech  # noqa: E402
 
 CLIP = ROOT / "data" / "samples" / "news.flac"
@@ -186,6 +186,7 @@ def run_scripts(folder):
     return failed
 
 
+@interruptible()
 def main():
     """Damage, measure, and print."""
     parser = argparse.ArgumentParser(

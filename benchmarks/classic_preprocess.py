@@ -26,7 +26,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from preprocess import find_files  # noqa: E402
-from sentimental.scripts import SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
 
 # Samples. The longest clip of the textbook.
 TOTAL_LENGTH = 173_056
@@ -85,6 +85,7 @@ def run_preprocess(files, folder):
         return seconds, peak, log.read()
 
 
+@interruptible()
 def main():
     """Time both chains over the same files and print the ratio."""
     parser = argparse.ArgumentParser(

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.files import check_outputs, write_json  # noqa: E402
 from sentimental.model import load_network, read_start, save_model  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.training.augment import Augmentation  # noqa: E402
 from sentimental.training.fit import predict_recordings, train  # noqa: E402
 from sentimental.training.metrics import compute_metrics  # noqa: E402
@@ -36,17 +36,17 @@ COUNTS = (5, 20)
 
 def split_speakers(recordings):
     """Recordings of every second speaker, from which is drawn, and of the others, who test."""
-    names = sorted({recording["speaker"] for recording in recordings} - {""})
+    names = sorted({recording.speaker for recording in recordings} - {""})
     if len(names) < 2:
         raise SentimentalError("the corpus needs two speakers at least that are known")
-    return [[r for r in recordings if r["speaker"] in names[n::2]] for n in (0, 1)]
+    return [[r for r in recordings if r.speaker in names[n::2]] for n in (0, 1)]
 
 
 def draw_few(recordings, count, seed):
     """So many recordings of each emotion, or all where there are fewer."""
     rng, drawn = np.random.default_rng(seed), []
     for emotion in EMOTIONS:
-        some = [recording for recording in recordings if recording["emotion"] == emotion]
+        some = [recording for recording in recordings if recording.emotion == emotion]
         drawn += [some[number] for number in rng.permutation(len(some))[:count]]
     return drawn
 
@@ -57,7 +57,7 @@ def train_base(recordings, corpus, settings, path):
         return
     training, augmentation = settings["training"], settings["augmentation"]
     folds = protocol_folds("corpus", recordings, training, training.split_seed)
-    (fold,) = [fold for fold in folds if fold[2][0]["corpus"] == corpus]
+    (fold,) = [fold for fold in folds if fold[2][0].corpus == corpus]
     print(f"start: {count_parts(fold)}")
     with tempfile.TemporaryDirectory() as folder:
         network, usual, _ = train(
@@ -69,7 +69,7 @@ def train_base(recordings, corpus, settings, path):
             Path(folder, "checkpoint"),
             temperature=training.temperature,
         )
-    corpora = sorted({recording["corpus"] for recording in fold[0]})
+    corpora = sorted({recording.corpus for recording in fold[0]})
     save_model(network, usual, {"corpora": corpora, "held_out": ""}, path)
 
 
@@ -95,6 +95,7 @@ def train_few(drawn, settings, seed, start):
     return network, usual
 
 
+@interruptible()
 def main():
     """Train, test, print the table and write it."""
     parser = argparse.ArgumentParser(
@@ -112,7 +113,7 @@ def main():
     base = arguments.results / f"base_{corpus}.json"
     check_outputs([output], [arguments.features])
     recordings = load_recordings(arguments.features, 2)
-    own = [recording for recording in recordings if recording["corpus"] == corpus]
+    own = [recording for recording in recordings if recording.corpus == corpus]
     pool, tested = split_speakers(own)
     train_base(recordings, corpus, settings, base)
 

@@ -39,7 +39,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from virtual_microphone import missing, virtual_microphone  # noqa: E402
 
 from sentimental.live.writers import COLUMNS  # noqa: E402
-from sentimental.scripts import SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.speaker import Voice  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 
@@ -312,6 +312,7 @@ def speaking():
             speaker.wait()
 
 
+@interruptible()
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -63,7 +63,7 @@ import virtual_microphone as air  # noqa: E402
 import preprocess  # noqa: E402  (lies one folder up)
 from sentimental.files import write_json  # noqa: E402
 from sentimental.preprocessing.conditions import SPEECH_TOP_DB  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 from sentimental.training.protocols import split_random  # noqa: E402
 from sentimental.training.settings import Training  # noqa: E402
@@ -100,7 +100,7 @@ def test_files(paths):
         raise SentimentalError("too few recordings there; take both corpora whole")
     training = Training()
     test = split_random(len(recordings), training, training.split_seed)[2]
-    return [(recordings[i]["file"], recordings[i]["emotion"]) for i in test]
+    return [(recordings[i].file, recordings[i].emotion) for i in test]
 
 
 def load(path):
@@ -356,6 +356,7 @@ def table(figures):
     ]
 
 
+@interruptible()
 def main():
     """Measure, print the table and keep the figures."""
     parser = argparse.ArgumentParser(

@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 from sentimental.audio import load_audio  # noqa: E402
 from sentimental.files import find_files  # noqa: E402
 from sentimental.preprocessing.recordings import describe_files  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 from sentimental.training.protocols import split_random  # noqa: E402
 from sentimental.training.settings import Training  # noqa: E402
@@ -72,13 +72,13 @@ def write_recording(path, folders, minutes, rng):
             if n_written >= 60 * minutes * SAMPLE_RATE:
                 break
             pause = rng.standard_normal(int(rng.uniform(*PAUSES_SECONDS) * SAMPLE_RATE))
-            samples = load_audio(recordings[index]["file"])
+            samples = load_audio(recordings[index].file)
             begin = n_written + len(pause)
             spans = [
                 (begin + librosa.effects.trim(samples, top_db=top_db)[1]) / SAMPLE_RATE
                 for top_db in SPEECH_TOP_DBS
             ]
-            clips.append(Clip(recordings[index]["file"], recordings[index]["emotion"], spans))
+            clips.append(Clip(recordings[index].file, recordings[index].emotion, spans))
             sound.write(10 ** (NOISE_DBFS / 20) * pause)
             sound.write(samples)
             n_written = begin + len(samples)
@@ -109,6 +109,7 @@ def answer_long(clip, utterances):
     return EMOTIONS[int(np.average(probabilities, axis=0, weights=shares).argmax())]
 
 
+@interruptible()
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(

@@ -17,7 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.audio import load_audio  # noqa: E402
-from sentimental.scripts import SentimentalError, run_script  # noqa: E402
+from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 from sentimental.vad import Endpointer, check_speech  # noqa: E402
 
@@ -78,6 +78,7 @@ def artificial_sounds():
     }
 
 
+@interruptible()
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(

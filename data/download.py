@@ -19,7 +19,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, run_script
+from sentimental.scripts import (
+    SentimentalError,
+    end_at_once,
+    interruptible,
+    on_end_signals,
+    run_script,
+)
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -288,6 +294,7 @@ def next_command(corpora, folder):
     return shlex.join([*command, "--output", (folder / "features.json").as_posix()])
 
 
+@interruptible()
 def main(argv=None):
     """Read the command line and provide one corpus after the other."""
     parser = argparse.ArgumentParser(

@@ -1,7 +1,7 @@
 """The signal chain: any recording in, leveled, trimmed and denoised speech out.
 
     load_audio   any file, by `decoding`           -> mono float32 samples at SAMPLE_RATE
-    to_mono      samples of any rate and channels  -> the same
+    to_mono      samples of any rate and channels  -> the same; ToMono, block by block
     clean_audio  peak to +5 dBFS, trim, denoise    -> the speech alone
 
 Training, files and the microphone call the same functions and read the same constants, so that a
@@ -101,8 +101,6 @@ def to_mono(samples, sample_rate, name="recording"):
         When there are no samples, some are no numbers, or there are more channels or another rate
         than recordings have.
     """
-    import soxr
-
     samples = np.asarray(samples, np.float32)
     if samples.ndim not in (1, 2):
         raise SentimentalError(
@@ -110,12 +108,56 @@ def to_mono(samples, sample_rate, name="recording"):
         )
     decoding.check_format(name, sample_rate, 1 if samples.ndim == 1 else samples.shape[1])
     decoding.check_samples(name, samples)
-    if samples.ndim == 2 and len(samples):
-        samples = decoding.mix_channels(samples)
-    samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)
+    samples = ToMono(sample_rate).push(samples, last=True)
     if samples.size == 0:
         raise SentimentalError(f"{name}: holds no samples; record or download it again")
     return samples
+
+
+class ToMono:
+    """Mix channels and resample to ``SAMPLE_RATE``, block by block.
+
+    Where channels cancel each other (one is the other upside down, as wrong wiring makes it),
+    hardly more than noise is left of their mean. From then on the strongest of them is taken alone;
+    a change back would click.
+
+    Parameters
+    ----------
+    sample_rate : int > 0, Hz, of the blocks
+    """
+
+    def __init__(self, sample_rate):
+        import soxr
+
+        self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ")
+        self._channel = None
+
+    def push(self, block, last=False):
+        """The samples that are known once `block` has come.
+
+        Parameters
+        ----------
+        block : np.ndarray [shape=(n,) or (n, channels), float32], n >= 0
+        last : bool, whether no other block comes
+
+        Returns
+        -------
+        samples : np.ndarray [shape=(m,), float32], mono at ``SAMPLE_RATE``
+        """
+        return self._resampler.resample_chunk(self.mix(block), last=last)
+
+    def mix(self, block):
+        """One channel of those of a block, at its own rate; np.ndarray [shape=(n,), float32]."""
+        if block.ndim == 1 or len(block) == 0:
+            return block.reshape(-1)
+        if self._channel is None and block.shape[1] > 1:
+            some = block[:: max(1, len(block) // 4096)]  # so many tell it as well
+            powers = some.var(axis=0)  # without a constant offset, which is no sound
+            # Of two channels that have nothing in common, or one of which is silent, a half is
+            # left; less than a quarter is left of those that cancel each other.
+            if some.mean(axis=1).var() < powers.mean() / 4:
+                self._channel = int(powers.argmax())
+        return block.mean(axis=1) if self._channel is None else block[:, self._channel]
 
 
 def clean_audio(samples, name="recording"):

@@ -282,5 +282,5 @@ def speaker_sex(recording):
     -------
     sex : str, "female" or "male", or None
     """
-    corpus = CORPORA.get(recording["corpus"])
-    return corpus.sex_of(recording["speaker"]) if corpus and recording["speaker"] else None
+    corpus = CORPORA.get(recording.corpus)
+    return corpus.sex_of(recording.speaker) if corpus and recording.speaker else None

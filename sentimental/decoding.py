@@ -2,7 +2,6 @@
 
     decode         file     -> samples of each channel, and their rate
     decode_blocks  file     -> the same, block by block: memory does not grow with the recording
-    mix_channels   samples  -> one channel
 
 People's files are cut off, damaged, or no recordings at all. Nothing that a header says is taken on
 trust: memory grows with the samples that are there, not with those that are declared. No constant
@@ -41,8 +40,6 @@ UNKNOWN_FRAMES = 2**63 - 1
 UNKNOWN_BYTES = 0x7FFF0000
 # Full scale is 1.0. More is no sound; 32-bit samples that nobody scaled are less.
 MAX_SAMPLE = 1e10
-# dB. Channels cancel each other when their mean is so far below them.
-CANCELLED_DB = 6.0
 
 # What is taken for a recording and is none: its first bytes in lower case, and what to do.
 NO_RECORDINGS = {
@@ -228,42 +225,3 @@ def _is_cut_off(stream, n_frames):
         lengths.append((stream.frames, n_frames))
     is_short = any(there < WHOLE * declared for declared, there in lengths)
     return is_short or "lacks an end-of-stream bit" in stream.extra_info  # that is OGG
-
-
-# Channels ---------------------------------------------------------------------------------------
-
-
-def mix_channels(samples):
-    """Make one channel of several.
-
-    Where they cancel each other (one is the other upside down, as wrong wiring makes it), the
-    strongest is taken: of their mean hardly more than noise is left.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n, channels), float32], n > 0
-
-    Returns
-    -------
-    mixed : np.ndarray [shape=(n,), float32]
-    """
-    channel = cancelled_channel(samples)
-    return samples.mean(axis=1) if channel is None else samples[:, channel]
-
-
-def cancelled_channel(samples):
-    """The strongest of channels that cancel each other; None when they do not.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n, channels), float32], n > 0
-
-    Returns
-    -------
-    channel : int or None
-    """
-    powers = samples.var(axis=0)  # without a constant offset, which is no sound
-    # Of two channels that have nothing in common, or one of which is silent, 3 dB are lost.
-    if samples.mean(axis=1).var() < 10 ** (-CANCELLED_DB / 10) * powers.mean():
-        return int(powers.argmax())
-    return None

@@ -1,9 +1,10 @@
 """Frames of features, and what is computed of them.
 
-    extract_frames  speech                         -> (n_frames, 84): MFCC, RMS, ZCR, pitch; stored
-    frame_features  mel spectra, and the rest      -> (n, n_frames, 21): what tells the emotion
-    add_slopes      features                       -> (n, n_frames, 63): with their slopes
-    summarize       features                       -> (n, 176): each recording as a whole
+    speech_to_features  speech    -> (n_frames, 21): MFCC, RMS, ZCR, pitch, harmonicity
+    extract_frames      speech    -> (n_frames, 84): the same in the form of the features file
+    frames_to_features  frames    -> (n, n_frames, 21): back from there
+    add_slopes          features  -> (n, n_frames, 63): with their slopes
+    summarize           features  -> (n, 176): each recording as a whole
 
 What is usual for a voice is taken off features and summary by `sentimental.speaker`; then the
 network reads them. A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of
@@ -79,11 +80,8 @@ N_SUMMARY = 8 * N_FEATURES + 8
 MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH
 
 
-def extract_frames(speech):
-    """MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame.
-
-    All ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum,
-    in which training adds noise and other voices.
+def speech_to_features(speech):
+    """What tells the emotion in each frame of speech; see `frame_features`.
 
     Parameters
     ----------
@@ -91,15 +89,37 @@ def extract_frames(speech):
 
     Returns
     -------
+    features : np.ndarray [shape=(n_frames, N_FEATURES), float32]; n_frames = 1 + n // HOP_LENGTH
+    """
+    mel, others = _analyze(speech)
+    return frame_features(mel[None], others[None], np.array([len(mel)]))[0]
+
+
+def extract_frames(speech):
+    """The frames of speech as the features file stores them, for training.
+
+    All ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum,
+    in which training adds noise and other voices.
+
+    Parameters
+    ----------
+    speech : as for `speech_to_features`
+
+    Returns
+    -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32]
         ``N_MELS`` coefficients, RMS (full scale is 1.0), the share of zero crossings (0 to 1), log2
-        of the pitch in Hz, and the harmonicity (0 to 1);
-        n_frames = 1 + n // HOP_LENGTH
+        of the pitch in Hz, and the harmonicity (0 to 1)
     """
+    mel, others = _analyze(speech)
+    return np.concatenate([mel @ dct_matrix(), others], axis=1)
+
+
+def _analyze(speech):
+    """Mel spectrum in dB, and RMS, zero-crossing rate, pitch and harmonicity of each frame."""
     power = power_spectrum(speech)
-    mfcc = mel_spectrum(power) @ dct_matrix()
-    others = [frame_rms(speech), frame_zcr(speech), *frame_pitch(power)]
-    return np.column_stack([mfcc, *others]).astype(np.float32)
+    others = np.column_stack([frame_rms(speech), frame_zcr(speech), *frame_pitch(power)])
+    return mel_spectrum(power), others.astype(np.float32)
 
 
 def smooth_pitch(octaves, harmonicity, lengths):

@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,39 @@ from sentimental.scripts import EMOTIONS, SentimentalError
 MAX_PACKED = 2 * MAX_FRAMES * N_STORED * np.float32().nbytes
 
 
+@dataclass
+class Recording:
+    """A recording that is known by name, and its frames once they are computed.
+
+    Attributes
+    ----------
+    file : str, path with forward slashes
+    corpus, speaker, emotion : str; the speaker is "" where nobody knows it
+    hash : str, SHA-256 of the file, hexadecimal
+    condition : str, how it was changed for a test; "" where it was not
+    frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None
+    """
+
+    file: str
+    corpus: str
+    speaker: str
+    emotion: str
+    hash: str = ""
+    condition: str = ""
+    frames: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
 def save_features(path, recordings):
     """Write the frames of many recordings as JSON that `json_tricks.load` reads.
 
     Parameters
     ----------
     path : str or Path
-    recordings : list of dict
-        Each with ``file``, ``hash``, ``corpus``, ``speaker``, ``emotion``, ``condition`` (str)
-        and ``frames`` (np.ndarray [shape=(n_frames, N_STORED), float32]).
+    recordings : list of Recording
     """
     import json_tricks
 
+    recordings = [vars(recording) for recording in recordings]
     content = {"chain": CHAIN, "emotions": EMOTIONS, "recordings": recordings}
     content["checksum"] = _checksum(content)
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as stream:
@@ -45,7 +67,7 @@ def load_features(path):
 
     Returns
     -------
-    recordings : list of dict, as for `save_features`
+    recordings : list of Recording
 
     Raises
     ------
@@ -62,7 +84,10 @@ def load_features(path):
             obj_pairs_hooks=[_unpack_frames],
         )
         check_chain(path, content["chain"], "make it again with preprocess.py")
-        recordings = [*content["recordings"]]
+        recordings = [
+            Recording(**{one.name: recording[one.name] for one in fields(Recording)})
+            for recording in content["recordings"]
+        ]
         for recording in recordings:
             _check_recording(recording)
         if content["checksum"] != _checksum(content):
@@ -112,13 +137,13 @@ def _checksum(content):
 
 def _check_recording(recording):
     """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
-    frames = recording["frames"]
+    frames = recording.frames
     if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
-        raise ValueError(f"bad frames of {recording['file']}")
+        raise ValueError(f"bad frames of {recording.file}")
     if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
-        raise ValueError(f"bad frames of {recording['file']}")
-    if recording["emotion"] not in EMOTIONS:
-        raise ValueError(f"unknown emotion of {recording['file']}")
+        raise ValueError(f"bad frames of {recording.file}")
+    if recording.emotion not in EMOTIONS:
+        raise ValueError(f"unknown emotion of {recording.file}")
     texts = ("file", "hash", "corpus", "speaker", "condition")
-    if not all(isinstance(recording[name], str) for name in texts):
+    if not all(isinstance(getattr(recording, name), str) for name in texts):
         raise ValueError(f"{', '.join(texts)} must be texts")

@@ -241,7 +241,7 @@ def read_start(json_path, recordings):
     Parameters
     ----------
     json_path : str or Path
-    recordings : list of dict, those to train and to test with
+    recordings : list of Recording, those to train and to test with
 
     Returns
     -------
@@ -255,7 +255,7 @@ def read_start(json_path, recordings):
     """
     content, weights = read_model(json_path)
     check_shapes(weights, json_path)
-    known = sorted({*content["training"]["corpora"]} & {r["corpus"] for r in recordings})
+    known = sorted({*content["training"]["corpora"]} & {r.corpus for r in recordings})
     if known:
         raise SentimentalError(
             f"{json_path}: was trained with {', '.join(known)}, so no figure of it would be true; "

@@ -7,7 +7,7 @@ is a page of NumPy.
 import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
-from sentimental.features import extract_frames, frames_to_features, summarize
+from sentimental.features import speech_to_features, summarize
 from sentimental.model import SHIPPED_MODEL, check_probabilities, check_shapes, read_model
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import Voice, measure
@@ -116,8 +116,7 @@ class Recognizer:
         -------
         features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
         """
-        features, _ = frames_to_features([extract_frames(clean_audio(samples, name))])
-        return features[0]
+        return speech_to_features(clean_audio(samples, name))
 
     def predict_features(self, features, voice=None):
         """The probabilities of features; the voice stays as it is.

@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
+import traceback
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgust", "surprise")
 
@@ -21,12 +21,12 @@ END_SIGNALS = [
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
     if hasattr(signal, name)
 ]
-# s in which a second signal is the same wish: shells and terminals send several, as do people.
-SAME_WISH_SECONDS = 2.0
-# s after which a signal that came during an import is heeded, if that is over.
-RETRY_SECONDS = 0.05
-# Signals that came while they are held (`hold_signals`); None where they are not.
-_held = None
+# s in which further signals are the same wish: terminals and supervisors send several at once.
+SAME_WISH_SECONDS = 1.0
+# Of the signal that has come: its number, and the time at which it came.
+_stop_number = _stop_time = None
+# Whether a signal is to be raised where it comes (`interruptible`).
+_is_interruptible = False
 
 
 class SentimentalError(Exception):
@@ -48,27 +48,66 @@ def on_end_signals(act):
             signal.signal(number, lambda number, _: act(number))
 
 
-@contextlib.contextmanager
-def hold_signals():
-    """Let signals that end a script wait until this is over.
+def stop_signal():
+    """The number of the signal that asks the script to end; None while there is none."""
+    return _stop_number
 
-    They are raised as Stopped wherever the main thread is. There are libraries which that leaves
-    with a lock taken, for whose release others wait, or which make another error of it.
-    """
-    global _held
-    before, _held = _held, []
+
+def check_stop():
+    """Raise Stopped if a signal asks the script to end; for between two jobs, batches or blocks."""
+    if _stop_number is not None:
+        raise Stopped(_stop_number)
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Raise Stopped here as soon as a signal comes: for waiting, where nothing can be left half."""
+    global _is_interruptible
+    before, _is_interruptible = _is_interruptible, True
     try:
+        check_stop()
         yield
     finally:
-        came, _held = _held, before
-        for number in came:
-            signal.raise_signal(number)
+        _is_interruptible = before
+
+
+def _note_signal(number):
+    """Note that a signal has come; a later second one ends the process."""
+    global _stop_number, _stop_time
+    if _stop_number is None:
+        _stop_number, _stop_time = number, time.monotonic()
+        if _is_interruptible:
+            raise Stopped(number)
+    elif time.monotonic() - _stop_time >= SAME_WISH_SECONDS:
+        end_at_once(number)
 
 
 def end_at_once(number):
-    """End the process by a signal, with one line: where there is nothing to save, as in imports."""
+    """End the process with one line, as during imports, where there is nothing to save."""
     _tell("\nstopped")
     os._exit(128 + number)
+
+
+def program_error(name, error):
+    """A fault of the program as an error of one file, so that the rest of a batch goes on.
+
+    With SENTIMENTAL_DEBUG=1 in the environment its traceback is printed.
+
+    Parameters
+    ----------
+    name : str or Path, of the file at which it came
+    error : Exception
+
+    Returns
+    -------
+    error : SentimentalError
+    """
+    if os.environ.get("SENTIMENTAL_DEBUG", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    return SentimentalError(
+        f"{name}: a fault of this program, not of the file ({type(error).__name__}: {error}); "
+        "please report what SENTIMENTAL_DEBUG=1 shows"
+    )
 
 
 def shown(text):
@@ -80,9 +119,8 @@ def shown(text):
 def run_script(main):
     """Call a script's `main`; every error that a user can mend becomes one line.
 
-    Each of ``END_SIGNALS`` is raised in it as Stopped, so that files are closed on the way out.
-    During an import it waits, as modules turn what is raised in them into errors of their own, and
-    where it is held (`hold_signals`).
+    The first of ``END_SIGNALS`` is only noted: `main` looks for it (`check_stop`) where it can end.
+    The second ends the process at once.
 
     Parameters
     ----------
@@ -93,28 +131,16 @@ def run_script(main):
     -------
     status : int, for `sys.exit`
     """
+    global _stop_number
     open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's has not
             stream.reconfigure(errors="replace")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # without a home, it works and says so
     before = {number: signal.getsignal(number) for number in END_SIGNALS}
-    last = -SAME_WISH_SECONDS
-
-    def stop(number):
-        nonlocal last
-        if _held is not None:
-            _held.append(number)
-        elif _is_importing():
-            retry = threading.Timer(RETRY_SECONDS, _send_to_main_thread, [number])
-            retry.daemon = True
-            retry.start()
-        elif time.monotonic() - last >= SAME_WISH_SECONDS:
-            last = time.monotonic()
-            raise Stopped(number)
-
+    _stop_number = None
+    on_end_signals(_note_signal)
     try:
-        on_end_signals(stop)
         status = _run(main)
     except KeyboardInterrupt as stopped:
         _tell("\nstopped")
@@ -122,6 +148,7 @@ def run_script(main):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _stop_number = None
     try:
         sys.stdout.flush()  # here, where it can still be told that nobody reads it
     except OSError as error:
@@ -130,22 +157,6 @@ def run_script(main):
             _tell(f"error: standard output: {error.strerror}")
         status = status or 1
     return status
-
-
-def _is_importing():
-    """Whether a module is being imported where a signal has come."""
-    frame = sys._getframe()
-    while frame and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
-        frame = frame.f_back
-    return frame is not None
-
-
-def _send_to_main_thread(number):
-    """Send a signal to where it ends a wait."""
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident, number)
-    else:
-        signal.raise_signal(number)
 
 
 def _run(main):
@@ -161,7 +172,7 @@ def _run(main):
 
 
 def _tell(line):
-    with contextlib.suppress(OSError):  # the terminal may have been closed
+    with contextlib.suppress(OSError, RuntimeError):  # closed, or in the middle of another line
         print(line, file=sys.stderr, flush=True)
 
 

@@ -171,7 +171,7 @@ def find_usual(tallies, voices):
 
 def voice_of(recording):
     """What tells the voice of a recording from others: corpus and speaker, or None."""
-    return (recording["corpus"], recording["speaker"]) if recording["speaker"] else None
+    return (recording.corpus, recording.speaker) if recording.speaker else None
 
 
 def group_voices(voices):
@@ -212,13 +212,13 @@ def tally_recordings(recordings):
 
     Parameters
     ----------
-    recordings : list of dict, as `sentimental.features_file.load_features` returns them
+    recordings : list of Recording
 
     Returns
     -------
     tallies : np.ndarray [shape=(len(recordings), N_TALLY)]
     """
-    frames = [recording["frames"] for recording in recordings]
+    frames = [recording.frames for recording in recordings]
     chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
     features = map(frames_to_features, chunks)
     return np.concatenate([tally(*some, summarize(*some)) for some in features])
@@ -229,7 +229,7 @@ def draw_tallies(recordings, n, rng, one_emotion=False):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     n : int, others as far as there are so many
     rng : np.random.Generator
     one_emotion : bool, whether all others are of one emotion of that voice, drawn at random
@@ -240,7 +240,7 @@ def draw_tallies(recordings, n, rng, one_emotion=False):
     """
     tallies = tally_recordings(recordings)
     voices = [voice_of(recording) for recording in recordings]
-    emotions = np.array([recording["emotion"] for recording in recordings])
+    emotions = np.array([recording.emotion for recording in recordings])
     drawn = np.zeros_like(tallies)
     for number, same_voice in enumerate(find_same_voice(voices)):
         if one_emotion and len(same_voice):

@@ -1,26 +1,20 @@
-"""Worker processes: jobs on all cores, of which one that is killed costs itself alone.
-
-The pool of joblib ends with its first dead worker, gives back nothing of what the others did, and
-its workers outlive a script that is killed.
-"""
+"""Worker processes: jobs on all cores, of which one whose process dies costs itself alone."""
 
 import collections
-import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, wait
+from multiprocessing import resource_tracker
 
 from joblib import cpu_count
+from pebble import ProcessExpired, ProcessPool
 
-from sentimental.scripts import END_SIGNALS, hold_signals
+from sentimental.scripts import END_SIGNALS, check_stop
 
 # s between two looks whether a signal has come.
 LOOK_SECONDS = 0.1
-# Most that Windows can wait for.
-MOST_WORKERS = 60
 ENVIRONMENT = {
     # Bytes. glibc gives the memory of every freed array back to the system, and the next array gets
     # it anew, page by page: a third of the time. With these it is kept. Other systems ignore them.
@@ -28,22 +22,16 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",
     "MALLOC_TOP_PAD_": "67108864",
     # There is a process for each core.
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    # The workers are ended as they are, and what Keras leaves of them is cleaned up. The process
-    # that does so would tell it.
-    "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+    **dict.fromkeys(
+        ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+        + ["VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"],
+        "1",
+    ),
 }
 
 
 def run_jobs(function, jobs):
     """Call a function for every job, in processes on all cores.
-
-    When a worker dies (the system kills what takes too much memory), all that were being done are
-    suspects: each is done again, alone. The one whose process dies again has no result.
 
     Parameters
     ----------
@@ -53,76 +41,56 @@ def run_jobs(function, jobs):
     Yields
     ------
     number : int, of the job
-    result : what the function returned; None where the process died
+    result : what the function returned; None where its process died, as the system kills what
+        takes too much memory
+
+    Raises
+    ------
+    Exception
+        What the function raises; and Stopped when a signal has come.
     """
-    waiting, suspects = collections.deque(enumerate(jobs)), []
-    while waiting or suspects:
-        alone = bool(suspects)
-        todo = collections.deque([suspects.pop()]) if alone else waiting
-        n_workers = 1 if alone else min(cpu_count(), MOST_WORKERS, len(todo))
-        begun = {}
-        try:
-            with _open_pool(n_workers) as pool:
-                while todo or begun:
-                    while todo and len(begun) < 2 * n_workers:
-                        with hold_signals(), _deaf_children():
-                            future = pool.submit(function, *todo[0][1])
-                        begun[future] = todo.popleft()
-                    # A signal in one of these would leave a lock taken that the pool waits for.
-                    with hold_signals():
-                        done = wait(begun, LOOK_SECONDS, FIRST_COMPLETED).done
-                    for future in done:
-                        number, _ = begun[future]
-                        with hold_signals():
-                            result = future.result()
-                        del begun[future]
-                        yield number, result
-        except BrokenProcessPool:
-            if alone:
-                ((number, _),) = begun.values() or todo
-                yield number, None
-            else:
-                suspects = [*begun.values()]
-
-
-@contextlib.contextmanager
-def _open_pool(n_workers):
-    """A pool that never waits for its workers at the end: what they still do, nobody wants."""
+    waiting, running = collections.deque(enumerate(jobs)), {}
     os.environ.update(ENVIRONMENT)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(n_workers, context, _begin_worker)
+    n_workers = min(cpu_count(), max(1, len(waiting)))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPool(n_workers, initializer=_end_with_parent, context=spawn)
     try:
-        yield pool
+        _start_deaf(pool)
+        while waiting or running:
+            check_stop()
+            while waiting and len(running) < 2 * n_workers:
+                number, arguments = waiting.popleft()
+                running[pool.schedule(function, arguments)] = number
+            for future in wait(running, LOOK_SECONDS, FIRST_COMPLETED).done:
+                number, error = running.pop(future), future.exception()
+                if isinstance(error, ProcessExpired):
+                    check_stop()  # which may have ended the process as well
+                yield number, None if isinstance(error, ProcessExpired) else future.result()
     finally:
-        for process in multiprocessing.active_children():
-            process.kill()
-        pool.shutdown(cancel_futures=True)
+        pool.stop()
+        pool.join()
 
 
-def _begin_worker():
-    """End with the parent, whatever ends that one."""
-    parent = multiprocessing.parent_process()
+def _end_with_parent():
+    """End this worker when its parent ends, whatever ends that one."""
 
     def watch():
-        parent.join()
+        multiprocessing.parent_process().join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    if os.name == "nt":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@contextlib.contextmanager
-def _deaf_children():
-    """Let processes that are started here ignore Ctrl-C and the like, which are for the parent.
+def _start_deaf(pool):
+    """Start the workers so that they never hear what a terminal sends to all: only the parent does.
 
-    A terminal sends them to all processes. Nothing is lost: the parent hears of them right after.
+    Threads and processes inherit which signals are blocked where they are started.
     """
     if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
+        return  # the first job starts them
+    resource_tracker.ensure_running()  # which would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*END_SIGNALS} - {signal.SIGTERM})
     try:
-        yield
+        assert pool.active
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

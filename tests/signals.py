@@ -6,6 +6,7 @@ import numpy as np
 import soundfile
 
 from sentimental.features import N_FEATURES, N_STORED, N_SUMMARY
+from sentimental.features_file import Recording
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import Usual
 from sentimental.spectrum import N_MELS, SAMPLE_RATE
@@ -72,15 +73,11 @@ def make_recordings(n=96, seed=0):
 
 def make_recording(corpus, speaker, emotion, **others):
     """A recording of a features file, with hardly any frames."""
-    recording = {
+    fields = {
         "file": f"{corpus}_{speaker}_{emotion}",
-        "hash": "",
-        "corpus": corpus,
-        "speaker": speaker,
-        "emotion": emotion,
-        "condition": "",
+        "frames": np.ones((2, N_STORED), np.float32),
     }
-    return recording | {"frames": np.ones((2, N_STORED), np.float32)} | others
+    return Recording(corpus=corpus, speaker=speaker, emotion=emotion, **fields | others)
 
 
 def make_corpora():

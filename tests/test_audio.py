@@ -9,6 +9,7 @@ from sentimental.audio import (
     MARGIN_FRAMES,
     MAX_SECONDS,
     PEAK_DBFS,
+    ToMono,
     clean_audio,
     load_audio,
     to_mono,
@@ -68,7 +69,7 @@ def test_stereo_is_mixed(tmp_path):
     np.testing.assert_allclose(samples, (left + right) / 2, atol=1e-4)
 
 
-@pytest.mark.parametrize("offset", [0, 0.2])
+@pytest.mark.parametrize("offset", [0, 0.2, (0, 0.5), (0.5, 0)])
 @pytest.mark.parametrize("gains", [(1, -1), (1, -0.9), (-0.5, 0.6)])
 def test_of_channels_that_cancel_each_other_the_stronger_is_taken(gains, offset):
     channels = voice()[:, None] * np.array(gains) + offset
@@ -85,6 +86,25 @@ def test_of_channels_that_cancel_each_other_the_stronger_is_taken(gains, offset)
 def test_other_channels_are_mixed(right):
     channels = np.stack([voice(), right], axis=1)
     np.testing.assert_array_equal(to_mono(channels, SAMPLE_RATE), channels.mean(axis=1))
+
+
+@pytest.mark.parametrize("sample_rate", [SAMPLE_RATE, 44_100])
+def test_blocks_give_what_the_whole_does(sample_rate):
+    whole = np.stack([voice(sample_rate=sample_rate), noise(1.0, -20, sample_rate=sample_rate)], 1)
+    stream = ToMono(sample_rate)
+    pieces = [stream.push(whole[i : i + 1000]) for i in range(0, len(whole), 1000)]
+    pieces.append(stream.push(whole[:0], last=True))
+    np.testing.assert_array_equal(np.concatenate(pieces), to_mono(whole, sample_rate))
+
+
+def test_of_a_stream_the_stronger_channel_is_taken_from_where_they_cancel_each_other_on():
+    sound, stream = voice(), ToMono(SAMPLE_RATE)
+    both, opposite = np.stack([sound, sound], 1), np.stack([sound, -0.5 * sound], 1)
+    pieces = [stream.push(block) for block in (both, 0 * both, opposite, both)]
+    pieces.append(stream.push(both[:0], last=True))
+    np.testing.assert_array_equal(
+        np.concatenate(pieces), np.tile(sound, 4) * np.repeat([1, 0, 1, 1], len(sound))
+    )
 
 
 @pytest.mark.parametrize("shape", [(2, SAMPLE_RATE), (1, 2, SAMPLE_RATE), ()])

@@ -1,5 +1,7 @@
 """What a stopped training leaves is used for the same training alone, and only when it is whole."""
 
+from dataclasses import replace
+
 import pytest
 from signals import make_recordings
 
@@ -29,7 +31,11 @@ def test_what_a_training_depends_on_changes_its_fingerprint(monkeypatch):
         fingerprint(recordings, Training(), Augmentation(), 5, 1),
         fingerprint(recordings[1:], Training(), Augmentation(), 4, 1),
         fingerprint(
-            [recordings[0] | {"hash": "other"}, *recordings[1:]], Training(), Augmentation(), 4, 1
+            [replace(recordings[0], hash="other"), *recordings[1:]],
+            Training(),
+            Augmentation(),
+            4,
+            1,
         ),
         fingerprint(recordings, Training(batch_size=16), Augmentation(), 4, 1),
         fingerprint(recordings, Training(), Augmentation(jitter=0.2), 4, 1),

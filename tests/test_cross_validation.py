@@ -1,6 +1,7 @@
 """The runs of a protocol: what is trained once, what each fold is tested with, temperatures."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,12 +65,12 @@ def fake(monkeypatch):
 
     def predict_recordings(network, usual, tested, tallies=None):
         assert (network, usual) == ("network", "usual")
-        assert all(len(recording["frames"]) for recording in tested)
+        assert all(len(recording.frames) for recording in tested)
         fake.told.append(tallies)
         answers = ["happy" if tallies is not None and tallies.any() else "neutral"] * len(tested)
         return one_hot(
             [
-                {"emotion": "sad" if recording["condition"] else answer}
+                make_recording("", "", "sad" if recording.condition else answer)
                 for recording, answer in zip(tested, answers, strict=True)
             ]
         )
@@ -81,7 +82,7 @@ def fake(monkeypatch):
 
 
 def test_finished_folds_are_not_trained_again(tmp_path, fake):
-    noisy = {"white": [r | {"condition": "white"} for r in reversed(make_corpora())]}
+    noisy = {"white": [replace(r, condition="white") for r in reversed(make_corpora())]}
     arguments = "speaker", make_corpora(), noisy, 2, tmp_path, SETTINGS
     fake.stop_at = 7
     with pytest.raises(KeyboardInterrupt):
@@ -100,7 +101,7 @@ def test_finished_folds_are_not_trained_again(tmp_path, fake):
             expected = np.tile(np.eye(8)[EMOTIONS.index(answer)], (len(run["tested"]), 1))
             np.testing.assert_array_equal(run["probabilities"][way], expected)
         train, validation, test = folds[run["fold"] - 1]
-        assert [r["file"] for r in run["tested"]] == [r["file"] for r in test]
+        assert [r.file for r in run["tested"]] == [r.file for r in test]
         sizes = {"train": len(train), "validation": len(validation), "test": len(test)}
         assert run["sizes"] == sizes
         assert (run["temperature"], run["seconds"], run["split_seed"]) == (1.0, 1.5, 1)
@@ -188,7 +189,7 @@ def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(tmp_path, fa
     def files_tested(split_seed, n_seeds):
         settings = SETTINGS | {"training": Training(split_seed=split_seed)}
         runs = run_folds("random", make_recordings(160), {}, n_seeds, tmp_path, settings)
-        return [[recording["file"] for recording in run["tested"]] for run in runs]
+        return [[recording.file for recording in run["tested"]] for run in runs]
 
     first, second = files_tested(1, 2)
     assert first != second
@@ -209,7 +210,7 @@ def test_ten_others_were_heard_before_any_or_of_one_emotion(tmp_path, fake):
     ]
     histories = draw_histories(recordings, 1)
     assert {*histories} == {"h10", ONE_EMOTION}
-    known = np.array([recording["speaker"] != "" for recording in recordings])
+    known = np.array([recording.speaker != "" for recording in recordings])
     np.testing.assert_array_equal(count(histories["h10"]), np.where(known, 10, 0))
     assert {*count(histories[ONE_EMOTION])[known]} == {8, 9}  # all of the emotion but itself
     again = draw_histories(recordings, 1)
@@ -225,10 +226,10 @@ def test_ten_others_were_heard_before_any_or_of_one_emotion(tmp_path, fake):
 
 
 def test_conditions_are_matched_by_content_and_name():
-    recordings = [r | {"file": f"here/{r['file']}"} for r in make_recordings(6)]
-    white = [r | {"file": r["file"].replace("here", "there")} for r in reversed(recordings)]
+    recordings = [replace(r, file=f"here/{r.file}") for r in make_recordings(6)]
+    white = [replace(r, file=r.file.replace("here", "there")) for r in reversed(recordings)]
     matched = match_conditions(recordings[:3], {"white": white})["white"]
-    assert [r["file"] for r in matched] == ["there/000.wav", "there/001.wav", "there/002.wav"]
+    assert [r.file for r in matched] == ["there/000.wav", "there/001.wav", "there/002.wav"]
     with pytest.raises(SentimentalError, match=r"condition white: 000\.wav is not among"):
         match_conditions(recordings, {"white": recordings[1:]})
 
@@ -240,8 +241,8 @@ def test_frames_are_packed_and_unpacked():
     assert "frames" in recordings[0]
     json.dumps([first, second])
     for before, after in zip(recordings, unpack_frames(frames, first + second), strict=True):
-        np.testing.assert_array_equal(before["frames"], after["frames"])
-        assert before["file"] == after["file"]
+        np.testing.assert_array_equal(before.frames, after.frames)
+        assert before.file == after.file
 
 
 # Temperatures
@@ -250,11 +251,11 @@ def test_frames_are_packed_and_unpacked():
 def make_run(fold, sureness, n=1500):
     """A run whose answers are honest at a temperature of `sureness`."""
     rng = np.random.default_rng(fold)
-    recordings = [{"emotion": EMOTIONS[0]} for _ in range(n)]
+    recordings = [make_recording("", "", EMOTIONS[0]) for _ in range(n)]
     honest = np.exp(2 * rng.standard_normal((n, 8)))
     honest /= honest.sum(axis=1, keepdims=True)
     for recording, p in zip(recordings, honest, strict=True):
-        recording["emotion"] = EMOTIONS[rng.choice(8, p=p)]
+        recording.emotion = EMOTIONS[rng.choice(8, p=p)]
     sure = honest**sureness / (honest**sureness).sum(axis=1, keepdims=True)
     ways = {"h0": sure, "h10": sure, "white": sure}
     return {"fold": fold, "seed": 1, "tested": recordings, "probabilities": ways}, honest

@@ -1,6 +1,7 @@
 """Batches: what is drawn for an epoch, its histories, and what each answer counts."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,12 +22,12 @@ CROPPED = Augmentation(crop_frames=24)
 
 def make_three_corpora():
     """TESS, RAVDESS with fewer neutral recordings, and another one; frames are noise."""
-    recordings = [r for r in make_corpora() if r["emotion"] != "neutral" or r["speaker"] > "08"]
+    recordings = [r for r in make_corpora() if r.emotion != "neutral" or r.speaker > "08"]
     recordings += [make_recording("mine", "A", emotion) for emotion in ("sad", "happy")]
     rng = np.random.default_rng(0)
     for recording in recordings:
-        frames = recording["frames"]
-        recording["frames"] = rng.uniform(0.1, 0.9, frames.shape).astype(np.float32)
+        frames = recording.frames
+        recording.frames = rng.uniform(0.1, 0.9, frames.shape).astype(np.float32)
     return recordings
 
 
@@ -35,9 +36,7 @@ def test_an_epoch_draws_its_share_of_each_corpus_and_every_emotion_as_often():
     recordings = make_three_corpora()
     batches = AugmentedBatches(recordings, training, CROPPED, 0)
     assert batches.batches.shape == (98, 8)
-    drawn = Counter(
-        (recordings[n]["corpus"], recordings[n]["emotion"]) for n in batches.batches.ravel()
-    )
+    drawn = Counter((recordings[n].corpus, recordings[n].emotion) for n in batches.batches.ravel())
     expected = (  # 112 for each of the odds, the one of "mine" as well
         {("RAVDESS", emotion): 448 / 8 for emotion in EMOTIONS}
         | {("TESS", emotion): 224 / 7 for emotion in EMOTIONS if emotion != "calm"}
@@ -50,7 +49,7 @@ def test_an_epoch_draws_its_share_of_each_corpus_and_every_emotion_as_often():
         of_emotions[emotion] += n
     shares = [of_emotions[emotion] / 784 for emotion in EMOTIONS]
     np.testing.assert_allclose(batches.prior, shares, atol=1e-6)
-    neutral = [r["emotion"] == "neutral" and r["corpus"] == "RAVDESS" for r in recordings]
+    neutral = [r.emotion == "neutral" and r.corpus == "RAVDESS" for r in recordings]
     counts = Counter(n for n in batches.batches.ravel() if neutral[n])
     assert len(counts) == 16  # all there are come before any comes once more
     assert max(counts.values()) - min(counts.values()) <= 2
@@ -60,7 +59,7 @@ def test_a_corpus_without_odds_is_never_drawn():
     training = Training(corpus_odds={"TESS": 0.0}, batch_size=8, steps_per_epoch=20)
     recordings = make_recordings()
     batches = AugmentedBatches(recordings, training, CROPPED, 0)
-    assert {recordings[n]["corpus"] for n in batches.batches.ravel()} == {"RAVDESS"}
+    assert {recordings[n].corpus for n in batches.batches.ravel()} == {"RAVDESS"}
     nothing = Training(corpus_odds={"TESS": 0.0, "RAVDESS": 0.0})
     with pytest.raises(SentimentalError, match="corpus_odds"):
         AugmentedBatches(recordings, nothing, CROPPED, 1)
@@ -104,7 +103,7 @@ def test_without_augmentation_and_history_a_batch_is_what_prediction_reads():
     batches = AugmentedBatches(recordings, training, NOTHING, 1)
     (inputs, summaries), labels, _ = batches[3]
 
-    features, lengths = frames_to_features([r["frames"] for r in recordings])
+    features, lengths = frames_to_features([r.frames for r in recordings])
     with_slopes = add_slopes(features, lengths)
     frames = with_slopes[with_slopes.any(axis=-1)].astype(float)
     np.testing.assert_allclose(batches.mean, frames.mean(axis=0), rtol=1e-4, atol=1e-4)
@@ -128,8 +127,8 @@ def test_a_history_went_through_the_telephone_of_its_clip():
         telephone_prob=1.0, telephone_low=(300.0, 300.0), telephone_high=(3000.0, 3000.0)
     )
     training = Training(batch_size=8, steps_per_epoch=6, no_history_prob=0.0)
-    pairs = [r | {"speaker": str(n // 2)} for n, r in enumerate(make_recordings(16))]
-    pairs = [r | {"corpus": "TESS"} for r in pairs]  # so that each voice has two recordings
+    pairs = [replace(r, speaker=str(n // 2)) for n, r in enumerate(make_recordings(16))]
+    pairs = [replace(r, corpus="TESS") for r in pairs]  # so that each voice has two recordings
     through_it, without_it = (
         AugmentedBatches(pairs, training, augmentation, 1) for augmentation in (telephone, NOTHING)
     )
@@ -140,7 +139,7 @@ def test_a_history_went_through_the_telephone_of_its_clip():
     heard = heard * through_it.std + through_it.mean
     drawn = through_it.batches[0]
     np.testing.assert_array_equal(drawn, without_it.batches[0])
-    features, lengths = frames_to_features([r["frames"] for r in pairs])
+    features, lengths = frames_to_features([r.frames for r in pairs])
     n_features = features.shape[-1]
     is_speech = (np.arange(heard.shape[1]) < lengths[drawn][:, None])[..., None]
     heard = np.where(is_speech, heard[..., :n_features], 0).astype(np.float32)
@@ -161,7 +160,7 @@ def test_a_history_went_through_the_telephone_of_its_clip():
 
 def test_so_often_nothing_was_heard_before_and_else_a_few_recordings():
     training = Training(batch_size=8, steps_per_epoch=6, no_history_prob=0.3, max_history=4)
-    recordings = [r | {"speaker": "A", "corpus": "TESS"} for r in make_recordings(40)]
+    recordings = [replace(r, speaker="A", corpus="TESS") for r in make_recordings(40)]
     batches = AugmentedBatches(recordings, training, CROPPED, 1)
     rng = np.random.default_rng(0)
     told = np.array([batches._draw_history(3, rng) for _ in range(2000)])
@@ -172,7 +171,7 @@ def test_so_often_nothing_was_heard_before_and_else_a_few_recordings():
     all_others = Training(batch_size=8, steps_per_epoch=6, no_history_prob=0.0, max_history=5000)
     batches = AugmentedBatches(recordings, all_others, CROPPED, 1)
     np.testing.assert_allclose(batches._draw_history(3, rng), whole, rtol=1e-6)
-    unknown = [r | {"speaker": ""} for r in recordings]
+    unknown = [replace(r, speaker="") for r in recordings]
     batches = AugmentedBatches(unknown, all_others, CROPPED, 1)
     assert not batches._draw_history(3, rng).any()
 

@@ -171,7 +171,7 @@ def nearest(values, percent):
 
 
 def test_the_summary_is_what_numpy_computes_of_each_feature():
-    clips = [features_of(recording["frames"]) for recording in make_recordings(6)]
+    clips = [features_of(recording.frames) for recording in make_recordings(6)]
     for clip, summary in zip(clips, summarize(*pad(clips)), strict=True):
         clip = clip.astype(float)
         is_voiced = clip[:, HARMONICITY] >= VOICED

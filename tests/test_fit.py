@@ -327,7 +327,7 @@ def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_give
     network, usual = build_network(8), make_usual()
     recognizer = Recognizer(network.get_weights(), usual)
     recordings, voice = make_recordings(10), Voice()
-    features = [frames_to_features([recording["frames"]])[0][0] for recording in recordings]
+    features = [frames_to_features([recording.frames])[0][0] for recording in recordings]
     told, with_history = [], []
     for clip in features:
         told.append(voice.tally.copy())
@@ -366,6 +366,6 @@ def test_a_training_begins_with_the_answers_of_its_start(tmp_path, capsys):
 
 def test_a_loss_that_is_not_a_number_is_told(tmp_path):
     recordings = make_recordings(16)
-    recordings[0]["frames"][0, 0] = np.nan
+    recordings[0].frames[0, 0] = np.nan
     with pytest.raises(SentimentalError, match="lower training.learning_rate"):
         train(tmp_path, recordings, epochs=1)

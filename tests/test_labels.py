@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sentimental.corpora import CORPORA, speaker_sex
+from sentimental.features_file import Recording
 from sentimental.preprocessing import labels
 from sentimental.preprocessing.labels import (
     FOLDER_NAMES,
@@ -67,20 +68,15 @@ from sentimental.scripts import EMOTIONS, SentimentalError
 )
 def test_the_file_name_tells_corpus_speaker_and_emotion(name, corpus, speaker, emotion, sex):
     told = describe(Path("happy") / name)  # the folder says otherwise and is not asked
-    assert told == {
-        "file": f"happy/{name}",
-        "corpus": corpus,
-        "speaker": speaker,
-        "emotion": emotion,
-    }
+    assert told == Recording(f"happy/{name}", corpus, speaker, emotion)
     assert speaker_sex(told) == sex
 
 
 def test_other_recordings_are_told_by_their_folder():
     told = describe(Path("mine/Disgust/monday.wav"))
-    assert (told["corpus"], told["speaker"], told["emotion"]) == ("mine", "", "disgust")
+    assert (told.corpus, told.speaker, told.emotion) == ("mine", "", "disgust")
     assert speaker_sex(told) is None
-    assert describe(Path("mine/sadness/a01 (2).wav"))["corpus"] == "mine"  # AESDD's are s01 there
+    assert describe(Path("mine/sadness/a01 (2).wav")).corpus == "mine"  # AESDD's are s01 there
 
 
 # Once more, as people name their folders: the test fails when the table changes.
@@ -103,7 +99,7 @@ FOLDERS = {
 def test_folders_of_emotions_may_be_called_in_many_ways(emotion):
     for name in FOLDERS[emotion]:
         told = describe(Path("mine", name, "monday.wav"))
-        assert (told["emotion"], told["corpus"]) == (emotion, "mine"), name
+        assert (told.emotion, told.corpus) == (emotion, "mine"), name
 
 
 def test_every_known_name_of_a_folder_is_tested():
@@ -124,12 +120,7 @@ def test_the_folder_that_a_user_stands_in_counts(tmp_path, monkeypatch):
     folder = tmp_path / "mine" / "fear"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    assert describe(Path("monday.wav")) == {
-        "file": "monday.wav",
-        "corpus": "mine",
-        "speaker": "",
-        "emotion": "fear",
-    }
+    assert describe(Path("monday.wav")) == Recording("monday.wav", "mine", "", "fear")
 
 
 @pytest.mark.parametrize(
@@ -160,12 +151,12 @@ def test_an_emotion_that_cannot_be_told_is_not_guessed(name):
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_own_recordings_in_a_folder_called_like_a_corpus_have_no_speaker(corpus):
     told = describe(Path(corpus, "happy", "monday.wav"))
-    assert told["corpus"] not in CORPORA
-    assert (told["speaker"], speaker_sex(told)) == ("", None)
+    assert told.corpus not in CORPORA
+    assert (told.speaker, speaker_sex(told)) == ("", None)
 
 
 def test_own_recordings_are_no_group_of_the_results():
-    corpora = [describe(Path(name, "sad/a.wav"))["corpus"] for name in ("female", "Male", "tess")]
+    corpora = [describe(Path(name, "sad/a.wav")).corpus for name in ("female", "Male", "tess")]
     assert corpora == ["female (own)", "Male (own)", "tess (own)"]
 
 
@@ -178,7 +169,7 @@ def speakers_told(names, *given):
     neighbours = corpora_by_folder(files)
     of_speakers = folders_of_speakers(files, [Path(name) for name in given], neighbours)
     told = [describe(path, neighbours[path.parent], of_speakers) for path in files]
-    return [(recording["corpus"], recording["speaker"]) for recording in told]
+    return [(recording.corpus, recording.speaker) for recording in told]
 
 
 TWO = ["my/anna/happy/1.wav", "my/anna/sad/2.wav", "my/ben/Happiness/1.wav"]
@@ -232,13 +223,13 @@ def test_a_table_tells_emotion_and_speaker_as_programs_write_it(tmp_path, separa
     text = end.join([*rows, "1001_DFA_ANG_XX.wav,calm,a copy,ben", ""]).replace(",", separator)
     recordings, refused = read_table(write_table(tmp_path, text, encoding))
     assert refused == []
-    assert [(r["emotion"], r["speaker"]) for r in recordings.values()] == [
+    assert [(r.emotion, r.speaker) for r in recordings.values()] == [
         ("happy", "Jürgen"),
         ("sad", ""),
         ("surprise", ""),
         ("calm", "ben"),
     ]
-    assert {recording["corpus"] for recording in recordings.values()} == {tmp_path.name}
+    assert {recording.corpus for recording in recordings.values()} == {tmp_path.name}
     assert next(iter(recordings)) == tmp_path / "1.wav"
 
 
@@ -292,7 +283,7 @@ def test_a_folder_does_not_tell_the_corpus_of_a_name_that_does(folder):
         ("03a01Ta.wav", "EmoDB", "sad"),
     ]:
         told = describe(Path(folder, name))
-        assert (told["corpus"], told["emotion"]) == (corpus, emotion)
+        assert (told.corpus, told.emotion) == (corpus, emotion)
 
 
 BOTH = "03-01-01-01-01-01-02.wav"  # happy in BanglaSER, neutral in RAVDESS
@@ -318,8 +309,8 @@ def test_names_of_two_corpora_are_told_by_their_neighbours_then_by_folders(folde
     path = Path(folder, BOTH)
     files = [path, *(Path(folder, other) for other in others), Path("y/03-01-07-01-01-01-01.wav")]
     told = describe(path, corpora_by_folder(files)[path.parent])
-    assert told["corpus"] == corpus
-    assert told["emotion"] == {"RAVDESS": "neutral", "BanglaSER": "happy"}[corpus]
+    assert told.corpus == corpus
+    assert told.emotion == {"RAVDESS": "neutral", "BanglaSER": "happy"}[corpus]
 
 
 def test_names_of_two_corpora_in_one_folder_are_not_guessed():
@@ -338,7 +329,7 @@ def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
     monkeypatch.setattr(labels, "CORPORA", {"other": other} | CORPORA)
     for folder, corpus, emotion in (("other", "other", "happy"), ("x", "RAVDESS", "neutral")):
         told = describe(Path(folder, "03-01-01-01-01-02-13.wav"))
-        assert (told["corpus"], told["emotion"]) == (corpus, emotion)
+        assert (told.corpus, told.emotion) == (corpus, emotion)
 
 
 @pytest.mark.parametrize(
@@ -417,7 +408,7 @@ def test_every_code_of_every_corpus(corpus):
     assert {code.lower() for code in pairs} == {*CORPORA[corpus].emotion_codes}
     for code, emotion in pairs.items():
         told = describe(Path("x", template.format(code)))
-        assert (told["corpus"], told["emotion"]) == (corpus, emotion)
+        assert (told.corpus, told.emotion) == (corpus, emotion)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Metrics and calibration, on answers whose quality is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -26,7 +28,7 @@ def always(emotion, n):
 
 
 def test_uar_counts_every_emotion_the_same():
-    recordings = [r for r in make_recordings(24) if r["emotion"] in ("neutral", "sad")]
+    recordings = [r for r in make_recordings(24) if r.emotion in ("neutral", "sad")]
     recordings += [recordings[0]] * 10  # neutral
     metrics = compute_metrics(recordings, always(0, len(recordings)))
     assert metrics["uar"] == pytest.approx(0.5)
@@ -77,7 +79,7 @@ def make_speakers(shares, n=40, corpus="TESS"):
             recordings += [make_recording(corpus, str(number), emotion)] * n
             n_right = round(known * n)
             answers += [emotion] * n_right + [wrong] * (n - n_right)
-    return recordings, one_hot([{"emotion": answer} for answer in answers])
+    return recordings, one_hot([make_recording("", "", answer) for answer in answers])
 
 
 def test_speakers_who_are_all_alike_leave_no_doubt():
@@ -128,7 +130,7 @@ def test_where_speakers_are_not_known_or_one_clips_are_drawn(speakers):
     recordings = [
         make_recording("my", speakers[n % len(speakers)], "sad", file=str(n)) for n in range(60)
     ]
-    answers = one_hot([{"emotion": "sad" if n % 3 else "happy"} for n in range(60)])
+    answers = one_hot([make_recording("", "", "sad" if n % 3 else "happy") for n in range(60)])
     intervals = compute_metrics(recordings, answers)["intervals"]
     assert intervals["over"] == "clips"
     assert intervals["accuracy"] == intervals["recall"]["sad"] == wilson(2 / 3, 60)
@@ -137,7 +139,7 @@ def test_where_speakers_are_not_known_or_one_clips_are_drawn(speakers):
 
 def test_a_clip_that_several_networks_recognized_counts_once_in_an_interval():
     recordings = [make_recording("my", "", "sad", file=str(n)) for n in range(40)]
-    answers = one_hot([{"emotion": "sad" if n % 2 else "happy"} for n in range(40)])
+    answers = one_hot([make_recording("", "", "sad" if n % 2 else "happy") for n in range(40)])
     once = compute_metrics(recordings, answers)
     thrice = compute_metrics(recordings * 3, np.tile(answers, (3, 1)))
     assert (once["n"], thrice["n"]) == (40, 120)
@@ -191,7 +193,7 @@ def test_the_fitted_temperature_undoes_too_much_confidence():
     logits = 2 * rng.standard_normal((4000, 8))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     for recording, p in zip(recordings, honest, strict=True):
-        recording["emotion"] = EMOTIONS[rng.choice(8, p=p)]
+        recording.emotion = EMOTIONS[rng.choice(8, p=p)]
     sure = honest**1.6 / (honest**1.6).sum(axis=1, keepdims=True)
     assert fit_temperature(recordings, sure) == pytest.approx(1.6, rel=0.05)
     errors = [calibration(recordings, answers)[1] for answers in (honest, sure)]
@@ -201,7 +203,7 @@ def test_the_fitted_temperature_undoes_too_much_confidence():
 def test_groups_are_corpora_and_sexes():
     recordings = make_corpora()
     true = one_hot(recordings)
-    women = [r["corpus"] == "TESS" or int(r["speaker"]) % 2 == 0 for r in recordings]
+    women = [r.corpus == "TESS" or int(r.speaker) % 2 == 0 for r in recordings]
     wrong_for_men = np.where(np.array(women)[:, None], true, np.roll(true, 1, axis=1))
     groups = compute_group_metrics(recordings, wrong_for_men)
     assert groups["female"]["accuracy"] == groups["TESS"]["accuracy"] == 1
@@ -211,7 +213,7 @@ def test_groups_are_corpora_and_sexes():
 
 
 def test_a_speaker_of_unknown_sex_is_in_no_group_of_a_sex():
-    recordings = [r | {"corpus": "mine", "speaker": ""} for r in make_recordings(8)]
+    recordings = [replace(r, corpus="mine", speaker="") for r in make_recordings(8)]
     assert set(compute_group_metrics(recordings, one_hot(recordings))) == {"mine"}
 
 

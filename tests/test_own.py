@@ -104,10 +104,10 @@ def read(path):
 def test_own_recordings_are_described_in_three_layouts(layout, make_features, capsys):
     recordings = load_features(make_features(layout))
     assert len(recordings) == 80
-    assert {(r["corpus"], r["emotion"]) for r in recordings} == {("my", e) for e in EMOTIONS_HERE}
-    speakers = {recording["speaker"] for recording in recordings}
+    assert {(r.corpus, r.emotion) for r in recordings} == {("my", e) for e in EMOTIONS_HERE}
+    speakers = {recording.speaker for recording in recordings}
     assert speakers == ({""} if layout == "emotions" else {*SPEAKERS})
-    assert all(recording["frames"].shape[1] == N_STORED for recording in recordings)
+    assert all(recording.frames.shape[1] == N_STORED for recording in recordings)
     table = capsys.readouterr().out.splitlines()
     (row,) = [line for line in table if line.startswith("my ")]
     assert row.split()[-2:] == ["80", "-" if layout == "emotions" else "4"]

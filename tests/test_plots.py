@@ -40,7 +40,7 @@ def test_a_history_shows_training_validation_and_what_was_saved(figures, tmp_pat
 
 
 def test_a_confusion_matrix_has_counts_recall_and_what_was_not_tested(figures, tmp_path):
-    recordings = [r for r in make_corpora() if r["corpus"] == "TESS"]  # nobody is calm
+    recordings = [r for r in make_corpora() if r.corpus == "TESS"]  # nobody is calm
     answers = one_hot(recordings)
     answers[0] = answers[1]
     metrics = compute_metrics(recordings, answers)

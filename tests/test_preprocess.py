@@ -19,7 +19,6 @@ from sentimental.audio import clean_audio, load_audio
 from sentimental.features import extract_frames
 from sentimental.features_file import load_features
 from sentimental.preprocessing.cache import Finished
-from sentimental.scripts import run_script
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
 
 
@@ -95,7 +94,7 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
     second = preprocess(corpus, "--output", output)
     assert "0 computed, 4 taken from the last run" in second.stdout
     again = load_features(output)
-    assert [recording["hash"] for recording in again] == [r["hash"] for r in recordings]
+    assert [recording.hash for recording in again] == [r["hash"] for r in recordings]
 
 
 def test_a_changed_file_is_computed_again(corpus, tmp_path):
@@ -106,8 +105,8 @@ def test_a_changed_file_is_computed_again(corpus, tmp_path):
     done = preprocess(*paths, "--output", output)
     assert "1 computed, 1 taken from the last run" in done.stdout
     changed, same = load_features(output)
-    assert len(changed["frames"]) > 1.8 * SAMPLE_RATE / HOP_LENGTH
-    assert len(same["frames"]) < 0.9 * SAMPLE_RATE / HOP_LENGTH
+    assert len(changed.frames) > 1.8 * SAMPLE_RATE / HOP_LENGTH
+    assert len(same.frames) < 0.9 * SAMPLE_RATE / HOP_LENGTH
 
 
 # Runs that are stopped
@@ -145,22 +144,10 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
     assert kept - 1 <= n_taken <= kept  # the last one may be cut
     assert {path.name for path in tmp_path.iterdir()} == {"happy", output.name}
     path = tmp_path / "happy" / "000.wav"
-    frames = {Path(r["file"]).name: r["frames"] for r in load_features(output)}
+    frames = {Path(r.file).name: r.frames for r in load_features(output)}
     assert len(frames) == 60
     expected = extract_frames(clean_audio(load_audio(path)))
     np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-5)
-
-
-def test_frames_are_whole_when_a_signal_comes_while_they_are_kept(tmp_path, monkeypatch):
-    kept, frames, save = Finished(tmp_path / "a"), np.ones((3, 2), np.float32), np.save
-
-    def interrupted(*arguments):
-        signal.raise_signal(signal.SIGTERM)
-        save(*arguments)
-
-    monkeypatch.setattr("numpy.save", interrupted)
-    assert run_script(lambda: kept.save("hash", frames)) == 128 + signal.SIGTERM
-    np.testing.assert_array_equal(kept.load("hash"), frames)
 
 
 def test_what_is_kept_is_of_the_same_condition_and_whole(tmp_path):
@@ -243,7 +230,9 @@ def test_an_error_of_the_program_costs_one_recording_only(tmp_path, monkeypatch)
     monkeypatch.setattr("preprocess.clean_audio", fail)
     path = str(tmp_path / "a.wav")
     soundfile.write(path, voice(), SAMPLE_RATE)
-    assert compute_frames(path, "0") == (None, f"{path}: ZeroDivisionError: by zero")
+    frames, line = compute_frames(path, "0")
+    assert frames is None
+    assert line.startswith(f"{path}: a fault of this program")
 
 
 def test_a_condition_changes_every_recording_and_leaves_the_training_features_alone(
@@ -254,9 +243,9 @@ def test_a_condition_changes_every_recording_and_leaves_the_training_features_al
         assert done.returncode == 0, done.stderr
     plain, white = (tmp_path / "data" / name for name in ("features.json", "white.json"))
     for before, after in zip(load_features(plain), load_features(white), strict=True):
-        assert (before["condition"], after["condition"]) == ("", "white")
-        assert before["hash"] == after["hash"]
-        crossings = [recording["frames"][:, N_MELS + 1].mean() for recording in (before, after)]
+        assert (before.condition, after.condition) == ("", "white")
+        assert before.hash == after.hash
+        crossings = [recording.frames[:, N_MELS + 1].mean() for recording in (before, after)]
         assert crossings[0] < crossings[1]
     for _ in range(2):  # babble is anew each time: it is made of the recordings of the run
         mixed = preprocess(corpus / "TESS", "--output", white, "--condition", "babble")
@@ -287,7 +276,7 @@ def test_odd_files_of_any_name_stop_nothing_in_a_strict_terminal(tmp_path, monke
     ]
     starts.append(f"  refused: {folder}/bad\\n\\xff.wav: not a recording")
     assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
-    used = [Path(recording["file"]).name for recording in load_features(tmp_path / "features.json")]
+    used = [Path(recording.file).name for recording in load_features(tmp_path / "features.json")]
     assert sorted(used) == sorted(map(os.fsdecode, names[:3]))
 
 
@@ -320,7 +309,7 @@ def test_a_take_counts_once_however_it_is_coded(tmp_path):
         done = preprocess(folder, "--output", output)
         assert "\n3 recordings, 4 duplicates used once, 0 refused\n" in done.stdout
         assert counts in done.stdout
-        assert [Path(recording["file"]).name for recording in load_features(output)] == [
+        assert [Path(recording.file).name for recording in load_features(output)] == [
             "1001_DFA_ANG_XX.wav",
             "OAF_back_angry.wav",
             "monday.flac",
@@ -336,7 +325,7 @@ def test_of_a_take_the_next_file_is_used_when_one_cannot_be_read(tmp_path):
     (folder / "1001_DFA_ANG_XX.mp3").write_bytes(b"damaged")
     soundfile.write(folder / "monday.wav", voice(seed=1), SAMPLE_RATE)
     done = preprocess(folder, "--output", tmp_path / "features.json")
-    names = [Path(r["file"]).name for r in load_features(tmp_path / "features.json")]
+    names = [Path(r.file).name for r in load_features(tmp_path / "features.json")]
     assert names == ["OAF_back_sad.mp3", "monday.wav"]
     assert "\n2 recordings, 0 duplicates used once, 3 refused\n" in done.stdout
     for name in ("OAF_back_sad.wav", "1001_DFA_ANG_XX.wav", "1001_DFA_ANG_XX.mp3"):
@@ -384,7 +373,8 @@ def test_a_table_alone_tells_which_recordings_are_used_and_which_not(tmp_path):
     table.write_text("file,emotion,speaker\na.wav,joy,anna\nb.wav,sad,anna\n")
     done = preprocess("--labels", table, "--output", tmp_path / "features.json")
     (recording,) = load_features(tmp_path / "features.json")
-    assert [recording[key] for key in ("corpus", "speaker", "emotion")] == ["my", "anna", "happy"]
+    labels = (recording.corpus, recording.speaker, recording.emotion)
+    assert labels == ("my", "anna", "happy")
     assert f"  refused: {table}, line 3: {tmp_path}/my/b.wav: no such file" in done.stdout
     assert "\n1 recordings, 0 duplicates used once, 1 refused\n" in done.stdout
     table.write_text("file,emotion\nb.wav,sad\n")

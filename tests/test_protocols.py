@@ -31,7 +31,7 @@ def make_others():
 
 def make_all():
     """As train_model.py has them: sorted by corpus."""
-    return sorted([*make_recordings(), *make_others()], key=lambda recording: recording["corpus"])
+    return sorted([*make_recordings(), *make_others()], key=lambda recording: recording.corpus)
 
 
 def make_folds(protocol, recordings, split_seed=1, **settings):
@@ -71,10 +71,10 @@ def test_protocol_random_splits_all_recordings_by_their_indices():
 
 def test_protocol_random_holds_out_the_same_whatever_else_trains():
     def files(*parts):
-        return [[recording["file"] for recording in part] for part in parts]
+        return [[recording.file for recording in part] for part in parts]
 
     ((train, *held_out),) = make_folds("random", make_all())
-    alone = sorted(make_recordings(), key=lambda recording: recording["corpus"])
+    alone = sorted(make_recordings(), key=lambda recording: recording.corpus)
     ((train_alone, *held_out_alone),) = make_folds("random", alone)
     assert files(*held_out) == files(*held_out_alone)
     assert sorted(*files(train)) == sorted(*files([*train_alone, *make_others()]))
@@ -93,7 +93,7 @@ def make_own(counts, speakers=("A", "B", "C", "D")):
 
 
 def share_of(emotion, recordings):
-    return sum(recording["emotion"] == emotion for recording in recordings)
+    return sum(recording.emotion == emotion for recording in recordings)
 
 
 def test_many_own_recordings_are_split_once_and_of_each_emotion_the_same_share():
@@ -112,7 +112,7 @@ def test_many_own_recordings_are_split_once_and_of_each_emotion_the_same_share()
 def test_where_an_emotion_has_few_each_recording_tests_once():
     recordings = make_own({"happy": 29, "sad": 27, "calm": 40})
     folds = make_folds("random", recordings)
-    tested = [r["file"] for _, _, test in folds for r in test]
+    tested = [r.file for _, _, test in folds for r in test]
     assert sorted(tested) == sorted(values("file", recordings))
     for train, validation, test in folds:
         assert len(values("file", train + validation + test)) == 96
@@ -148,8 +148,8 @@ def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds):
     ]
     folds = make_folds("speaker", [*recordings, make_recording("my", "", "happy")])
     assert len(folds) == n_folds
-    assert sorted(r["file"] for _, _, test in folds for r in test) == sorted(
-        recording["file"] for recording in recordings
+    assert sorted(r.file for _, _, test in folds for r in test) == sorted(
+        recording.file for recording in recordings
     )
     sizes = [len(test) for _, _, test in folds]
     if n_speakers == 9:
@@ -181,7 +181,7 @@ def test_the_folds_of_actors_test_each_actor_once():
     assert sorted(tested) == [f"{actor:02}" for actor in range(1, 25)]
     for training, validation, test in folds:
         assert values("corpus", validation + test) == {"RAVDESS"}
-        ravdess = [r for r in training if r["corpus"] == "RAVDESS"]
+        ravdess = [r for r in training if r.corpus == "RAVDESS"]
         assert not values("speaker", ravdess) & values("speaker", validation)
         assert len(values("speaker", ravdess + validation + test)) == 24
         # All other corpora train, but for what is sung by those who test.
@@ -208,7 +208,7 @@ def test_protocol_corpus_tests_each_corpus_with_a_network_of_all_others():
     tested = [values("corpus", test) for _, _, test in folds]
     assert tested == [{"TESS"}, {"RAVDESS"}, {"CREMA-D"}, {"BanglaSER"}]
     everything = {"TESS", "RAVDESS", "CREMA-D", "BanglaSER", "mine"}
-    n_known = sum(r["speaker"] != "" and r["corpus"] != RAVDESS_SONG for r in make_all())
+    n_known = sum(r.speaker != "" and r.corpus != RAVDESS_SONG for r in make_all())
     for training, validation, test in folds:
         assert values("corpus", training + validation) == everything - values("corpus", test)
         assert len(training + validation + test) == n_known
@@ -219,7 +219,7 @@ def test_protocol_corpus_tests_each_corpus_with_a_network_of_all_others():
 def test_share_and_seed_of_the_validation_part_can_be_set(protocol):
     def validation_files(**settings):
         folds = make_folds(protocol, make_recordings(), **settings)
-        return [[r["file"] for r in validation] for _, validation, _ in folds]
+        return [[r.file for r in validation] for _, validation, _ in folds]
 
     share = Training().validation_share
     assert validation_files() == validation_files(split_seed=1, validation_share=share)
@@ -230,7 +230,7 @@ def test_share_and_seed_of_the_validation_part_can_be_set(protocol):
 
 def test_a_protocol_without_its_corpora_is_refused():
     tess, ravdess = (
-        [recording for recording in make_recordings() if recording["corpus"] == corpus]
+        [recording for recording in make_recordings() if recording.corpus == corpus]
         for corpus in ("TESS", "RAVDESS")
     )
     assert len(make_folds("speaker", tess)) == 2  # its speakers take the place of actors
@@ -243,7 +243,7 @@ def test_a_protocol_without_its_corpora_is_refused():
 
 def test_a_protocol_without_some_of_its_speakers_is_refused():
     def without(*speakers):
-        return [r for r in make_recordings() if r["speaker"] not in speakers]
+        return [r for r in make_recordings() if r.speaker not in speakers]
 
     assert len(make_folds("speaker", without("03"))) == 5  # the fold has other actors
     with pytest.raises(SentimentalError, match="all 24 actors"):

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from signals import make_recording, voice
 
+from sentimental.features_file import Recording
 from sentimental.files import find_files
 from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
 from sentimental.spectrum import SAMPLE_RATE
@@ -23,7 +24,7 @@ def write(path, seed=0):
 def takes_in(folder):
     """Names of the files of each take, and the lines of those that are refused."""
     takes, _, refused = describe_files(find_files([folder])[0])
-    return [[Path(copy["file"]).name for copy in copies] for copies in takes], refused
+    return [[Path(copy.file).name for copy in copies] for copies in takes], refused
 
 
 # Takes
@@ -117,13 +118,15 @@ def test_one_recording_with_several_emotions_is_refused_in_each(tmp_path):
 
 
 def test_the_files_of_a_take_are_tried_in_turn_until_one_can_be_read():
-    takes = [[{"file": f"{take}.{end}"} for end in ("wav", "flac", "mp3")] for take in "ab"]
+    takes = [
+        [Recording(f"{take}.{end}", "", "", "") for end in ("wav", "flac", "mp3")] for take in "ab"
+    ]
     computed = {}
     for expected in (["a.wav", "b.wav"], ["b.flac"], ["b.mp3"], []):
         recordings = next_copies(takes, computed)
-        assert [recording["file"] for recording in recordings] == expected
+        assert [recording.file for recording in recordings] == expected
         computed |= {
-            recording["file"]: (np.ones(3), "cut off")
+            recording.file: (np.ones(3), "cut off")
             if recording == takes[0][0]
             else (None, "broken")
             for recording in recordings
@@ -135,13 +138,12 @@ def test_a_table_decides_before_names_and_folders_and_names_more_files(tmp_path)
     for seed, name in enumerate(names):
         write(tmp_path / name, seed)
     table = {
-        tmp_path / name: {"file": f"{tmp_path}/in/../{name}"}
-        | {"corpus": "my", "speaker": "anna", "emotion": "happy"}
+        tmp_path / name: Recording(f"{tmp_path}/in/../{name}", "my", "anna", "happy")
         for name in (names[0], names[2], names[3])
     } | {tmp_path / names[4]: None}
     files = find_files([tmp_path / "in"])[0]
     takes, left_out, refused = describe_files(files, [tmp_path / "in"], table)
-    told = {Path(r["file"]).name: (r["corpus"], r["speaker"], r["emotion"]) for (r,) in takes}
+    told = {Path(r.file).name: (r.corpus, r.speaker, r.emotion) for (r,) in takes}
     assert told == dict.fromkeys(
         ("a.wav", "1001_DFA_ANG_XX.wav", "c.wav"), ("my", "anna", "happy")
     ) | {"b.wav": ("in", "", "sad")}
@@ -268,7 +270,7 @@ def test_a_linked_folder_is_read_under_the_name_of_the_link(tmp_path):
     files, _, refused = find_files([tmp_path / "mine"])
     assert (files, refused) == ([tmp_path / "mine" / "angry" / "a.wav"], [])
     (((recording,),), _, _) = describe_files(files)
-    assert (recording["corpus"], recording["emotion"]) == ("mine", "angry")
+    assert (recording.corpus, recording.emotion) == ("mine", "angry")
 
 
 @links

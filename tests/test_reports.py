@@ -1,6 +1,7 @@
 """What is told of runs: tables, records, the headline, the report of a protocol."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,9 +24,9 @@ def read(folder, name="headline"):
 
 
 def test_a_table_has_a_line_for_each_part(capsys):
-    recordings = [r for r in make_recordings(16) if r["emotion"] in ("happy", "sad")]
-    recordings = [r | {"speaker": ""} for r in recordings]
-    metrics = compute_metrics(recordings, one_hot([{"emotion": "neutral"}] * 4))
+    recordings = [r for r in make_recordings(16) if r.emotion in ("happy", "sad")]
+    recordings = [replace(r, speaker="") for r in recordings]
+    metrics = compute_metrics(recordings, one_hot([make_recording("", "", "neutral")] * 4))
     print_metrics({"a name that is long": metrics, "short": metrics})
     _, head, *lines, foot = capsys.readouterr().out.splitlines()
     assert head.split()[:6] == ["clips", "over", "accuracy", "UAR", "own", "ECE"]
@@ -83,7 +84,7 @@ def make_runs(protocol, answers, n_seeds):
             "temperature": 0.5 * number,
             "seconds": 2.0 * seed,
             "probabilities": {
-                way: one_hot([{"emotion": answer(r, seed)} for r in test])
+                way: one_hot([make_recording("", "", answer(r, seed)) for r in test])
                 for way, answer in answers.items()
             },
         }
@@ -108,7 +109,7 @@ def report(tmp_path):
 
 
 def truth(recording, seed):
-    return recording["emotion"]
+    return recording.emotion
 
 
 def neutral(recording, seed):
@@ -117,7 +118,7 @@ def neutral(recording, seed):
 
 def test_what_is_written_of_protocol_speaker(report, tmp_path, capsys):
     def neutral_at_first(recording, seed):
-        return "neutral" if seed == 1 else recording["emotion"]
+        return "neutral" if seed == 1 else recording.emotion
 
     ways = {"h0": neutral_at_first, "h10": truth, "h10, one emotion": neutral, "white": neutral}
     result = report("speaker", ways, 2)
@@ -142,7 +143,7 @@ def test_what_is_written_of_protocol_speaker(report, tmp_path, capsys):
 
 def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(report, tmp_path, capsys):
     def right_of_tess(recording, seed):
-        return recording["emotion"] if recording["corpus"] == "TESS" else "neutral"
+        return recording.emotion if recording.corpus == "TESS" else "neutral"
 
     result = report("corpus", {"h0": right_of_tess, "h10": truth}, 1)
     assert {*result["folds"]} == {"TESS", "RAVDESS", "CREMA-D"}

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from scripts import ROOT
@@ -19,10 +18,13 @@ from sentimental.scripts import (
     END_SIGNALS,
     SentimentalError,
     Stopped,
-    hold_signals,
+    check_stop,
+    interruptible,
     mute_libraries,
+    program_error,
     run_script,
     shown,
+    stop_signal,
 )
 
 
@@ -91,7 +93,7 @@ def unignored():
 
 @pytest.mark.usefixtures("unignored")
 @pytest.mark.parametrize("number", END_SIGNALS)
-def test_a_signal_ends_a_script_in_order_and_a_second_one_does_not_disturb(
+def test_a_signal_ends_a_script_where_it_looks_and_a_second_one_is_the_same_wish(
     capsys, monkeypatch, number
 ):
     monkeypatch.setattr("sentimental.scripts.SAME_WISH_SECONDS", 300)  # however busy the machine is
@@ -99,54 +101,65 @@ def test_a_signal_ends_a_script_in_order_and_a_second_one_does_not_disturb(
     before = {number: signal.getsignal(number) for number in END_SIGNALS}
 
     def main():
-        try:
-            signal.raise_signal(number)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
-            saved.append("result")
+        signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
+        saved.append(stop_signal())
+        check_stop()
+        saved.append("too late")
 
     assert run_script(main) == 128 + number
-    assert saved == ["result"]
+    assert saved == [number]
+    assert stop_signal() is None
     assert capsys.readouterr().err.strip() == "stopped"
     assert {number: signal.getsignal(number) for number in END_SIGNALS} == before
 
 
 @pytest.mark.usefixtures("unignored")
-@pytest.mark.parametrize("number", END_SIGNALS)
-def test_a_signal_that_is_held_waits(number):
+def test_a_later_second_signal_ends_the_process_at_once(capsys, monkeypatch):
+    monkeypatch.setattr("sentimental.scripts.SAME_WISH_SECONDS", 0)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
+    def main():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("too late")
+
+    with pytest.raises(SystemExit) as caught:
+        run_script(main)
+    assert (caught.value.code, capsys.readouterr().err.strip()) == (130, "stopped")
+
+
+@pytest.mark.usefixtures("unignored")
+def test_waiting_is_interrupted_once_and_what_follows_it_is_not(monkeypatch):
+    monkeypatch.setattr("sentimental.scripts.SAME_WISH_SECONDS", 300)
     saved = []
 
     def main():
-        with hold_signals():
-            with hold_signals():
-                signal.raise_signal(number)
-                saved.append("inner")
-            saved.append("outer")
-        saved.append("too late")
-
-    assert run_script(main) == 128 + number
-    assert saved == ["inner", "outer"]
-
-
-def test_a_signal_during_an_import_waits_for_its_end(tmp_path, monkeypatch):
-    # As matplotlib has them: an error in __set_name__ is another error in Python before 3.12.
-    (tmp_path / "slow_module.py").write_text(
-        "import signal\n"
-        "class Named:\n"
-        "    def __set_name__(self, owner, name):\n"
-        "        signal.raise_signal(signal.SIGTERM)\n"
-        "class Owner:\n"
-        "    named = Named()\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def main():
-        import slow_module
-
-        assert slow_module.Owner
-        time.sleep(20)
+        with interruptible():
+            try:
+                with interruptible():
+                    pass
+                signal.raise_signal(signal.SIGTERM)
+                saved.append("too late")
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                saved.append("result")
 
     assert run_script(main) == 143
+    assert saved == ["result"]
+    assert run_script(lambda: (signal.raise_signal(signal.SIGTERM), interruptible()(main)())) == 143
+    assert saved == ["result"]
+
+
+@pytest.mark.parametrize("debug", ["", "0", "1"])
+def test_an_error_of_the_program_is_a_line_and_its_traceback_is_to_be_had(
+    monkeypatch, capsys, debug
+):
+    monkeypatch.setenv("SENTIMENTAL_DEBUG", debug)
+    line = str(program_error("a.wav", ZeroDivisionError("by zero")))
+    assert line.startswith("a.wav: a fault of this program")
+    assert "ZeroDivisionError: by zero" in line
+    assert ("ZeroDivisionError" in capsys.readouterr().err) == (debug == "1")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")

@@ -54,7 +54,7 @@ def effects(settings, tmp_path):
     yield [fine_tuning.learning_rate, fine_tuning.epochs]
     for protocol in ("random", "corpus"):
         folds = protocol_folds(protocol, recordings, training, training.split_seed)
-        yield [[r["file"] for r in part] for fold in folds for part in fold]
+        yield [[r.file for r in part] for fold in folds for part in fold]
     batches = AugmentedBatches(recordings, training, augmentation, seed=1)
     read, *others = batches[0]
     yield [len(batches), *(array.tobytes() for array in [*read, *others])]

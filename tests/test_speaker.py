@@ -45,7 +45,7 @@ NOTHING = np.zeros((1, N_TALLY))
 @pytest.fixture(scope="module")
 def clips():
     """Features of eight recordings."""
-    features, lengths = frames_to_features([r["frames"] for r in make_recordings(8)])
+    features, lengths = frames_to_features([r.frames for r in make_recordings(8)])
     return [clip[:length] for clip, length in zip(features, lengths, strict=True)]
 
 
@@ -192,8 +192,8 @@ def make_told():
         for emotion in ("sad", "sad", "happy", "angry")
     ]
     for number, recording in enumerate(recordings):
-        recording["frames"] = np.zeros((1, N_STORED), np.float32)
-        recording["frames"][:, -4] = 2.0**number  # RMS
+        recording.frames = np.zeros((1, N_STORED), np.float32)
+        recording.frames[:, -4] = 2.0**number  # RMS
     return recordings
 
 

@@ -1,6 +1,7 @@
 """train_model.py as its user meets it: options, protocols, a second run, what is written."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -100,7 +101,7 @@ def evaluate(monkeypatch, tmp_path):
 
     def predict_recordings(network, usual, recordings, tallies=None):
         if tallies is None:
-            return one_hot([{"emotion": "neutral"}] * len(recordings))
+            return one_hot([make_recording("", "", "neutral")] * len(recordings))
         return one_hot(recordings)
 
     monkeypatch.setattr(sentimental.training.fit, "predict_recordings", predict_recordings)
@@ -146,10 +147,10 @@ def test_where_no_speaker_is_known_there_is_no_history(evaluate, tmp_path, capsy
 
 
 def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
-    recordings = sorted(make_recordings(160), key=lambda r: (r["corpus"], r["file"]))
+    recordings = sorted(make_recordings(160), key=lambda r: (r.corpus, r.file))
     ((_, *held_out),) = protocol_folds("random", recordings, Training(), 1)
     mark = train_model.held_out_mark(held_out)
-    moved = [r | {"file": f"elsewhere/{r['file']}"} for r in recordings]
+    moved = [replace(r, file=f"elsewhere/{r.file}") for r in recordings]
     for some, corpora in [(moved, ["TESS", "RAVDESS"]), (moved + make_strangers(), ["TESS"])]:
         evaluate(some, corpora, mark)
         lines = capsys.readouterr().out.splitlines()
@@ -172,13 +173,13 @@ def test_a_few_recordings_are_too_few_to_measure(evaluate):
 )
 def test_a_file_that_is_not_of_one_condition_is_refused(tmp_path, conditions, reason):
     recordings = make_recordings(len(conditions))
-    changed = [r | {"condition": c} for r, c in zip(recordings, conditions, strict=True)]
+    changed = [replace(r, condition=c) for r, c in zip(recordings, conditions, strict=True)]
     with pytest.raises(SentimentalError, match=reason):
         train_model.load_conditions([write_features(tmp_path, changed)])
 
 
 def test_two_files_of_one_condition_are_refused(tmp_path):
-    path = write_features(tmp_path, [r | {"condition": "white"} for r in make_recordings(2)])
+    path = write_features(tmp_path, [replace(r, condition="white") for r in make_recordings(2)])
     assert set(train_model.load_conditions([path])) == {"white"}
     with pytest.raises(SentimentalError, match="another file of condition white"):
         train_model.load_conditions([path, path])
@@ -223,7 +224,7 @@ def test_options_that_make_no_sense_are_refused(options, capsys):
 @pytest.mark.parametrize(
     ("recordings", "reason"),
     [
-        ([r | {"condition": "white"} for r in make_recordings(40)], "for tests"),
+        ([replace(r, condition="white") for r in make_recordings(40)], "for tests"),
         (make_recordings(9), "too few"),
         ([make_recording("my", "A", "sad")] * 40, "one emotion train nothing; give others, too"),
     ],

@@ -19,15 +19,20 @@ from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
-import soxr
 from tqdm import tqdm
 
-from sentimental.audio import MAX_SECONDS, to_mono
-from sentimental.decoding import cancelled_channel, check_samples, decode_blocks
+from sentimental.audio import MAX_SECONDS, ToMono, to_mono
+from sentimental.decoding import check_samples, decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import Track, Utterance, save_plot, save_timeline, summary_line
 from sentimental.live.display import note
-from sentimental.scripts import SentimentalError, shown
+from sentimental.scripts import (
+    SentimentalError,
+    check_stop,
+    interruptible,
+    program_error,
+    shown,
+)
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import LOWEST_DBFS, Endpointer, check_speech
 
@@ -97,7 +102,7 @@ def _as_file(name):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "recording")
         try:
-            with open(path, "wb") as file:
+            with open(path, "wb") as file, interruptible():
                 shutil.copyfileobj(sys.stdin.buffer, file)
         except OSError as error:
             raise SentimentalError(
@@ -179,6 +184,7 @@ class Recording:
                 note(shown(f"note: {line.replace(str(path), str(self.name))}"))
 
         for block in decode_blocks(path, tell):
+            check_stop()
             check_samples(path, block.samples)
             powers = _powers(block.samples)
             if not self._separate:
@@ -245,31 +251,22 @@ class _Listener:
     def __init__(self, sample_rate, recognizer, voice):
         self.n_recognized, self.n_refused = 0, 0
         self._recognizer, self._voice = recognizer, voice
-        self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ")
+        self._to_mono = ToMono(sample_rate)
         self._endpointer = Endpointer()
-        self._channel = None  # that is taken alone, since it and others cancelled each other
 
     def hear(self, samples):
         """The utterances that end in samples, np.ndarray [shape=(n,) or (n, channels)]."""
-        if samples.ndim == 2:
-            if self._channel is None:
-                self._channel = cancelled_channel(samples[::8])  # so many tell it as well
-            # For the rest of the recording: a change of channels would click.
-            weights = np.full(samples.shape[1], 1 / samples.shape[1], np.float32)
-            if self._channel is not None:
-                weights = np.eye(samples.shape[1], dtype=np.float32)[self._channel]
-            samples = samples @ weights
-        heard = self._resampler.resample_chunk(samples)
-        return self._recognize(self._endpointer.feed(heard))
+        return self._recognize(self._endpointer.feed(self._to_mono.push(samples)))
 
     def finish(self):
         """The utterances that end with the recording."""
-        rest = self._resampler.resample_chunk(np.empty(0, np.float32), last=True)
+        rest = self._to_mono.push(np.empty(0, np.float32), last=True)
         found = self._endpointer.feed(rest)
         return self._recognize([*found, *filter(None, [self._endpointer.utterance()])])
 
     def _recognize(self, found):
         for start, samples in found:
+            check_stop()
             try:
                 probabilities = self._recognizer.predict_samples(samples, voice=self._voice)
             except SentimentalError:
@@ -295,13 +292,14 @@ def recognize_all(recordings, recognizer, voice=None):
     finding : Finding
     """
     for recording in recordings:
+        check_stop()
         name = recording.name
         try:
             for finding in recording.recognize(recognizer, voice):
                 yield recording, finding
         except Exception as error:
             if not isinstance(error, SentimentalError):  # of the program
-                error = SentimentalError(f"{name}: {type(error).__name__}: {error}")
+                error = program_error(name, error)
             yield recording, Finding(None, "error", error)
         else:
             recording.failed = not recording.utterances

@@ -10,11 +10,9 @@ import time
 from collections import namedtuple
 
 import numpy as np
-import soxr
 
-from sentimental.decoding import cancelled_channel
+from sentimental.audio import ToMono
 from sentimental.scripts import SentimentalError
-from sentimental.spectrum import SAMPLE_RATE
 
 # s of sound that the sound card hands over at once.
 BLOCK_SECONDS = 0.02
@@ -226,9 +224,8 @@ class Microphone:
     def __init__(self, device, blocks, is_active):
         self.n_overflows = 0
         self._device, self._blocks, self._is_active = device, blocks, is_active
-        self._resampler = soxr.ResampleStream(device.sample_rate, SAMPLE_RATE, 1, quality="HQ")
+        self._to_mono = ToMono(device.sample_rate)
         self._last_sound = time.monotonic()  # when it came
-        self._channel = None  # that is taken alone, since it and others cancelled each other
 
     def read(self, timeout):
         """Take all the sound that has come, mixed to one channel.
@@ -252,12 +249,12 @@ class Microphone:
             self._last_sound = time.monotonic()
         elif not self._is_there() or time.monotonic() - self._last_sound > GONE_SECONDS:
             raise SentimentalError(f"{self._device.name} is gone; was it unplugged?")
-        return original, self._resampler.resample_chunk(original)
+        return original, self._to_mono.push(original)
 
     def read_rest(self):
         """The same of what came before the input was closed; to be called once."""
         original = self._take(timeout=0)
-        return original, self._resampler.resample_chunk(original, last=True)
+        return original, self._to_mono.push(original, last=True)
 
     def _is_there(self):
         try:
@@ -270,11 +267,7 @@ class Microphone:
         with contextlib.suppress(queue.Empty):
             while True:
                 block, overflowed = self._blocks.get(timeout=timeout)
-                if self._channel is None:
-                    self._channel = cancelled_channel(block)
-                # For the rest of the session: a change of channels would click.
-                mixed = block.mean(axis=1) if self._channel is None else block[:, self._channel]
-                taken.append(mixed)
+                taken.append(self._to_mono.mix(block))
                 self.n_overflows += overflowed
                 timeout = 0
         return np.concatenate(taken)

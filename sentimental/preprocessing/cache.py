@@ -6,7 +6,7 @@ import numpy as np
 
 from sentimental.features import CHAIN
 from sentimental.files import remove_folder
-from sentimental.scripts import SentimentalError, hold_signals
+from sentimental.scripts import SentimentalError
 
 
 class Finished:
@@ -40,8 +40,7 @@ class Finished:
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
         if self.folder:
             try:
-                with hold_signals():  # NumPy would call it a TypeError
-                    np.save(self._path(content_hash), frames)
+                np.save(self._path(content_hash), frames)
             except OSError as error:
                 raise self._cannot_write(error) from None
 

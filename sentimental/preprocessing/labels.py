@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from sentimental.corpora import CORPORA
+from sentimental.features_file import Recording
 from sentimental.scripts import SentimentalError
 
 # Names of folders of recordings that no corpus names. Plurals of them do, too.
@@ -52,7 +53,7 @@ def describe(path, neighbours=frozenset(), of_speakers=frozenset()):
 
     Returns
     -------
-    recording : dict with ``file``, ``corpus``, ``speaker`` and ``emotion``
+    recording : Recording
         For a recording of no known corpus: the folder that holds the emotions' folders is the
         speaker in the folder of a corpus where that one is among `of_speakers`; else it is the
         corpus, and the speaker is "".
@@ -62,16 +63,13 @@ def describe(path, neighbours=frozenset(), of_speakers=frozenset()):
     SentimentalError
         When the emotion cannot be told.
     """
-    recording = {"file": path.as_posix()}
     if matches := _fitting(path):
         corpus = CORPORA[_likeliest([*matches], path, neighbours)]
         match = matches[corpus.name]
         speaker = match["speaker"].upper()
-        return recording | {
-            "corpus": corpus.name,
-            "speaker": corpus.speaker_aliases.get(speaker, speaker),
-            "emotion": corpus.emotion_codes[match["emotion"].lower()],
-        }
+        speaker = corpus.speaker_aliases.get(speaker, speaker)
+        emotion = corpus.emotion_codes[match["emotion"].lower()]
+        return Recording(path.as_posix(), corpus.name, speaker, emotion)
     folder = absolute(path).parent
     emotion = emotion_named(folder.name)
     if not emotion:
@@ -82,7 +80,7 @@ def describe(path, neighbours=frozenset(), of_speakers=frozenset()):
     own, speaker = folder.parent, ""
     if own.parent in of_speakers:
         own, speaker = own.parent, own.name
-    return recording | {"corpus": _own_corpus(own), "speaker": speaker, "emotion": emotion}
+    return Recording(path.as_posix(), _own_corpus(own), speaker, emotion)
 
 
 def absolute(path):
@@ -153,7 +151,7 @@ def read_table(path):
 
     Returns
     -------
-    recordings : dict of dict, as `describe` returns them, by `absolute` path; None for a file
+    recordings : dict of Recording, as `describe` returns them, by `absolute` path; None for a file
         that must not be used. The corpus is the folder that the table lies in.
     refused : list of str, a line for each line of the table that is not used
 
@@ -180,12 +178,8 @@ def read_table(path):
     for number, row in table:
         name, emotion, speaker = (row.get(column, "").strip() for column in COLUMNS)
         file = path.parent / name
-        recording = {
-            "file": file.as_posix(),
-            "corpus": _own_corpus(absolute(path).parent),
-            "speaker": speaker,
-            "emotion": emotion_named(emotion),
-        }
+        corpus = _own_corpus(absolute(path).parent)
+        recording = Recording(file.as_posix(), corpus, speaker, emotion_named(emotion))
         place, before = absolute(file), lines_of.setdefault(absolute(file), number)
         reason = None
         if before != number:
@@ -195,7 +189,7 @@ def read_table(path):
                 reason += ", with other labels; none of them is used"
         elif not (name and file.is_file()):
             reason = f"{file}: no such file" if name else "names no file"
-        elif not recording["emotion"]:
+        elif not recording.emotion:
             reason = f"{emotion!r} of {name} is none of {', '.join(FOLDER_NAMES)}"
         if reason:
             refused.append(f"{path}, line {number}: {reason}")
@@ -228,17 +222,17 @@ def take_of(recording):
 
     Parameters
     ----------
-    recording : dict with ``file``, ``corpus`` and ``speaker``
+    recording : Recording
 
     Returns
     -------
     take : tuple of str, or None for a recording of no known corpus, whose name tells nothing
     """
-    if recording["corpus"] not in CORPORA:
+    if recording.corpus not in CORPORA:
         return None
-    match = _match(CORPORA[recording["corpus"]], _location(Path(recording["file"])))
+    match = _match(CORPORA[recording.corpus], _location(Path(recording.file)))
     name = match.groupdict().get("take") or match["name"]
-    return recording["corpus"], recording["speaker"], name.lower()
+    return recording.corpus, recording.speaker, name.lower()
 
 
 def reason_left_out(recording):
@@ -246,14 +240,14 @@ def reason_left_out(recording):
 
     Parameters
     ----------
-    recording : dict with ``file`` and ``corpus``
+    recording : Recording
 
     Returns
     -------
     reason : str, or None when nothing speaks against it
     """
-    corpus = CORPORA.get(recording["corpus"])
-    name = Path(recording["file"]).stem
+    corpus = CORPORA.get(recording.corpus)
+    name = Path(recording.file).stem
     for pattern, reason in corpus.left_out.items() if corpus else ():
         if re.fullmatch(f"(?:{pattern}){COPY_MARK}", name, re.IGNORECASE):
             return reason

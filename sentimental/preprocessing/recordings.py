@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,7 +18,7 @@ from sentimental.preprocessing.labels import (
     reason_left_out,
     take_of,
 )
-from sentimental.scripts import SentimentalError
+from sentimental.scripts import SentimentalError, check_stop
 
 # How files begin that keep every sample: WAV, AIFF and FLAC.
 LOSSLESS = rb"(?s)(?:RIFF|RF64)....WAVE|FORM....AIF|fLaC"
@@ -40,9 +41,9 @@ def describe_files(files, given=(), table=None):
 
     Returns
     -------
-    takes : list of list of dict; sorted by corpus and name
-        The files of each take, as `describe` gives them, and ``hash``. The first is to be used, the
-        others if it cannot be read: files named by a corpus come before others, lossless ones
+    takes : list of list of Recording; sorted by corpus and name
+        The files of each take, as `describe` gives them, with their hash. The first is to be used,
+        the others if it cannot be read: files named by a corpus come before others, lossless ones
         before others, and then the names are sorted.
     left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
     refused : list of str, a line for each file that is not used
@@ -51,27 +52,28 @@ def describe_files(files, given=(), table=None):
     found, neighbours = {*map(absolute, files)}, corpora_by_folder(files)
     of_speakers = folders_of_speakers(files, given, neighbours)
     table = table or {}
-    files = files + [Path(r["file"]) for place, r in table.items() if r and place not in found]
+    files = files + [Path(r.file) for place, r in table.items() if r and place not in found]
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
+        check_stop()
         try:
             if absolute(path) not in table:
                 recording = describe(path, neighbours[path.parent], of_speakers)
             elif recording := table[absolute(path)]:
-                recording = recording | {"file": path.as_posix()}
+                recording = replace(recording, file=path.as_posix())
             else:  # what speaks against it is told already
                 continue
             if reason := reason_left_out(recording):
-                left_out[recording["corpus"], reason] += 1
+                left_out[recording.corpus, reason] += 1
                 continue
-            recording["hash"], head = _read(path)
+            recording.hash, head = _read(path)
         except SentimentalError as error:
             refused.append(str(error))
         except OSError as error:
             refused.append(unreadable(path, error))
         else:
-            same[recording["hash"]].append(recording)
+            same[recording.hash].append(recording)
             if re.match(LOSSLESS, head):
-                lossless.add(recording["file"])
+                lossless.add(recording.file)
 
     takes = defaultdict(list)
     for content_hash, copies in same.items():
@@ -87,10 +89,10 @@ def describe_files(files, given=(), table=None):
     for copies in takes.values():
         copies.sort(
             key=lambda copy: (
-                copy["corpus"] not in CORPORA,
-                copy["file"] not in lossless,
-                Path(copy["file"]).stem,
-                Path(copy["file"]),
+                copy.corpus not in CORPORA,
+                copy.file not in lossless,
+                Path(copy.file).stem,
+                Path(copy.file),
             )
         )
     by_name = sorted(takes.values(), key=lambda copies: _corpus_and_name(copies[0]))
@@ -110,17 +112,17 @@ def _read(path):
 
 def _contradiction(copies):
     """A line for each file when one recording was told to have several emotions; or none."""
-    if len({copy["emotion"] for copy in copies}) == 1:
+    if len({copy.emotion for copy in copies}) == 1:
         return []
-    told = ", ".join(f"{copy['file']} as {copy['emotion']}" for copy in copies)
+    told = ", ".join(f"{copy.file} as {copy.emotion}" for copy in copies)
     return [
-        f"{copy['file']}: one recording with several emotions ({told}); keep the right one"
+        f"{copy.file}: one recording with several emotions ({told}); keep the right one"
         for copy in copies
     ]
 
 
 def _corpus_and_name(recording):
-    return recording["corpus"], Path(recording["file"]).name
+    return recording.corpus, Path(recording.file).name
 
 
 def next_copies(takes, computed):
@@ -128,17 +130,17 @@ def next_copies(takes, computed):
 
     Parameters
     ----------
-    takes : list of list of dict, as `describe_files` gives them
+    takes : list of list of Recording, as `describe_files` gives them
     computed : dict of (frames, line) by file; frames is None when it was refused
 
     Returns
     -------
-    recordings : list of dict, files to compute
+    recordings : list of Recording, files to compute
     """
     recordings = []
     for copies in takes:
-        left = [copy for copy in copies if copy["file"] not in computed]
-        if left and all(computed[copy["file"]][0] is None for copy in copies if copy not in left):
+        left = [copy for copy in copies if copy.file not in computed]
+        if left and all(computed[copy.file][0] is None for copy in copies if copy not in left):
             recordings.append(left[0])
     return recordings
 
@@ -150,21 +152,21 @@ def drop_twins(recordings):
 
     Parameters
     ----------
-    recordings : list of dict with ``file``, ``corpus``, ``emotion`` and ``frames``
+    recordings : list of Recording with ``file``, ``corpus``, ``emotion`` and ``frames``
 
     Returns
     -------
-    kept : list of dict
+    kept : list of Recording
     refused : list of str, a line for each of those with the same frames and several emotions
     """
     same = defaultdict(list)
     for recording in recordings:
-        same[hashlib.sha256(recording["frames"].tobytes()).digest()].append(recording)
+        same[hashlib.sha256(recording.frames.tobytes()).digest()].append(recording)
     kept, refused = set(), []
     for copies in same.values():
         if lines := _contradiction(copies):
             refused += lines
             continue
-        known = [copy for copy in copies if copy["corpus"] in CORPORA]
-        kept |= {copy["file"] for copy in known or copies[:1]}
-    return [recording for recording in recordings if recording["file"] in kept], refused
+        known = [copy for copy in copies if copy.corpus in CORPORA]
+        kept |= {copy.file for copy in known or copies[:1]}
+    return [recording for recording in recordings if recording.file in kept], refused

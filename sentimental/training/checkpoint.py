@@ -84,7 +84,7 @@ def fingerprint(recordings, *settings):
     content = [
         MODEL_CHAIN,
         *settings,
-        *((r["file"], r["hash"], r["condition"]) for r in recordings),
+        *((r.file, r.hash, r.condition) for r in recordings),
     ]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 

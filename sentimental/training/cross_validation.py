@@ -11,12 +11,13 @@ What is tested is tested in several ways, by name:
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sentimental.files import atomic_write, checksum, remove_folder, set_aside, write_json
-from sentimental.scripts import EMOTIONS, SentimentalError, hold_signals
+from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import draw_tallies
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, protocol_folds
@@ -33,12 +34,12 @@ def match_conditions(tested, conditions):
 
     Parameters
     ----------
-    tested : list of dict
-    conditions : dict of list of dict; recordings by the name of the condition
+    tested : list of Recording
+    conditions : dict of list of Recording; recordings by the name of the condition
 
     Returns
     -------
-    parts : dict of list of dict
+    parts : dict of list of Recording
 
     Raises
     ------
@@ -47,9 +48,9 @@ def match_conditions(tested, conditions):
     """
     parts = {}
     for name, recordings in conditions.items():
-        changed = {(r["hash"], Path(r["file"]).name): r for r in recordings}
+        changed = {(r.hash, Path(r.file).name): r for r in recordings}
         try:
-            parts[name] = [changed[r["hash"], Path(r["file"]).name] for r in tested]
+            parts[name] = [changed[r.hash, Path(r.file).name] for r in tested]
         except KeyError as missing:
             raise SentimentalError(
                 f"condition {name}: {missing.args[0][1]} is not among its recordings; "
@@ -79,22 +80,21 @@ def pack_frames(lists):
 
     Parameters
     ----------
-    lists : list of list of dict, recordings with ``frames``
+    lists : list of list of Recording
 
     Returns
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32]
-    lists : list of list of dict, recordings with ``place`` (start, stop) instead of ``frames``
+    lists : list of list of Recording, whose ``frames`` are a slice of that array
     """
     frames, start, packed = [], 0, []
     for recordings in lists:
         packed.append([])
         for recording in recordings:
-            own = dict(recording)
-            frames.append(own.pop("frames"))
-            own["place"] = (start, start + len(frames[-1]))
-            start = own["place"][1]
-            packed[-1].append(own)
+            frames.append(recording.frames)
+            place = slice(start, start + len(recording.frames))
+            packed[-1].append(replace(recording, frames=place))
+            start = place.stop
     return np.concatenate(frames), packed
 
 
@@ -104,8 +104,8 @@ def frames_path(folder, protocol):
 
 
 def unpack_frames(frames, recordings):
-    """Recordings with ``frames``, of what `pack_frames` returned."""
-    return [recording | {"frames": frames[slice(*recording["place"])]} for recording in recordings]
+    """Recordings with their frames, of what `pack_frames` returned."""
+    return [replace(recording, frames=frames[recording.frames]) for recording in recordings]
 
 
 def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=None):
@@ -115,8 +115,8 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=N
     ----------
     protocol : str
     seed, number : int, of the training and of the fold
-    fold : (train, validation, test), each a list of dict as `pack_frames` returns them
-    conditions : dict of list of dict; what is tested, under other conditions
+    fold : (train, validation, test), each a list of Recording as `pack_frames` returns them
+    conditions : dict of list of Recording; what is tested, under other conditions
     folder : Path, where what is finished waits for the rest, and the frames lie
     settings : dict with ``training`` and ``augmentation``
     start : dict or None, as for `sentimental.training.fit.train`
@@ -201,8 +201,8 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     Parameters
     ----------
     protocol : str
-    recordings : list of dict
-    conditions : dict of list of dict; recordings as they are under other conditions, by its name
+    recordings : list of Recording
+    conditions : dict of list of Recording, by the name of the condition
     n_seeds : int > 0
     folder : Path, where folds that are finished wait for the rest
     settings : dict with ``training`` and ``augmentation``
@@ -211,8 +211,9 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     Returns
     -------
     runs : list of dict, one for each seed and fold, with ``seed``, ``fold``, ``split_seed``,
-        ``sizes`` (how many train, validate and test), ``tested`` (list of dict), ``temperature``,
-        ``seconds`` and ``probabilities`` (dict of np.ndarray [shape=(n, 8)], by way of testing)
+        ``sizes`` (how many train, validate and test), ``tested`` (list of Recording),
+        ``temperature``, ``seconds`` and ``probabilities`` (dict of np.ndarray
+        [shape=(n, 8)], by way of testing)
 
     Raises
     ------
@@ -235,8 +236,8 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
             )
             runs.append({"seed": seed, "fold": number, "split_seed": split_seed})
             runs[-1] |= {"sizes": count_parts(fold), "tested": tested}
-    with atomic_write(frames_path(folder, protocol)) as partial, hold_signals():
-        np.save(partial, frames)  # which would call a signal a TypeError
+    with atomic_write(frames_path(folder, protocol)) as partial:
+        np.save(partial, frames)
     killed = []
     jobs = ((protocol, *job, folder, settings, start) for job in jobs)
     with contextlib.closing(run_jobs(run_fold, jobs)) as results:

@@ -32,7 +32,7 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     Parameters
     ----------
-    recordings : list of dict, as `sentimental.features_file.load_features` returns them
+    recordings : list of Recording
     training : Training
     augmentation : Augmentation
     seed : int
@@ -52,7 +52,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.labels = one_hot(recordings)
         self.clips, tallies, moments = [], [], []
         for start in range(0, len(recordings), CHUNK):
-            frames = [recording["frames"] for recording in recordings[start : start + CHUNK]]
+            frames = [recording.frames for recording in recordings[start : start + CHUNK]]
             for clip in frames:
                 mel = mfcc_to_mel(clip[:, :N_MELS])
                 self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
@@ -79,7 +79,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, epoch])
         groups = defaultdict(list)
         for number, recording in enumerate(self.recordings):
-            groups[recording["corpus"], recording["emotion"]].append(number)
+            groups[recording.corpus, recording.emotion].append(number)
         corpora = [corpus for corpus, _ in groups]
         odds = self.training.corpus_odds
         shares = {

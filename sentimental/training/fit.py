@@ -9,7 +9,7 @@ import numpy as np
 
 from sentimental.features import frames_to_features, summarize
 from sentimental.model import build_network, import_keras
-from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
 from sentimental.speaker import N_TALLY, measure
 from sentimental.training.augment import standardize
 from sentimental.training.checkpoint import (
@@ -86,7 +86,7 @@ def train(
 
     Parameters
     ----------
-    recordings, validation : list of dict, as `sentimental.features_file.load_features` returns them
+    recordings, validation : list of Recording
     training : Training
     augmentation : Augmentation
     epochs : int > 0
@@ -169,7 +169,9 @@ def train(
         epochs=epochs,
         verbose=0,
         callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_begin=begin_epoch),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=begin_epoch, on_train_batch_end=lambda batch, logs: check_stop()
+            ),
             EpochLine(name),
             keras.callbacks.CSVLogger(log, append=True),
             Checkpoint(best, latest, past),
@@ -197,7 +199,7 @@ def train(
 
 def recordings_to_inputs(recordings, usual, tallies=None):
     """What the network reads of recordings; frames are as long as the longest."""
-    features, lengths = frames_to_features([recording["frames"] for recording in recordings])
+    features, lengths = frames_to_features([recording.frames for recording in recordings])
     if tallies is None:
         tallies = np.zeros((len(recordings), N_TALLY))
     return measure(features, lengths, summarize(features, lengths), tallies, usual)
@@ -210,16 +212,17 @@ def predict_recordings(network, usual, recordings, tallies=None):
     ----------
     network : keras.Model
     usual : sentimental.speaker.Usual
-    recordings : list of dict
+    recordings : list of Recording
     tallies : np.ndarray [shape=(n, N_TALLY)], of what was heard before of each voice; None: nothing
 
     Returns
     -------
     probabilities : np.ndarray [shape=(n, 8)]
     """
-    order = np.argsort([len(recording["frames"]) for recording in recordings], kind="stable")
+    order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), len(EMOTIONS)))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
+        check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
         told = None if tallies is None else tallies[chunk]
         inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, told)

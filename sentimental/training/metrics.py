@@ -22,7 +22,7 @@ N_DRAWS = 1000
 
 def one_hot(recordings):
     """Emotions as np.ndarray [shape=(n, 8), float32]."""
-    numbers = [EMOTIONS.index(recording["emotion"]) for recording in recordings]
+    numbers = [EMOTIONS.index(recording.emotion) for recording in recordings]
     return np.eye(len(EMOTIONS), dtype=np.float32)[numbers]
 
 
@@ -31,7 +31,7 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(len(recordings), 8)]
     over_speakers : bool, as for `bootstrap`; False where these speakers trained
 
@@ -89,7 +89,7 @@ def compute_group_metrics(recordings, probabilities, over_speakers=True):
     """Metrics of each corpus and of each sex; a dict of what `compute_metrics` returns."""
     groups = {}
     for number, recording in enumerate(recordings):
-        for group in (recording["corpus"], speaker_sex(recording)):
+        for group in (recording.corpus, speaker_sex(recording)):
             groups.setdefault(group, []).append(number)
     groups.pop(None, None)  # speakers whose sex is not known
     return {
@@ -105,7 +105,7 @@ def calibration(recordings, probabilities):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(len(recordings), 8)]
 
     Returns
@@ -133,7 +133,7 @@ def risk_coverage(recordings, probabilities):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(len(recordings), 8)]
 
     Returns
@@ -171,7 +171,7 @@ def fit_temperature(recordings, probabilities):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     probabilities : np.ndarray [shape=(n, 8)], at temperature 1
 
     Returns
@@ -203,7 +203,7 @@ def bootstrap(recordings, probabilities, over_speakers=True):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
         One that is there several times, recognized by several networks, is drawn as one.
     probabilities : np.ndarray [shape=(len(recordings), 8)]
     over_speakers : bool
@@ -223,7 +223,7 @@ def bootstrap(recordings, probabilities, over_speakers=True):
     """
     voices = [voice_of(recording) for recording in recordings]
     unit = "speakers" if over_speakers and None not in voices and len({*voices}) > 1 else "clips"
-    keys = voices if unit == "speakers" else [recording["file"] for recording in recordings]
+    keys = voices if unit == "speakers" else [recording.file for recording in recordings]
     numbers = {key: number for number, key in enumerate(sorted({*keys}))}
     rows = [numbers[key] for key in keys]
 
@@ -308,7 +308,7 @@ def find_intervals(figures, recall):
 
 def _intervals_over_clips(metrics, own_recall, recordings):
     """Intervals of hits among clips that are independent: each has its share, after Wilson."""
-    emotions = {recording["file"]: recording["emotion"] for recording in recordings}
+    emotions = {recording.file: recording.emotion for recording in recordings}
     counts = Counter(emotions.values())
     counts = [counts[emotion] for emotion in metrics["recall"]]
     of_recall = map(wilson, metrics["recall"].values(), counts)

@@ -72,7 +72,7 @@ def protocol_folds(protocol, recordings, training, split_seed):
     Parameters
     ----------
     protocol : str, "random", "speaker", "tess-speaker" or "corpus"
-    recordings : list of dict
+    recordings : list of Recording
         As `load_features` returns them, sorted by corpus and file name. One
         whose speaker is not known takes part in protocol "random" only. Where there are
         hardly any of TESS and RAVDESS, that protocol holds out of all recordings, of each emotion
@@ -84,7 +84,7 @@ def protocol_folds(protocol, recordings, training, split_seed):
 
     Returns
     -------
-    folds : list of (train, validation, test), each a list of dict
+    folds : list of (train, validation, test), each a list of Recording
 
     Raises
     ------
@@ -102,9 +102,9 @@ def protocol_folds(protocol, recordings, training, split_seed):
         return [(train + _without(recordings, "corpus", HELD_OUT), *held_out)]
 
     # A speaker who is not known may be one of those that test.
-    recordings = [recording for recording in recordings if recording["speaker"]]
+    recordings = [recording for recording in recordings if recording.speaker]
     if protocol == "speaker":
-        if any(recording["corpus"] == "RAVDESS" for recording in recordings):
+        if any(recording.corpus == "RAVDESS" for recording in recordings):
             return _actor_folds(recordings)
         return _voice_folds(recordings, training, split_seed)
     sides = _actress_sides(recordings) if protocol == "tess-speaker" else _corpus_sides(recordings)
@@ -125,12 +125,12 @@ def fold_to_save(recordings, training):
 
     Parameters
     ----------
-    recordings : list of dict
+    recordings : list of Recording
     training : Training
 
     Returns
     -------
-    train, validation, test : list of dict
+    train, validation, test : list of Recording
     """
     folds = protocol_folds("random", recordings, training, training.split_seed)
     if len(folds) == 1:
@@ -141,7 +141,7 @@ def fold_to_save(recordings, training):
 def _deal(recordings, n_parts, seed):
     """Deal recordings to parts, so that each has as many of every emotion, and as many in all."""
     order = np.random.default_rng(seed).permutation(len(recordings))
-    order = sorted(order, key=lambda index: recordings[index]["emotion"])
+    order = sorted(order, key=lambda index: recordings[index].emotion)
     return [[recordings[index] for index in order[n::n_parts]] for n in range(n_parts)]
 
 
@@ -153,7 +153,7 @@ def _hold_out(recordings, share, seed):
 
 def _own_folds(recordings, training, seed):
     """The folds of protocol "random" where there are hardly any of TESS and RAVDESS."""
-    counts = Counter(recording["emotion"] for recording in recordings)
+    counts = Counter(recording.emotion for recording in recordings)
     if min(counts.values()) >= LEAST_OF_EMOTION:
         train, held_out = _hold_out(recordings, training.held_out_share, seed)
         return [(train, *_hold_out(held_out, training.test_share, seed))]
@@ -192,19 +192,19 @@ def count_parts(fold):
 
 def _select(recordings, key, values):
     """Those recordings whose value of `key` is among `values`."""
-    return [recording for recording in recordings if recording[key] in values]
+    return [recording for recording in recordings if getattr(recording, key) in values]
 
 
 def _without(recordings, key, values):
     """Those recordings whose value of `key` is not among `values`."""
-    return [recording for recording in recordings if recording[key] not in values]
+    return [recording for recording in recordings if getattr(recording, key) not in values]
 
 
 def _actor_folds(recordings):
     """The folds of protocol "speaker"."""
     ravdess = _select(recordings, "corpus", {"RAVDESS"})
     others = _without(recordings, "corpus", {"RAVDESS", RAVDESS_SONG})
-    everyone = {recording["speaker"] for recording in ravdess}
+    everyone = {recording.speaker for recording in ravdess}
     folds = [
         tuple(
             _select(ravdess, "speaker", actors)
@@ -222,7 +222,7 @@ def _actor_folds(recordings):
 def _actress_sides(recordings):
     """Protocol "tess-speaker": what trains and validates, and the actress who tests."""
     tess, ravdess = (_select(recordings, "corpus", {name}) for name in ("TESS", "RAVDESS"))
-    if {recording["speaker"] for recording in tess} != {*ACTRESSES} or not ravdess:
+    if {recording.speaker for recording in tess} != {*ACTRESSES} or not ravdess:
         raise SentimentalError(
             "protocol tess-speaker needs RAVDESS and both actresses of TESS; give them to "
             "preprocess.py, too"
@@ -238,7 +238,7 @@ def _actress_sides(recordings):
 
 def _corpus_sides(recordings):
     """Protocol "corpus": what trains and validates, and the corpus that tests."""
-    present = {recording["corpus"] for recording in recordings}
+    present = {recording.corpus for recording in recordings}
     tested = [corpus for corpus in LEFT_OUT if corpus in present]
     if len(tested) < 2:
         raise SentimentalError(

@@ -64,7 +64,7 @@ def run_record(protocol, recordings, sizes, seeds, settings):
     Parameters
     ----------
     protocol : str
-    recordings : list of dict
+    recordings : list of Recording
     sizes : of the parts of the split; any JSON
     seeds : dict of what was seeded with which
     settings : dict of dataclasses, those that the run used
@@ -74,8 +74,8 @@ def run_record(protocol, recordings, sizes, seeds, settings):
     record : dict
     """
     corpora = {}
-    for corpus in sorted({recording["corpus"] for recording in recordings}):
-        emotions = Counter(r["emotion"] for r in recordings if r["corpus"] == corpus)
+    for corpus in sorted({recording.corpus for recording in recordings}):
+        emotions = Counter(r.emotion for r in recordings if r.corpus == corpus)
         corpora[corpus] = {emotion: emotions[emotion] for emotion in EMOTIONS}
     versions = {}
     for name in PACKAGES:
@@ -143,7 +143,7 @@ def report_runs(protocol, runs, recordings, folder, settings):
     ----------
     protocol : str
     runs : list of dict, as `sentimental.training.cross_validation.run_folds` returns them
-    recordings : list of dict
+    recordings : list of Recording
     folder : Path
     settings : dict with ``training`` and ``augmentation``
     """
@@ -161,7 +161,7 @@ def report_runs(protocol, runs, recordings, folder, settings):
         ways[way]["uar"] = spread[way]["uar"][0]  # the figure of the protocol
     folds = {}
     for index, group in enumerate(by_fold):
-        corpus = group[0]["tested"][0]["corpus"]
+        corpus = group[0]["tested"][0].corpus
         folds[corpus if protocol == "corpus" else f"fold {index + 1}"] = {
             way: compute_metrics(*pool(group, way), over_speakers) for way in ways
         }
