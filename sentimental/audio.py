@@ -220,9 +220,9 @@ def _level(samples, peak):
 def _cut_speech(samples, name):
     """The speech alone: without silence, noise, and other sounds before and after it.
 
-    Most recordings hold one sound, and it is speech; its level tells where that begins and ends. The
-    detector, which takes as long as all the rest, is asked where there are several sounds, or one
-    that is too short.
+    Most recordings hold one sound, and it is speech; its level tells where that begins and ends.
+    The detector, which takes as long as all the rest, is asked where there are several sounds, or
+    one that is too short.
     """
     from scipy.ndimage import uniform_filter1d
 

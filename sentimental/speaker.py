@@ -22,7 +22,9 @@ from sentimental.features import (
     summarize,
 )
 from sentimental.files import checksum, write_json
-from sentimental.scripts import SentimentalError
+from sentimental.lessons import add_lesson
+from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.spectrum import SAMPLE_RATE
 
 # Frames (4.8 s) of a voice that count half: its mean is trusted as n / (n + FRAMES_OF_DOUBT).
 FRAMES_OF_DOUBT = 150
@@ -259,10 +261,14 @@ class Voice:
     Attributes
     ----------
     tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
+    lessons : list of (emotion, embedding), the oldest first, at most ``MAX_LESSONS`` an emotion
+    taught_with : str, checksum of the model that the lessons are of
+    adapted : (kernel, bias) or None, what the lessons make of the model's last layer
     """
 
     def __init__(self):
         self.tally = np.zeros(N_TALLY)
+        self.lessons, self.taught_with, self.adapted = [], "", None
 
     @property
     def n_recordings(self):
@@ -286,6 +292,51 @@ class Voice:
         clip = features[None], np.array([len(features)])
         self.tally += tally(*clip, summarize(*clip))[0]
 
+    def teach(self, recognizer, recording, emotion, sample_rate=SAMPLE_RATE):
+        """Learn from a recording of this voice how it sounds in an emotion.
+
+        Parameters
+        ----------
+        recognizer : Recognizer
+        recording : str or Path, or np.ndarray, as for `Recognizer.predict`
+        emotion : str, one of ``EMOTIONS``
+        sample_rate : int > 0, Hz, of samples; a file tells its own
+
+        Raises
+        ------
+        SentimentalError
+            As `Recognizer.predict` does, and when the emotion is unknown, or other lessons are of
+            another model.
+        """
+        samples, name = recognizer.load_speech(recording, sample_rate)
+        features = recognizer.compute_features(samples, name)
+        self.add_lesson(recognizer, features, emotion)
+        self.add(features)
+
+    def add_lesson(self, recognizer, features, emotion):
+        """Label a recording, of which the voice was told, or will be told, by `add`.
+
+        Parameters
+        ----------
+        recognizer, emotion : as for `teach`
+        features : as for `add`
+        """
+        if emotion not in EMOTIONS:
+            raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
+        if self.lessons and self.taught_with != recognizer.checksum:
+            raise SentimentalError("the voice was taught with another model; begin a new voice")
+        embedding = recognizer.embed(features, self)
+        self.lessons = add_lesson(self.lessons, emotion, embedding)
+        self.taught_with, self.adapted = recognizer.checksum, None
+
+    def take_back_lesson(self):
+        """Forget the newest lesson; returns its emotion, or None where there is none."""
+        if not self.lessons:
+            return None
+        emotion, _ = self.lessons.pop()
+        self.adapted = None
+        return emotion
+
     def save(self, path):
         """Write the voice as JSON: numbers from which no speech can be made.
 
@@ -295,6 +346,9 @@ class Voice:
         """
         parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
         content = {"chain": CHAIN, "voice": parts}
+        if self.lessons:
+            lessons = [[emotion, embedding.tolist()] for emotion, embedding in self.lessons]
+            content |= {"taught_with": self.taught_with, "lessons": lessons}
         write_json(path, content | {"checksum": checksum(content)})
 
     @classmethod
@@ -318,7 +372,8 @@ class Voice:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             parts = content["voice"]
-            check_chain(path, content["chain"], remedy)
+            # An older chain that lacks a constant is of the same features all the same.
+            check_chain(path, CHAIN | content["chain"], remedy)
             if content["checksum"] != checksum(content):
                 raise ValueError("checksum")
             voice = cls()
@@ -327,6 +382,7 @@ class Voice:
                 if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
                     raise ValueError(name)
                 voice.tally[part] = values
+            voice._read_lessons(content)
         except OSError as error:
             raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -335,3 +391,14 @@ class Voice:
         if not 0 <= n_recordings <= n_frames:
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
         return voice
+
+    def _read_lessons(self, content):
+        """Take the lessons of a voice file; raise ValueError where they cannot be some."""
+        for emotion, embedding in content.get("lessons", []):
+            embedding = np.array(embedding, np.float32)
+            sizes = {embedding.shape, *(other.shape for _, other in self.lessons)}
+            known = emotion in EMOTIONS and len(sizes) == 1 and embedding.ndim == 1
+            if not known or not np.isfinite(embedding).all():
+                raise ValueError("lessons")
+            self.lessons = add_lesson(self.lessons, emotion, embedding)
+        self.taught_with = str(content.get("taught_with", ""))

@@ -92,7 +92,8 @@ class Augmentation:
     def __post_init__(self):
         least = {"crop_frames": 2, "rt60": 0.01, "babble_voices": 1}
         least |= dict.fromkeys(("telephone_low", "telephone_high", "bass_hz"), 1)
-        check(self, least | dict.fromkeys(("reverb_db", "noise_tilt_db", "snr_db", "bass_db"), -100))
+        least |= dict.fromkeys(("bass_db", "reverb_db", "noise_tilt_db", "snr_db"), -100)
+        check(self, least)
         if self.noise_prob + self.babble_prob > 1:
             raise SentimentalError("noise_prob and babble_prob: both together must be 1 at most")
 

@@ -5,6 +5,7 @@ What is tested is tested in several ways, by name:
     h0                 each recording is the first that is heard of its speaker
     h10                ten others of the speaker were heard before, no matter which
     h10, one emotion   ten others of one emotion
+    taught1, heard1    after lessons; see `sentimental.training.lessons`
     white, babble ...  under a condition of `sentimental.preprocessing.conditions`, as h0
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 from sentimental.files import atomic_write, checksum, remove_folder, set_aside, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import draw_tallies
+from sentimental.training.lessons import measure_lessons
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, protocol_folds
 from sentimental.workers import run_jobs
@@ -152,7 +154,6 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=N
         temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
         start=start,
     )
-    np.savez(folder / f"{name}.npz", *network.get_weights(), **vars(usual))
     ways = {"h0": (tested, None)}
     if protocol in ("speaker", "corpus"):
         ways |= {
@@ -163,6 +164,10 @@ def run_fold(protocol, seed, number, fold, conditions, folder, settings, start=N
     result["probabilities"] = {
         way: predict_recordings(network, usual, *told).tolist() for way, told in ways.items()
     }
+    if protocol in ("speaker", "corpus"):
+        temperature = training.temperature if protocol == "corpus" else 1.0
+        taught = measure_lessons(network, usual, tested, [seed, number], temperature)
+        result["probabilities"] |= {way: answers.tolist() for way, answers in taught.items()}
     write_json(path, result | {"checksum": checksum(result)})
     remove_folder(checkpoint)
     return result
@@ -275,7 +280,8 @@ def set_temperatures(runs):
         run["temperature"] = float(np.exp(np.mean(np.log(others))))
     for run in runs:
         run["probabilities"] = {
-            way: _heat(p, run["temperature"]) for way, p in run["probabilities"].items()
+            way: p if way.startswith(("heard", "taught")) else _heat(p, run["temperature"])
+            for way, p in run["probabilities"].items()
         }
 
 

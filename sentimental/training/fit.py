@@ -220,7 +220,7 @@ def predict_recordings(network, usual, recordings, tallies=None):
     probabilities : np.ndarray [shape=(n, 8)]
     """
     order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
-    probabilities = np.empty((len(recordings), len(EMOTIONS)))
+    probabilities = np.empty((len(recordings), network.output_shape[-1]))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
@@ -228,3 +228,14 @@ def predict_recordings(network, usual, recordings, tallies=None):
         inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, told)
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities
+
+
+def embed_recordings(network, usual, recordings, tallies):
+    """What the dense layer reads of recordings; np.ndarray [shape=(n, units + N_SUMMARY)].
+
+    Parameters
+    ----------
+    network, usual, recordings, tallies : as for `predict_recordings`
+    """
+    read = network.get_layer("frames_and_summary").output
+    return predict_recordings(keras.Model(network.inputs, read), usual, recordings, tallies)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import platform
 import shlex
@@ -112,9 +113,11 @@ def update_headline(folder, figures):
 
 
 def pool(runs, way):
-    """Recordings and probabilities of all folds of some runs."""
-    tested = [recording for run in runs for recording in run["tested"]]
-    return tested, np.concatenate([run["probabilities"][way] for run in runs])
+    """Recordings and probabilities of all folds of some runs, of those that were tested."""
+    recordings = [recording for run in runs for recording in run["tested"]]
+    probabilities = np.concatenate([run["probabilities"][way] for run in runs])
+    tested = np.isfinite(probabilities[:, 0])
+    return [*itertools.compress(recordings, tested)], probabilities[tested]
 
 
 def group_runs(runs, key):

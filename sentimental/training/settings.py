@@ -36,7 +36,7 @@ class Training:
 
     # Epochs, by protocol. What is left out in "corpus" is trained as the model that is saved.
     epochs: dict = field(
-        default_factory=lambda: {"random": 24, "speaker": 15, "tess-speaker": 15, "corpus": 24}
+        default_factory=lambda: {"random": 24, "speaker": 12, "tess-speaker": 12, "corpus": 12}
     )
     # Batches of an epoch.
     steps_per_epoch: int = 200
