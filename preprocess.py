@@ -1,40 +1,35 @@
 """Turn folders of recordings into the features that train_model.py learns from.
 
-    python preprocess.py data/TESS data/RAVDESS
-    python preprocess.py data/TESS data/RAVDESS my_recordings --output data/features.json
+    python preprocess.py                         # every corpus below data/
+    python preprocess.py data/TESS data/RAVDESS my_recordings --output mine.json
     python preprocess.py --labels my_recordings/labels.csv --output mine.json
     python preprocess.py data/RAVDESS --condition babble --output data/babble.json
 
-Folders are read recursively, linked ones as well. Emotion, speaker and corpus are told by the file
-name for TESS, RAVDESS, CREMA-D, nEMO, ASED, BanglaSER, TurEV, AESDD, SAVEE and EmoDB; for any other
-recording the emotion is the name of the folder that it lies in (my_recordings/happy/monday.wav).
-Folders between the one given and those of the emotions are speakers when there are several
-(my_recordings/anna/happy/monday.wav). A table, CSV with the columns file, emotion and, if known,
-speaker, decides before names and folders. data/README.md tells the rules. A file whose emotion
-cannot be told is reported, never guessed.
-Recordings that are known to be faulty are left out, with the reason. A take that lies there in
-several files is used once. A second run computes only what is new or changed, and a
-run that was stopped, by whatever, goes on where it was: until the features file is whole, finished
-recordings lie beside it in a folder features_unfinished.
+The file name tells corpus, speaker and emotion for TESS, RAVDESS, CREMA-D, nEMO, ASED, BanglaSER,
+TurEV, AESDD, SAVEE and EmoDB. Recordings of your own lie in folders called like the emotions, below
+one for each speaker if you like (my/happy/1.wav, my/anna/happy/1.wav). A table decides before names
+and folders: CSV with the columns file, emotion and, if known, speaker, start and end (in seconds,
+where only a part of a file counts). data/README.md tells the rules. A recording whose emotion is
+not known is reported, never guessed. Copies of a recording count once.
 
-Each recording is resampled to 16 kHz mono, brought to a peak of +5 dBFS, trimmed and denoised; then
-MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame are stored. Of a recording longer
-than 5 s after trimming, the 5 s with the most energy count. The constants stand in spectrum.py,
-audio.py and features.py of sentimental/.
+Each recording becomes mono at 16 kHz. Its peak is brought to +5 dBFS, its ends are trimmed, its
+noise is reduced. Then MFCC, RMS, zero-crossing rate, pitch and harmonicity of each frame are
+stored. Of more than 5 s, the 5 s with the most energy count.
 
-With --condition all recordings are changed in one way, to test how much a network loses by it.
+A second run computes only what is new or changed. A run that was stopped goes on where it was: what
+is computed lies in a folder features_unfinished until the features file is whole.
 """
 
-from dataclasses import replace
-
-from sentimental.files import check_outputs, is_special
-from sentimental.scripts import end_at_once, on_end_signals, run_script
+from sentimental.files import check_outputs
+from sentimental.scripts import end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
+    require("json_tricks", "joblib", "pebble", "filelock")
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections import Counter
@@ -43,30 +38,41 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sentimental.audio import clean_audio, load_audio
+from sentimental.audio import level, reduce_noise, trim
+from sentimental.corpora import CORPORA
 from sentimental.features import extract_frames
-from sentimental.features_file import load_features, save_features
+from sentimental.features_file import save_features
 from sentimental.files import find_files
-from sentimental.preprocessing.cache import Finished
+from sentimental.preprocessing.cache import FrameCache
 from sentimental.preprocessing.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
     CONDITIONS,
     apply_condition,
 )
-from sentimental.preprocessing.labels import read_table
-from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
-from sentimental.scripts import EMOTIONS, SentimentalError, mute_libraries, program_error, shown
+from sentimental.preprocessing.labels import read_names
+from sentimental.preprocessing.recordings import (
+    collect,
+    describe_files,
+    load_recording,
+    next_copies,
+    print_refused,
+    print_summary,
+)
+from sentimental.preprocessing.table import read_table
+from sentimental.scripts import SentimentalError, mute_libraries, program_error, shown
 from sentimental.workers import run_jobs
 
+# Where data/download.py puts corpora, and where train_model.py looks for the features.
+DATA = Path("data")
 
-def compute_frames(path, content_hash, condition="", voices=()):
-    """Run the signal chain over one file; any failure becomes a line, so that the rest goes on.
+
+def compute_frames(recording, condition="", voices=()):
+    """Load, level, trim, denoise, frames; any failure becomes a line, so that the rest goes on.
 
     Parameters
     ----------
-    path : str
-    content_hash : str, hexadecimal, of the file; seeds what is drawn
+    recording : Recording; its hash seeds what is drawn
     condition : str, one of ``CONDITIONS`` or ""
     voices : list of str, files that babble is made of
 
@@ -75,101 +81,93 @@ def compute_frames(path, content_hash, condition="", voices=()):
     frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None when refused
     line : str or None; why it is refused, or what is missing of a recording that is used
     """
-    notes = []
+    name = recording.name
     try:
-        samples = load_audio(path, notes.append)
+        samples, notes = load_recording(recording)
         if condition:
-            rng = np.random.default_rng([int(content_hash[:16], 16), CONDITIONS.index(condition)])
-            others = [voice for voice in voices if voice != path]
-            samples = apply_condition(condition, samples, others, rng, name=path)
-        return extract_frames(clean_audio(samples, name=path)), "; ".join(notes) or None
+            rng = np.random.default_rng([int(recording.hash[:16], 16), CONDITIONS.index(condition)])
+            others = [voice for voice in voices if voice != recording.file]
+            samples = apply_condition(condition, samples, others, rng, name)
+        samples = level(samples, name)
+        speech = trim(samples, name)
+        speech = reduce_noise(speech)
+        return extract_frames(speech), "; ".join(notes) or None
     except SentimentalError as error:
         return None, str(error)
     except Exception as error:
-        return None, str(program_error(path, error))
+        return None, str(program_error(name, error))
 
 
-def known_frames(output, condition):
-    """Frames that an earlier run left in `output`, by the hash of the recording.
-
-    Those of another condition are computed anew, and babble always: it is made of the recordings of
-    the run.
-    """
-    if condition == "babble" or is_special(output) or not output.exists():
-        return {}
-    try:
-        return {
-            recording.hash: recording.frames
-            for recording in load_features(output)
-            if recording.condition == condition
-        }
-    except SentimentalError as error:
-        print(f"Computing everything again: {error}")
-        return {}
-
-
-def compute_all(recordings, kept, condition, voices):
-    """Run the signal chain over many recordings, on all cores.
+def compute_all(recordings, cache, condition, voices):
+    """The frames of many recordings: those that are not in the cache are computed, on all cores.
 
     Parameters
     ----------
     recordings : list of Recording
-    kept : Finished
+    cache : FrameCache
     condition, voices : as for `compute_frames`
 
     Returns
     -------
-    computed : dict of (frames, refusal), as `compute_frames` gives them, by the recording's file
+    computed : dict of (frames, line), as `compute_frames` gives them, by the recording's name
     """
-    computed = {}
-    jobs = ((recording.file, recording.hash, condition, voices) for recording in recordings)
+    computed = {recording.name: (cache.load(recording.hash), None) for recording in recordings}
+    new = [recording for recording in recordings if computed[recording.name][0] is None]
+    jobs = ((recording, condition, voices) for recording in new)
     died = "the process that read it was killed; does it take more memory than there is?"
     with (
         contextlib.closing(run_jobs(compute_frames, jobs)) as results,
-        tqdm(results, "Computing", len(recordings), unit=" files", disable=None) as progress,
+        tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
     ):
         for number, result in progress:
-            recording = recordings[number]
-            result = frames, _ = result or (None, f"{recording.file}: {died}")
-            computed[recording.file] = result
+            recording = new[number]
+            result = frames, _ = result or (None, f"{recording.name}: {died}")
+            computed[recording.name] = result
             if frames is not None:
-                kept.save(recording.hash, frames)
+                cache.save(recording.hash, frames)
     return computed
 
 
-def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
-    """Print files per corpus and emotion, known speakers, and what was left out or refused."""
-    corpora = sorted({recording.corpus for recording in recordings})
-    count = Counter((recording.corpus, recording.emotion) for recording in recordings)
-    width = max(len(shown(corpus)) for corpus in [*corpora, "corpus"])
-    columns = (*EMOTIONS, "all", "speakers")
-    print(f"\n{'corpus':{width}}" + "".join(f"{name:>9}" for name in columns))
-    for corpus in corpora:
-        row = [count[corpus, emotion] for emotion in EMOTIONS]
-        row += [sum(row), len({r.speaker for r in recordings if r.corpus == corpus} - {""})]
-        print(f"{shown(corpus):{width}}" + "".join(f"{number or '-':>9}" for number in row))
-    counts = [f"{len(recordings)} recordings", f"{n_duplicates} duplicates used once"]
-    counts += [f"{left_out.total()} left out"] if left_out else []
-    counts += [f"{len(refused)} refused"]
-    counts += [f"{n_passed_over} other files passed over"] if n_passed_over else []
-    print(f"\n{', '.join(counts)}")
-    for (corpus, reason), number in left_out.items():
-        print(f"  left out: {number} of {corpus}, {reason}")
-    for line in refused:
-        print(shown(f"  refused: {line}"))
+def find_corpora():
+    """The folders of corpora below ``DATA``; raise SentimentalError where there are none."""
+    folders = sorted(DATA.iterdir()) if DATA.is_dir() else []
+    own = ("samples", "__pycache__")  # of the project
+    corpora = [
+        folder
+        for folder in folders
+        if folder.is_dir() and not folder.name.startswith(".")
+        if folder.name not in own and not folder.name.endswith("_unfinished")
+    ]
+    if not corpora:
+        known = ", ".join(name for name, corpus in CORPORA.items() if corpus.archive)
+        raise SentimentalError(
+            f"{DATA}: holds no corpus; python data/download.py fetches {known}; or give folders of "
+            "recordings, or --labels TABLE.csv"
+        )
+    print(f"Found in {DATA}: {', '.join(shown(folder.name) for folder in corpora)}")
+    return corpora
 
 
-def main():
-    """Read the command line and write the features file."""
+def parse_arguments():
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("paths", nargs="*", type=Path, help="folders or files of recordings")
+    parser.add_argument(
+        "paths", nargs="*", type=Path, help="folders or files (default: every corpus below data/)"
+    )
     parser.add_argument(
         "--labels",
         type=Path,
         metavar="TABLE.csv",
-        help="recordings and their labels: columns file (relative to the table), emotion, speaker",
+        help="columns file (relative to the table), emotion, speaker, start, end",
+    )
+    parser.add_argument(
+        "--map",
+        type=read_names,
+        default="",
+        metavar="NAME=EMOTION,...",
+        help="your own names of emotions: Freude=happy,boredom=neutral",
     )
     parser.add_argument(
         "--output",
@@ -180,72 +178,62 @@ def main():
         "--condition",
         choices=CONDITIONS,
         default="",
-        help=f"change all recordings, for tests: white noise or babble of {CONDITION_VOICES} other "
-        f"recordings at {CONDITION_SNR:.0f} dB SNR, a telephone's band, or another gain",
+        help="change all recordings, to test a network: white noise or babble of "
+        f"{CONDITION_VOICES} others at {CONDITION_SNR:.0f} dB SNR, a telephone's band, other gains",
     )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of a fault")
     arguments = parser.parse_args()
-    if not (arguments.paths or arguments.labels):
-        parser.error("give folders of recordings, or --labels TABLE.csv")
-    condition = arguments.condition
-    output = arguments.output or Path("data", f"{condition or 'features'}.json")
+    arguments.output = arguments.output or DATA / f"{arguments.condition or 'features'}.json"
+    return arguments
+
+
+def main():
+    """Find the recordings, compute their frames, write the features file."""
+    arguments = parse_arguments()
+    if arguments.debug:
+        os.environ["SENTIMENTAL_DEBUG"] = "1"  # workers inherit it
+    mute_libraries()
     start = time.monotonic()
+    condition, output = arguments.condition, arguments.output
+    given = arguments.paths
+    if not (given or arguments.labels):
+        given = find_corpora()
 
-    files, n_passed_over, refused = find_files(arguments.paths)
-    table, refused_lines = read_table(arguments.labels) if arguments.labels else ({}, [])
-    labels = [arguments.labels] if arguments.labels else []
-    check_outputs([output], [*files, *table, *labels])
-    takes, left_out, refused_files = describe_files(files, arguments.paths, table)
-    refused += refused_lines + refused_files
+    files, n_passed_over, lines = find_files(given)
+    refused = Counter(lines)
+    table, tables = {}, [arguments.labels] if arguments.labels else []
+    if arguments.labels:
+        table, lines = read_table(arguments.labels, arguments.map)
+        refused.update(lines)
+    check_outputs([output], [*files, *table, *tables])
+    takes, left_out, lines = describe_files(files, given, table, arguments.map)
+    refused.update(lines)
 
-    known = known_frames(output, condition)
-    voices = [copies[0].file for copies in takes] if condition == "babble" else []
-    folder = None if is_special(output) else output.with_name(f"{output.stem}_unfinished")
-    kept = Finished(folder, condition, voices)
-    computed, taken = {}, set()
-    while recordings := next_copies(takes, computed):
-        for recording in recordings:
-            frames = known.get(recording.hash)
-            if frames is None:
-                frames = kept.load(recording.hash)
-            if frames is not None:
-                computed[recording.file] = frames, None
-                taken.add(recording.file)
-        new = [recording for recording in recordings if recording.file not in taken]
-        computed |= compute_all(new, kept, condition, voices)
-
-    finished, refusals, notes = [], [], []
-    for recording in (copy for copies in takes for copy in copies if copy.file in computed):
-        frames, line = computed[recording.file]
-        if line:
-            (refusals if frames is None else notes).append(line)
-        if frames is not None:
-            finished.append(replace(recording, condition=condition, frames=frames))
-    finished, contradictions = drop_twins(finished)
-    refusals += contradictions
-    refused += refusals
-    n_duplicates = sum(map(len, takes)) - len(finished) - len(refusals)
-    n_known = sum(recording.file in taken for recording in finished)
-    if not finished:
-        kept.clear()
-        for line in refused:
-            print(shown(f"  refused: {line}"))
-        given = ", ".join(map(str, arguments.paths + labels))
+    voices = [copies[0] for copies in takes] if condition == "babble" else []
+    with FrameCache(output, condition, voices) as cache:
+        voices, computed = [*dict.fromkeys(voice.file for voice in voices)], {}
+        while recordings := next_copies(takes, computed):
+            computed |= compute_all(recordings, cache, condition, voices)
+        recordings, lines, notes = collect(takes, computed, condition)
+        if recordings:
+            save_features(output, recordings)
+    refused.update(lines)
+    if not recordings:
+        print_refused(refused)
         raise SentimentalError(
-            f"{given}: no recording could be used, nothing was written; give folders that hold "
-            "recordings"
+            f"{', '.join(map(str, [*given, *tables]))}: no recording could be used, nothing was "
+            "written; give folders that hold recordings"
         )
-    save_features(output, finished)
-    kept.clear()
-    print_summary(finished, n_duplicates, n_passed_over, left_out, refused)
+    n_duplicates = sum(map(len, takes)) - len(recordings) - lines.total()
+    print_summary(recordings, n_duplicates, n_passed_over, left_out, refused)
     for line in notes:
         print(shown(f"  note: {line}"))
-    size = output.stat().st_size / 1e6
+    n_known = sum(recording.hash in cache.found for recording in recordings)
     print(
-        f"{len(finished) - n_known} computed, {n_known} taken from the last run, "
-        f"in {time.monotonic() - start:.1f} s; {output} has {size:.1f} MB"
+        f"{len(recordings) - n_known} computed, {n_known} taken from the last run, "
+        f"in {time.monotonic() - start:.1f} s; {output} has {output.stat().st_size / 1e6:.1f} MB"
     )
 
 
 if __name__ == "__main__":
-    mute_libraries()
     sys.exit(run_script(main))

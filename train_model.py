@@ -1,87 +1,42 @@
-"""Train the emotion network on the features that preprocess.py wrote.
+"""Train the emotion network on the features that preprocess.py wrote, or measure a trained one.
 
-    python train_model.py data/features.json              train, and write model8723 and results/
-    python train_model.py data/features.json --evaluate   the figures of the saved model again
-    python train_model.py mine.json --evaluate            how good it is on recordings of your own
-    python train_model.py data/features.json --protocol speaker --seeds 3
+    python train_model.py                                   train; write model8723 and results/
+    python train_model.py --evaluate                        measure the saved model again
+    python train_model.py mine.json --evaluate              how good it is on your own recordings
     python train_model.py mine.json --start-from model8723.json --model me.json --results me
+    python train_model.py --protocol speaker --seeds 3      how well it knows unseen speakers
 
-The network: masking of the padding, two LSTM layers of 64 units, a dense softmax over the eight
-emotions, which reads a summary of the recording as well. What trains and what tests is the
-protocol:
+A training that was stopped goes on when the same command is given again. docs/training.md tells
+about protocols, own recordings, intervals and settings.
 
-    random        recordings of TESS and RAVDESS held out at random, 8.7 % to validate and 3.8 % to
-                  test; all else trains the model that is saved. Its speakers are trained on, so the
-                  figures are optimistic. With --seeds N: N such splits, both parts pooled
-    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too.
-                  Without RAVDESS: all speakers that are known, in up to 5 folds of about one size
-    tess-speaker  one TESS actress and RAVDESS train, the other actress tests, both ways
-    corpus        each corpus is tested by a network that all the others trained: other voices,
-                  another room, another microphone, another language
-
-Speaker and corpus are measured three ways: h0, where each recording is the first that is heard of
-its speaker; h10, where ten others were heard before; and with ten others of one emotion.
-
-Protocol random writes model8723.json (architecture) and model8723_weights.h5 (weights), and in
-results/ metrics.json, loss.png, accuracy.png and confusion_matrix.png. The others, and random with
---seeds, train one network for each fold and seed, side by side on all cores, and write
-results/PROTOCOL.json, PROTOCOL.png (confusion matrix) and PROTOCOL_calibration.png. All of them put
-their main figures into results/headline.json. A training that was stopped goes on after its last
-finished epoch when the same command is given again.
-
---evaluate measures the saved model on the held-out part of TESS and RAVDESS, and on every corpus
-that did not train it; --results FOLDER keeps the figures as FOLDER/evaluation.json, and the
-confusion matrices as FOLDER/evaluation.png.
-
-Recordings of your own may be few, and of three or four emotions: those without recordings are told,
-and the model never answers them. Without TESS and RAVDESS, protocol random holds out its share of
-each emotion; where one has fewer than 30 recordings, each recording is tested once, in 5 folds.
---start-from begins with the weights of a model, with what is usual for its voices, a lower learning
-rate and few epochs, where random weights would need many recordings.
-
-Behind each figure stands its interval of 95 %: over speakers, who are drawn with replacement, where
-they did not train and are known; else over clips, for accuracy and recall after Wilson.
-
-How much noise costs is measured with features that preprocess.py --condition made of the same
-recordings:
-
-    python preprocess.py data/RAVDESS --condition babble --output data/babble.json
-    python train_model.py data/features.json --protocol speaker --conditions data/babble.json
-
-What a setting brings is seen by changing it for one run. The settings stand, each with what it
-means, in sentimental/training/settings.py and augment.py:
-
-    python train_model.py data/features.json --set augmentation.vtlp=0 --results elsewhere --seeds 1
+Exit status: 0 done; 1 an error, one line tells which; 2 wrong options; 130 stopped by Ctrl-C.
 """
 
-from sentimental.files import check_outputs, remove_folder, write_json
-from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, run_script
+from sentimental.files import check_outputs, lock_folder, write_json
+from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
+    require("tensorflow", "keras", "sklearn", "json_tricks", "joblib", "pebble", "seaborn")
 
 import argparse
+import contextlib
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from sentimental.features_file import load_features
-from sentimental.model import (
-    load_network,
-    read_start,
-    save_model,
-    weights_checksum,
-    weights_path_of,
-)
+from sentimental.model import weights_checksum, weights_path_of
 from sentimental.training.augment import Augmentation
 from sentimental.training.cross_validation import clear_folds, draw_histories, run_folds
-from sentimental.training.folding import find_untrained
 from sentimental.training.metrics import compute_group_metrics, compute_metrics
-from sentimental.training.plots import plot_confusion, plot_history
 from sentimental.training.protocols import PROTOCOLS, count_parts, fold_to_save
 from sentimental.training.reports import (
+    plot_confusion,
+    plot_history,
     pool,
     print_metrics,
     report_runs,
@@ -90,10 +45,168 @@ from sentimental.training.reports import (
 )
 from sentimental.training.settings import Training, change_settings
 
+# What preprocess.py writes.
+FEATURES = Path("data/features.json")
 # Fewer recordings train nothing, and measure nothing.
 LEAST_RECORDINGS = 10
 
-# `sentimental.training.fit` is imported where it is used: it loads TensorFlow, which takes seconds.
+# `fit` and `network` of `sentimental.training` are imported where they are used: they load
+# TensorFlow, which takes seconds.
+
+
+def train_saved_model(recordings, settings, seed, model, folder, start=None):
+    """Split, build, fit, evaluate, save: the model that others use, its metrics and plots.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    settings : dict with ``training`` and ``augmentation``
+    seed : int, of first weights and augmentation
+    model : Path, of the JSON file
+    folder : Path, of metrics and plots
+    start : dict or None, as for `sentimental.training.fit.fit`
+    """
+    from sentimental.training.fit import fit, predict
+    from sentimental.training.network import build_network, save_model
+
+    training = settings["training"]
+    train, validation, test = fold = fold_to_save(recordings, training)
+    print(", ".join(f"{name} {size}" for name, size in count_parts(fold).items()), "recordings")
+
+    network = build_network(training.units)
+    network.summary(line_length=90, expand_nested=True)
+
+    with unfinished_work(model.with_name(f"{model.stem}_checkpoint")) as unfinished:
+        runs = []
+        if not test:
+            print("cross-validation first: it tells how good a model of these recordings is")
+            runs = run_folds("random", recordings, {}, 1, unfinished, settings, start)
+
+        checkpoint, epochs = unfinished / "training.npz", training.epochs["random"]
+        options = {"temperature": training.temperature, "start": start}
+        usual, history = fit(
+            network, train, validation, settings, epochs, seed, checkpoint, **options
+        )
+
+        parts = {"validation": validation, "test": test}
+        tested = {
+            name: (part, predict(network, usual, part)) for name, part in parts.items() if part
+        }
+        metrics, groups = evaluate(tested, runs)
+        print_metrics(metrics)
+        print_limits(network, metrics)
+
+        corpora = {recording.corpus for recording in train}
+        corpora |= {*start["training"]["corpora"]} if start else set()
+        trained = {"corpora": sorted(corpora), "held_out": fingerprint_files(validation + test)}
+        save_model(network, usual, trained, model)
+        seeds = {"split": training.split_seed, "training": seed}
+        record = run_record("random", recordings, count_parts(fold), seeds, settings)
+        record |= metrics | {"groups": groups}
+        write_results(folder, record, metrics, network, history)
+        clear_folds("random", runs, unfinished)
+        checkpoint.unlink()
+    print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
+
+
+def evaluate(tested, runs):
+    """Metrics of what tested a model that is saved.
+
+    Parameters
+    ----------
+    tested : dict of (recordings, probabilities), of speakers who trained it, by name
+    runs : list of dict, the cross-validation of own recordings; empty where there is none
+
+    Returns
+    -------
+    metrics : dict of what `compute_metrics` returns; the cross-validation comes first
+    groups : dict, as `compute_group_metrics` returns it
+    """
+    metrics = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
+    if not runs:
+        recordings, probabilities = zip(*tested.values(), strict=True)
+        everything = sum(recordings, []), np.concatenate(probabilities)
+        return metrics, compute_group_metrics(*everything, over_speakers=False)
+    are_unseen = all(run["unseen_speakers"] for run in runs)
+    name = "unseen speakers" if are_unseen else "cross-validation"
+    measured = compute_metrics(*pool(runs, "h0"), are_unseen)
+    return {name: measured} | metrics, compute_group_metrics(*pool(runs, "h0"), are_unseen)
+
+
+def print_limits(network, metrics):
+    """Say which emotions a network never answers, and for whom its figures do not hold."""
+    from sentimental.training.network import find_untrained
+
+    if untrained := find_untrained(network.get_weights()):
+        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
+    if {*metrics} <= {"validation", "test", "cross-validation"}:
+        print("no figure is of speakers who did not train: strangers will be recognized less well")
+
+
+def write_results(folder, record, metrics, network, history):
+    """Write metrics.json, the headline and the plots of the model that is saved."""
+    from sentimental.training.network import find_untrained
+
+    record |= {
+        "epoch_saved": history["epoch_saved"],
+        "parameters": network.count_params(),
+        "weights_checksum": weights_checksum(network.get_weights()),
+        "training_seconds": round(history["seconds"], 1),
+        "untrained": find_untrained(network.get_weights()),
+    }
+    write_json(folder / "metrics.json", record)
+    update_headline(folder, {f"random_{name}": part["accuracy"] for name, part in metrics.items()})
+    plot_history(history, "loss", folder / "loss.png")
+    plot_history(history, "accuracy", folder / "accuracy.png")
+    plot_confusion(metrics, folder / "confusion_matrix.png")
+
+
+def evaluate_saved_model(recordings, training, model, folder):
+    """Measure a saved model on what did not train it, and print the figures.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    training : Training, whose split held out what did not train
+    model : Path, of its JSON file
+    folder : Path or None, where the figures go as evaluation.json, and confusion matrices
+    """
+    from sentimental.training.fit import predict
+    from sentimental.training.network import load_network
+
+    network, content = load_network(model)
+    usual, trained = content["usual"], content["training"]
+    corpora = sorted({recording.corpus for recording in recordings})
+    metrics = {}
+    _, validation, test = fold_to_save(recordings, training)
+    if fingerprint_files(validation + test) == trained["held_out"]:
+        parts = {"validation": validation, "test": test}
+        tested = {
+            name: (part, predict(network, usual, part)) for name, part in parts.items() if part
+        }
+        metrics, _ = evaluate(tested, [])
+    for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
+        part = [recording for recording in recordings if recording.corpus == corpus]
+        ways = {"h0": None}
+        if any(recording.speaker for recording in part):
+            ways |= draw_histories(part, 1)
+        for way, heard in ways.items():
+            probabilities = predict(network, usual, part, heard)
+            metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
+    if not metrics:
+        raise SentimentalError(
+            f"{', '.join(corpora)}: trained this model, and what was held out cannot be told; give "
+            "features of other recordings, or the file and --set of its training"
+        )
+    print_metrics(metrics)
+    print_limits(network, metrics)
+    if folder:
+        write_json(folder / "evaluation.json", metrics)
+        drawn = {name: part for name, part in metrics.items() if not name.endswith("one emotion")}
+        plot_confusion(drawn, folder / "evaluation.png")
+
+
+# Files ------------------------------------------------------------------------------------------
 
 
 def load_recordings(path, n_emotions):
@@ -104,6 +217,8 @@ def load_recordings(path, n_emotions):
     SentimentalError
         When there are too few, or too few emotions; or they are under a condition, for tests.
     """
+    if not path.exists():
+        raise SentimentalError(f"{path}: no such file; make it with: python preprocess.py")
     recordings = load_features(path)
     recordings.sort(key=lambda r: (r.corpus, Path(r.file).name, r.hash))
     if any(recording.condition for recording in recordings):
@@ -138,156 +253,43 @@ def load_conditions(paths):
     return conditions
 
 
-# The model that is saved ------------------------------------------------------------------------
+def load_start(path, recordings):
+    """The model whose weights a training begins with, as `load_network` returns it.
 
-
-def train_saved_model(recordings, settings, seed, model, folder, start=None):
-    """Train on the split of protocol random; write the model, its metrics and the plots.
-
-    Where an emotion has so few recordings that this protocol has several folds, these are trained
-    and tested first: they tell how good a model of such recordings is.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    settings : dict with ``training`` and ``augmentation``
-    seed : int, of first weights and augmentation
-    model : Path, of the JSON file
-    folder : Path, of metrics and plots
-    start : dict or None, as for `sentimental.training.fit.train`
+    Raises
+    ------
+    SentimentalError
+        When a corpus of the recordings trained it: that model knows what is to be tested.
     """
-    from sentimental.training.fit import predict_recordings, train
+    from sentimental.training.network import load_network
 
-    training, augmentation = settings["training"], settings["augmentation"]
-    fold = train_part, validation, test = fold_to_save(recordings, training)
-    sizes = count_parts(fold)
-    print(", ".join(f"{name} {size}" for name, size in sizes.items()), "recordings")
-    tested, runs = {}, []
-    if not test:
-        print("of some emotions there are few recordings: cross-validation tells how good it gets")
-        runs = run_folds("random", recordings, {}, 1, folder / "folds", settings, start)
-        tested["cross-validation"] = pool(runs, "h0")
-
-    checkpoint = model.with_name(f"{model.stem}_checkpoint")
-    network, usual, history = train(
-        train_part,
-        validation,
-        training,
-        augmentation,
-        training.epochs["random"],
-        seed,
-        checkpoint,
-        temperature=training.temperature,
-        start=start,
-    )
-    corpora = {recording.corpus for recording in train_part}
-    if start:
-        corpora |= {*start["training"]["corpora"]}
-    trained = {"corpora": sorted(corpora), "held_out": held_out_mark([validation, test])}
-    save_model(network, usual, trained, model)
-
-    for name, part in (("validation", validation), ("test", test)):
-        if part:
-            tested[name] = part, predict_recordings(network, usual, part)
-    # Their speakers trained, so what could have been otherwise is which of their clips test.
-    parts = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
-    print_metrics(parts)
-    tell_untrained(network)
-    seeds = {"split": training.split_seed, "training": seed}
-    metrics = run_record("random", recordings, sizes, seeds, settings) | parts
-    of_all = tested.get("cross-validation") or (
-        validation + test,
-        np.concatenate([answers for _, answers in tested.values()]),
-    )
-    metrics["groups"] = compute_group_metrics(*of_all, over_speakers=False)
-    metrics["epoch_saved"] = history["epoch_saved"]
-    metrics["parameters"] = network.count_params()
-    metrics["weights_checksum"] = weights_checksum(network.get_weights())
-    metrics["training_seconds"] = round(history["seconds"], 1)
-    metrics["untrained"] = find_untrained(network.get_weights())
-    write_json(folder / "metrics.json", metrics)
-    figures = {f"random_{name}": part["accuracy"] for name, part in parts.items()}
-    update_headline(folder, figures)
-    plot_history(history, "loss", folder / "loss.png")
-    plot_history(history, "accuracy", folder / "accuracy.png")
-    plot_confusion(parts, folder / "confusion_matrix.png")
-    remove_folder(checkpoint)
-    if runs:
-        clear_folds("random", runs, folder / "folds")
-    print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
+    _, start = load_network(path)
+    known = sorted({*start["training"]["corpora"]} & {r.corpus for r in recordings})
+    if known:
+        raise SentimentalError(
+            f"{path}: was trained with {', '.join(known)}, so testing on them would be misleading; "
+            "begin with a model that was not, or give features of other recordings"
+        )
+    return start
 
 
-def tell_untrained(network):
-    """Say which emotions a network never answers."""
-    if untrained := find_untrained(network.get_weights()):
-        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
-
-
-def held_out_mark(held_out):
+def fingerprint_files(recordings):
     """Tells by which recordings a model was validated and tested, wherever they lie."""
-    names = [(r.hash, Path(r.file).name) for part in held_out for r in part]
+    names = [(recording.hash, Path(recording.file).name) for recording in recordings]
     return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
-def evaluate_saved_model(recordings, training, model, folder):
-    """Measure a saved model on what did not train it, and print the figures.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    training : Training, whose split held out of TESS and RAVDESS what did not train
-    model : Path, of its JSON file
-    folder : Path or None, where the figures are kept as evaluation.json, and confusion matrices
-    """
-    from sentimental.training.fit import predict_recordings
-
-    network, content = load_network(model)
-    usual, trained = content["usual"], content["training"]
-    corpora = sorted({recording.corpus for recording in recordings})
-    parts = {}
-    _, *held_out = fold_to_save(recordings, training)
-    if held_out_mark(held_out) == trained["held_out"]:
-        for name, part in zip(("validation", "test"), held_out, strict=True):
-            if part:
-                probabilities = predict_recordings(network, usual, part)
-                parts[name] = compute_metrics(part, probabilities, over_speakers=False)
-    for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
-        part = [recording for recording in recordings if recording.corpus == corpus]
-        ways = {"h0": None}
-        if any(recording.speaker for recording in part):
-            ways |= draw_histories(part, 1)
-        for way, tallies in ways.items():
-            probabilities = predict_recordings(network, usual, part, tallies)
-            parts[f"{corpus} {way}"] = compute_metrics(part, probabilities)
-    if not parts:
-        raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, and what was held out cannot be told; give "
-            "features of other recordings, or the file and --set of its training"
-        )
-    print_metrics(parts)
-    tell_untrained(network)
-    if folder:
-        write_json(folder / "evaluation.json", parts)
-        shown = {name: part for name, part in parts.items() if not name.endswith("one emotion")}
-        plot_confusion(shown, folder / "evaluation.png")
-
-
-def run_protocol(protocol, recordings, conditions, n_seeds, folder, settings, start=None):
-    """Train and test all folds with several seeds, and write the metrics and two plots.
-
-    Parameters
-    ----------
-    protocol : str
-    recordings : list of Recording
-    conditions : dict of list of Recording, by the name of the condition
-    n_seeds : int > 0
-    folder : Path
-    settings : dict with ``training`` and ``augmentation``
-    start : dict or None, as for `sentimental.training.fit.train`
-    """
-    runs = run_folds(protocol, recordings, conditions, n_seeds, folder / "folds", settings, start)
-    report_runs(protocol, runs, recordings, folder, settings)
-    clear_folds(protocol, runs, folder / "folds")
+@contextlib.contextmanager
+def unfinished_work(folder):
+    """A folder with which a stopped run goes on, for this process alone; removed when empty."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    try:
+        yield folder
+    finally:
+        lock.release()
+        if {path.name for path in folder.iterdir()} <= {"lock", "holder"}:
+            shutil.rmtree(folder)
 
 
 # The command line -------------------------------------------------------------------------------
@@ -298,119 +300,100 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("features", type=Path, help="what preprocess.py wrote")
-    parser.add_argument(
-        "--evaluate",
-        action="store_true",
-        help="do not train: measure the saved model on what did not train it",
-    )
-    parser.add_argument(
-        "--protocol",
-        choices=PROTOCOLS,
-        default="random",
-        help="what trains and what tests (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        metavar="N",
-        help="train with the seeds 1 to N, write figures alone (default: 1, but protocol random "
-        "trains the model that is saved)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("features", type=Path, nargs="?", default=FEATURES, help="default: %(default)s")
+    add("--evaluate", action="store_true", help="do not train: measure the saved model")
+    add("--protocol", choices=PROTOCOLS, default="random", help="default: %(default)s")
+    add("--seeds", type=int, metavar="N", help="train with seeds 1 to N, and save no model")
+    add("--seed", type=int, help="of the model that is saved (default: 1)")
+    add(
         "--conditions",
         type=Path,
         nargs="+",
         default=[],
-        metavar="FEATURES",
-        help="test under these conditions as well: what preprocess.py --condition wrote",
+        metavar="FILE",
+        help="test on these as well: what preprocess.py --condition wrote",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another value for a setting: --set training.batch_size=64 "
-        "--set augmentation.noise_prob=0",
-    )
-    parser.add_argument(
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+    add(
         "--model",
         type=Path,
         default=Path("model8723.json"),
         metavar="FILE.json",
-        help="write or read it, with its weights in FILE_weights.h5 (default: %(default)s)",
+        help="write or read it, and FILE_weights.h5 (default: %(default)s)",
     )
-    parser.add_argument(
-        "--start-from",
-        type=Path,
-        metavar="FILE.json",
-        help="a model whose weights the training begins with, in the place of random ones",
-    )
-    parser.add_argument(
+    add("--start-from", type=Path, metavar="FILE.json", help="begin with the weights of this model")
+    add(
         "--results",
         type=Path,
         metavar="FOLDER",
-        help="where the figures go (default: results; with --evaluate, they are printed alone)",
-    )
-    parser.add_argument(
-        "--seed", type=int, help="of weights and augmentation of the saved model (default: 1)"
+        help="where the figures go (default: results; with --evaluate they are only printed)",
     )
     arguments = parser.parse_args(argv)
+    arguments.saves_model = arguments.protocol == "random" and arguments.seeds is None
+    if mistake := find_mistake(arguments):
+        parser.error(mistake)
     if not (arguments.results or arguments.evaluate):
         arguments.results = Path("results")
-    arguments.saves_model = arguments.protocol == "random" and arguments.seeds is None
-    if arguments.seeds is not None and arguments.seeds < 1:
-        parser.error("--seeds must be at least 1")
-    if arguments.seed is not None and (arguments.evaluate or not arguments.saves_model):
-        parser.error("--seed is of the training of the saved model; --seeds N has the seeds 1 to N")
-    if arguments.seed is not None and not 0 <= arguments.seed < 2**16:
-        parser.error("--seed must lie between 0 and 65535")
-    if arguments.model.suffix != ".json":
-        parser.error(f"--model {arguments.model}: the name must end with .json")
     arguments.seed = 1 if arguments.seed is None else arguments.seed
-    if arguments.evaluate and not arguments.saves_model:
-        parser.error("--evaluate is of the saved model, which is of protocol random")
-    if arguments.evaluate and arguments.start_from:
-        parser.error("--start-from is of a training; --evaluate does not train")
-    if arguments.conditions and arguments.saves_model:
-        parser.error("--conditions is for the other protocols, or for random with --seeds")
     return arguments
 
 
+def find_mistake(arguments):
+    """What makes no sense about the options; None where they do."""
+    if arguments.seeds is not None and arguments.seeds < 1:
+        return "--seeds must be at least 1"
+    if arguments.seed is not None and (arguments.evaluate or not arguments.saves_model):
+        return "--seed applies only when a model is saved; --seeds N has the seeds 1 to N"
+    if arguments.seed is not None and not 0 <= arguments.seed < 2**16:
+        return "--seed must lie between 0 and 65535"
+    if arguments.model.suffix != ".json":
+        return f"--model {arguments.model}: the name must end with .json"
+    if arguments.evaluate and not arguments.saves_model:
+        return "--evaluate measures the saved model; --protocol and --seeds do not apply"
+    if arguments.evaluate and arguments.start_from:
+        return "--start-from applies only to a training; --evaluate does not train"
+    if arguments.conditions and arguments.saves_model:
+        return "--conditions is for the other protocols, or for random with --seeds"
+    return None
+
+
 def main(argv=None):
-    """Read the command line, then train or evaluate."""
+    """Load, then train and save a model, run a protocol, or evaluate."""
     arguments = parse_arguments(argv)
     settings = {"training": Training(), "augmentation": Augmentation()}
     settings = change_settings(settings, arguments.set)
+    model, folder, start = arguments.model, arguments.results, None
     name = "evaluation.json" if arguments.evaluate else "headline.json"
-    outputs = [arguments.results / name] if arguments.results else []
+    outputs = [folder / name] if folder else []
     if arguments.saves_model and not arguments.evaluate:
-        outputs += [arguments.model, weights_path_of(arguments.model)]
-    inputs, start = [arguments.features, *arguments.conditions], None
+        outputs += [model, weights_path_of(model)]
+    inputs = [arguments.features, *arguments.conditions]
     if arguments.start_from:
         inputs += [arguments.start_from, weights_path_of(arguments.start_from)]
-    check_outputs(outputs, inputs)
-    recordings = load_recordings(arguments.features, 1 if arguments.evaluate else 2)
-    if arguments.start_from:
-        start = read_start(arguments.start_from, recordings)
-        units = len(start["weights"][1])
-        settings["training"] = settings["training"].for_fine_tuning(units)
-    if arguments.evaluate:
-        evaluate_saved_model(recordings, settings["training"], arguments.model, arguments.results)
-    elif arguments.saves_model:
-        train_saved_model(
-            recordings, settings, arguments.seed, arguments.model, arguments.results, start
-        )
-    else:
-        run_protocol(
-            arguments.protocol,
-            recordings,
-            load_conditions(arguments.conditions),
-            arguments.seeds or 1,
-            arguments.results,
-            settings,
-            start,
-        )
+    try:
+        check_outputs(outputs, inputs)
+        recordings = load_recordings(arguments.features, 1 if arguments.evaluate else 2)
+        if arguments.start_from:
+            start = load_start(arguments.start_from, recordings)
+            units = len(start["weights"][1])
+            settings["training"] = settings["training"].for_fine_tuning(units)
+        if arguments.evaluate:
+            evaluate_saved_model(recordings, settings["training"], model, folder)
+        elif arguments.saves_model:
+            train_saved_model(recordings, settings, arguments.seed, model, folder, start)
+        else:
+            conditions = load_conditions(arguments.conditions)
+            protocol, n_seeds = arguments.protocol, arguments.seeds or 1
+            with unfinished_work(folder / f"{protocol}_unfinished") as unfinished:
+                options = conditions, n_seeds, unfinished, settings, start
+                runs = run_folds(protocol, recordings, *options)
+                report_runs(protocol, runs, recordings, folder, settings)
+                clear_folds(protocol, runs, unfinished)
+    finally:
+        if folder:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if nothing was written into it
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.scripts import (
     SentimentalError,
+    check_stop,
     end_at_once,
     interruptible,
     on_end_signals,
@@ -31,26 +32,32 @@ if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
 
 import argparse
+import contextlib
 import errno
 import hashlib
+import os
 import re
 import shlex
 import shutil
 import zipfile
-import zlib
-from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin
 
-import pooch
-import requests
-from tqdm import tqdm
+try:
+    import pooch
+    import requests
+    from tqdm import tqdm
+    from tqdm.contrib.concurrent import thread_map
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: {missing.name} is not installed; pip install -r requirements.txt")
 
 from sentimental.corpora import CORPORA
 
 # What can be had here, by corpus.
 ARCHIVES = {name: corpus.archive for name, corpus in CORPORA.items() if corpus.archive}
-# Bytes that are written at once; pooch's 1 KiB would cost 200,000 writes.
-CHUNK_SIZE = 1 << 16
+CHUNK_SIZE = 1 << 16  # bytes that are written at once; pooch's 1 KiB would cost 200,000 writes
+N_RETRIES = 2
 N_THREADS = 8  # that fetch single recordings
+MOST_FOLDERS = 20  # in the path of a recording; an archive with more of them wants to harm
 # What a repository holds in place of a file that it keeps in Git LFS.
 POINTER = re.compile(rb"version https://git-lfs\S+\noid sha256:([0-9a-f]{64})\nsize \d+\n")
 pooch.get_logger().setLevel("ERROR")  # else it writes a line for every file
@@ -61,79 +68,115 @@ def is_recording(path):
     return path.lower().endswith(".wav") and not Path(path).name.startswith("._")
 
 
-def cannot_download(name, url, error, advice):
-    """Make one line of what `requests` raised."""
-    reason = type(error).__name__
-    if error.response is not None:
-        reason = f"HTTP {error.response.status_code} {error.response.reason}"
-    return SentimentalError(
-        f"{name}: cannot download {url} ({reason}); check the network and run this again, {advice}"
+# Download
+
+
+def refuse_redirect_to_http(response, **_):
+    """Raise an error where HTTPS leads to HTTP, where anybody on the way may change the content."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.url.startswith("https:") and target.startswith("http:"):
+        raise SentimentalError(f"{response.url}: leads to {target}, which is not encrypted")
+
+
+def http_downloader(*hooks, **options):
+    """The downloader of pooch; each of `hooks` sees each response before its content."""
+    hooks = {"response": [refuse_redirect_to_http, *hooks]}
+    return pooch.HTTPDownloader(chunk_size=CHUNK_SIZE, hooks=hooks, **options)
+
+
+def resuming_downloader(beginning, **options):
+    """A downloader for pooch that keeps what came before an interruption in a file, `beginning`."""
+
+    def download(url, output, pooch):
+        with open(beginning, "ab") as stream:
+
+            def drop_unusable_beginning(response, **_):
+                # 200 brings the whole file, and 416 says that there is more here than there.
+                if response.status_code in (200, 416):
+                    stream.truncate(0)
+
+            headers = {"Range": f"bytes={stream.tell()}-", "Accept-Encoding": "identity"}
+            fetch = http_downloader(drop_unusable_beginning, headers=headers, **options)
+            fetch(url, stream, pooch)
+        os.replace(beginning, output)
+
+    return download
+
+
+def fetch(name, url, path, checksum, downloader):
+    """Fetch a file of a corpus, whole or not at all, unless it is there with the right checksum.
+
+    `checksum` is as pooch reads it, ``md5:0123...`` or None; `downloader` is of pooch's kind.
+    """
+    source = pooch.create(path.parent, "", retry_if_failed=N_RETRIES)
+    source.registry, source.urls = {path.name: checksum}, {path.name: url}
+    try:
+        source.fetch(path.name, downloader=downloader)
+    except requests.RequestException as error:
+        reason = type(error).__name__
+        if error.response is not None:
+            reason = f"HTTP {error.response.status_code} {error.response.reason}"
+    except ValueError as error:  # the checksum
+        reason = str(error).partition(". ")[0]
+    else:
+        return
+    raise SentimentalError(
+        f"{name}: cannot download {url} ({reason}); check the network and run this again; if it "
+        "stays so, fetch an archive with a browser and pass it with --archive, or get the corpus "
+        f"from {ARCHIVES[name].page}"
     )
 
 
-def download(name, archive):
-    """Download the archive of a corpus, or what is missing of it, and check its MD5 if it has one.
+def fetch_archive(name, folder):
+    """Fetch the archive of a corpus into `folder`; return its path."""
+    known, path = ARCHIVES[name], folder / "archive.zip"
+    # pooch sets the total; until then it must not be unknown, or the bar has no truth value
+    with tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None) as bar:
+        if known.md5:
+            downloader = resuming_downloader(folder / "beginning", progressbar=bar)
+            fetch(name, known.url, path, f"md5:{known.md5}", downloader)
+        else:  # its bytes may be others today
+            fetch(name, known.url, path, None, http_downloader(progressbar=bar))
+    return path
 
-    Parameters
-    ----------
-    name : str, a key of ``ARCHIVES``
-    archive : Path
-        Where to write; what an earlier run left there is taken for the archive's beginning, if it
-        has an MD5. If not, its bytes may be others today.
 
-    Raises
-    ------
-    SentimentalError
-        When the server cannot be reached or stops (what came so far stays for the next run), or
-        the MD5 is wrong (the file is deleted).
-    """
-    url, md5 = ARCHIVES[name].url, ARCHIVES[name].md5
-    # A ZIP archive ends with its list of files, so half of one is none.
-    if zipfile.is_zipfile(archive) and (not md5 or pooch.file_hash(archive, "md5") == md5):
-        return  # an earlier run was stopped between the download and the end
-    with (
-        open(archive, "ab" if md5 else "wb") as stream,
-        # pooch sets the total; until then it must not be unknown, or the bar has no truth value
-        tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None) as progress,
-    ):
+def fetch_recordings(name, pointers, folder):
+    """Fetch the recordings of `pointers`, path to SHA-256, that `folder` does not hold yet."""
 
-        def drop_unusable_beginning(response, **_):
-            # 200 brings the whole file, and 416 says that there is more here than there.
-            if response.status_code in (200, 416):
-                stream.truncate(0)
+    def fetch_one(item):
+        path, sha256 = item
+        check_stop()
+        fetch(name, ARCHIVES[name].media + path, folder / path, sha256, http_downloader())
 
-        fetch = pooch.HTTPDownloader(
-            progressbar=progress,
-            chunk_size=CHUNK_SIZE,
-            headers={"Range": f"bytes={stream.tell()}-", "Accept-Encoding": "identity"},
-            hooks={"response": drop_unusable_beginning},
-        )
-        try:
-            fetch(url, stream, None)
-        except requests.RequestException as error:
-            advice = "or fetch the address with a browser and pass the file with --archive"
-            raise cannot_download(name, url, error, advice) from None
-    if md5 and (found := pooch.file_hash(archive, "md5")) != md5:
-        archive.unlink()
+    bar = {"desc": f"{name}, fetching", "unit": " files", "disable": None, "tqdm_class": tqdm}
+    thread_map(fetch_one, pointers.items(), max_workers=N_THREADS, **bar)
+
+
+# Archives
+
+
+@contextlib.contextmanager
+def opened(archive):
+    """Open a ZIP archive; whatever is wrong with it becomes one line."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            yield content
+    except SentimentalError:
+        raise
+    except Exception as error:  # zipfile, and what unpacks for it, raise a dozen kinds
         raise SentimentalError(
-            f"{name}: what {url} sent has the MD5 {found} instead of {md5} and was deleted; run "
-            f"this again, and if it stays so, get the corpus from {ARCHIVES[name].page}"
-        )
+            f"{archive}: damaged, encrypted or packed in an unknown way ({error}); delete it and "
+            "download it again"
+        ) from None
 
 
 def recognize(archive):
-    """The name of the corpus that an archive holds, told by its MD5 or the folder in it.
-
-    Raises
-    ------
-    SentimentalError
-        When the file is missing, or none of those in ``ARCHIVES``.
-    """
+    """The name of the corpus that an archive holds, by its MD5 or the folder in it."""
     if not archive.is_file():
         raise SentimentalError(f"{archive}: no such file; check the name")
     md5, paths = pooch.file_hash(archive, "md5"), []
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as content:
+        with opened(archive) as content:
             paths = content.namelist()
     for name, known in ARCHIVES.items():
         if known.md5 == md5 or (known.root and any(path.startswith(known.root) for path in paths)):
@@ -144,134 +187,65 @@ def recognize(archive):
     )
 
 
-def extract(archive, root, folder):
-    """Extract the recordings of an archive whose names begin with `root`, which is left out.
+def read_recordings(name, archive):
+    """Yield path, from the corpus' folder on, and content of each recording in an archive.
 
-    Raises
-    ------
-    SentimentalError
-        When the archive is damaged, or holds a path that leads out of the folder.
+    One that would write out of its folder, or more than the corpus has, is refused before.
     """
+    root, expected = ARCHIVES[name].root, ARCHIVES[name].megabytes
+    with opened(archive) as content:
+        members = [info for info in content.infolist() if info.filename.startswith(root)]
+        infos = {m.filename.removeprefix(root): m for m in members if is_recording(m.filename)}
+        harm = ""
+        if (megabytes := sum(info.file_size for info in infos.values()) / 1e6) > 1.1 * expected:
+            harm = f"would become {megabytes:.0f} MB instead of {expected}"
+        for path in infos:
+            is_inside = (ROOT / path).resolve().is_relative_to(ROOT)
+            if not is_inside or path.count("/") > MOST_FOLDERS:
+                harm = f"holds the path {path[:80]}, which leads out of the folder or too deep"
+        if harm:
+            raise SentimentalError(f"{archive}: {harm}; nothing was unpacked, do not trust it")
+        for path, info in tqdm(infos.items(), "Unpacking", unit=" files", disable=None):
+            yield path, content.read(info)
+
+
+def unpack(name, archive, folder, work):
+    """Put the recordings of an archive into a new folder, all or none; `work` is for the rest."""
+    known, fetched, unpacked = ARCHIVES[name], work / "fetched", work / "unpacked"
+    hashes, pointers = {}, {}  # of each path, the SHA-256; pointers stand for a recording
     try:
-        with zipfile.ZipFile(archive) as content:
-            members = [m for m in content.infolist() if m.filename.startswith(root)]
-            members = [m for m in members if is_recording(m.filename)]
-            for member in members:
-                member.filename = member.filename.removeprefix(root)
-                if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
-                    raise SentimentalError(
-                        f"{archive}: holds the path {member.filename}, which leads out of the "
-                        "folder; nothing was unpacked, do not trust this archive"
-                    )
-            for member in tqdm(members, "Unpacking", unit=" files", disable=None):
-                content.extract(member, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise SentimentalError(
-            f"{archive}: damaged ({error}); delete it and download it again"
-        ) from None
-
-
-def check_recordings(name, archive, folder):
-    """Check that the recordings of an archive, which lie in a folder now, are the published ones.
-
-    Returns
-    -------
-    pointers : dict of path to SHA-256, of the files that stand for a recording in Git LFS
-
-    Raises
-    ------
-    SentimentalError
-        When a recording is missing or differs.
-    """
-    hashes, pointers = {}, {}
-    for file in (file for file in folder.rglob("*") if file.is_file()):
-        path, content = file.relative_to(folder).as_posix(), file.read_bytes()
-        if pointer := POINTER.fullmatch(content):
-            pointers[path] = pointer[1].decode()
-        hashes[path] = pointers.get(path) or hashlib.sha256(content).hexdigest()
-    listing = "".join(f"{hashes[path]}  {path}\n" for path in sorted(hashes))
-    if hashlib.sha256(listing.encode()).hexdigest() != ARCHIVES[name].sha256:
-        raise SentimentalError(
-            f"{archive}: its {len(hashes)} recordings are not those that {name} was published "
-            f"with; delete it and run this again, or get the corpus from {ARCHIVES[name].page}"
-        )
-    return pointers
-
-
-def fetch_recordings(name, pointers, folder):
-    """Fetch recordings from Git LFS, as far as they are not in `folder` since an earlier run.
-
-    Raises
-    ------
-    SentimentalError
-        When one cannot be fetched, or has another SHA-256; those that came stay.
-    """
-    source = pooch.create(
-        path=folder,
-        base_url=ARCHIVES[name].media,
-        registry={path: f"sha256:{sha256}" for path, sha256 in pointers.items()},
-        retry_if_failed=2,
-    )
-
-    def fetch(path):
-        url = source.get_url(path)
-        try:
-            source.fetch(path, downloader=pooch.HTTPDownloader(chunk_size=CHUNK_SIZE))
-        except requests.RequestException as error:
-            raise cannot_download(name, url, error, "what came so far is kept") from None
-        except ValueError:
+        for path, content in read_recordings(name, archive):
+            (unpacked / path).parent.mkdir(parents=True, exist_ok=True)
+            if pointer := POINTER.fullmatch(content):
+                pointers[path] = pointer[1].decode()
+            else:
+                (unpacked / path).write_bytes(content)
+            hashes[path] = pointers.get(path) or hashlib.sha256(content).hexdigest()
+        listing = "".join(f"{hashes[path]}  {path}\n" for path in sorted(hashes))
+        if known.sha256 and hashlib.sha256(listing.encode()).hexdigest() != known.sha256:
             raise SentimentalError(
-                f"{name}: what {url} sent has not the SHA-256 {pointers[path]}; run this again, "
-                f"and if it stays so, get the corpus from {ARCHIVES[name].page}"
-            ) from None
-
-    pool = ThreadPoolExecutor(N_THREADS)
-    try:
-        fetched = pool.map(fetch, pointers)
-        # A list, because going through it raises what a thread raised.
-        list(tqdm(fetched, f"{name}, fetching", len(pointers), unit=" files", disable=None))
+                f"{archive}: its {len(hashes)} recordings are not those that {name} was published "
+                f"with; delete it and run this again, or get the corpus from {known.page}"
+            )
+        fetch_recordings(name, pointers, fetched)
+        for path in pointers:
+            (fetched / path).replace(unpacked / path)
+        unpacked.rename(folder)
     finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def unpack(name, archive, folder):
-    """Put the recordings of an archive into a new folder, all of them or none.
-
-    Raises
-    ------
-    SentimentalError
-        As `extract`, `check_recordings` and `fetch_recordings` do.
-    """
-    partial, fetched = (folder.with_name(f".{name}.{what}") for what in ("partial", "fetched"))
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-    partial.mkdir()
-    try:
-        extract(archive, ARCHIVES[name].root, partial)
-        if ARCHIVES[name].sha256:
-            if pointers := check_recordings(name, archive, partial):
-                fetch_recordings(name, pointers, fetched)
-            for path in pointers:
-                (fetched / path).replace(partial / path)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(fetched, ignore_errors=True)
+        shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def provide(name, folder, archive):
-    """Unpack a corpus into `folder` if it is not there; download it unless `archive` is given.
-
-    Raises
-    ------
-    SentimentalError
-        As `download` and `unpack` do, or when `folder` holds less than the corpus.
-    """
+    """Unpack a corpus into `folder` if it is not there; download it unless `archive` is given."""
     if not folder.exists():
-        downloaded = folder.with_name(f".{name}.partial.zip")
-        if not archive:
-            download(name, downloaded)
-        unpack(name, archive or downloaded, folder)
-        downloaded.unlink(missing_ok=True)
+        work = folder.with_name(f".{name}.partial")
+        work.mkdir(exist_ok=True)
+        try:
+            unpack(name, archive or fetch_archive(name, work), folder, work)
+            shutil.rmtree(work)
+        finally:
+            with contextlib.suppress(OSError):  # what is in there is for the next run
+                work.rmdir()
     n_files = sum(is_recording(str(path)) for path in folder.rglob("*"))
     expected = ARCHIVES[name].n_files
     if n_files < expected:  # no work of `unpack`, so the user's own: hands off
@@ -290,26 +264,33 @@ def relative(path):
 def next_command(corpora, folder):
     """The command that makes features of corpora (list of Path), as any shell understands it."""
     command = ["python", relative(ROOT / "preprocess.py").as_posix()]
-    command += [path.as_posix() for path in corpora]
-    return shlex.join([*command, "--output", (folder / "features.json").as_posix()])
+    if folder.as_posix() != "data":  # where preprocess.py looks by itself
+        command += [path.as_posix() for path in corpora]
+        command += ["--output", (folder / "features.json").as_posix()]
+    return shlex.join(command)
 
 
-@interruptible()
-def main(argv=None):
-    """Read the command line and provide one corpus after the other."""
+def read_arguments(argv):
+    """Read the command line; what does not fit ends the script with a line."""
+    known = {name.lower(): name for name in ARCHIVES}
+    sizes = ", ".join(f"{name} {archive.megabytes}" for name, archive in ARCHIVES.items())
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "corpora",
         nargs="*",
-        type=lambda name: {known.lower(): known for known in ARCHIVES}.get(name.lower(), name),
+        type=lambda name: known.get(name.lower(), name),
         metavar="CORPUS",
         help="with megabytes of recordings, beside which the archive needs room: "
-        + ", ".join(f"{name} {known.megabytes}" for name, known in ARCHIVES.items())
-        + " (default: all of them)",
+        f"{sizes} (default: all of them)",
     )
-    parser.add_argument("--folder", type=Path, help="where to put them (default: data)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=relative(ROOT / "data"),
+        help="where to put them (default: data)",
+    )
     parser.add_argument(
         "--archive",
         type=Path,
@@ -319,14 +300,18 @@ def main(argv=None):
         help="unpack these, download nothing",
     )
     arguments = parser.parse_args(argv)
-    if unknown := {*arguments.corpora} - {*ARCHIVES}:
-        parser.error(
-            f"unknown corpus {', '.join(sorted(unknown))}; choose from {', '.join(ARCHIVES)}"
-        )
+    if unknown := ", ".join(sorted({*arguments.corpora} - {*ARCHIVES})):
+        parser.error(f"unknown corpus {unknown}; choose from {', '.join(ARCHIVES)}")
     if arguments.archive and arguments.corpora:
         parser.error("--archive tells by itself which corpus it is; leave the names out")
-    folder = arguments.folder or relative(ROOT / "data")
+    return arguments
 
+
+@interruptible()
+def main(argv=None):
+    """Provide one corpus after the other."""
+    arguments = read_arguments(argv)
+    folder = arguments.folder
     failed = False
     folder.mkdir(parents=True, exist_ok=True)
     corpora = [] if arguments.archive else arguments.corpora or [*ARCHIVES]

@@ -26,6 +26,7 @@ Below it the wings, each of one script: preprocessing, training, live.
 
 import importlib
 
+__version__ = "1.0.0"
 __all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "Voice", "load_recognizer"]
 
 _MODULES = {

@@ -2,7 +2,7 @@
 
     load_audio   any file, by `decoding`           -> mono float32 samples at SAMPLE_RATE
     to_mono      samples of any rate and channels  -> the same; ToMono, block by block
-    clean_audio  peak to +5 dBFS, trim, denoise    -> the speech alone
+    clean_audio  level, trim, reduce_noise         -> the speech alone
 
 Training, files and the microphone call the same functions and read the same constants, so that a
 model never meets features that were made another way.
@@ -52,7 +52,7 @@ DETECTOR_CLIP = 0.2
 # s kept before and after the speech that the detector finds: it is late at both ends.
 SPEECH_MARGINS = (0.15, 0.05)
 
-# Noise reduction by spectral gating; see `clean_audio`.
+# Noise reduction by spectral gating; see `reduce_noise`.
 
 # Samples (32 ms); FFT length of the gate.
 GATE_N_FFT = 512
@@ -163,11 +163,8 @@ class ToMono:
 def clean_audio(samples, name="recording"):
     """Level, trim and denoise a recording: what remains is the speech.
 
-    The peak is brought to ``PEAK_DBFS``, ends whose level lies more than ``TRIM_SHARE`` of the way
-    from speech to noise are cut, of more than ``MAX_SECONDS`` the part with the most energy is
-    kept, and steady noise is lowered by spectral gating [1]_. Silence that follows the speech would
-    change the gate's idea of the noise, so padding comes after it (`pad`), and the same speech
-    gives the same features however much padding it gets.
+    Silence that follows the speech would change the gate's idea of the noise, so padding comes
+    after this (`pad`), and the same speech gives the same features however much padding it gets.
 
     Parameters
     ----------
@@ -181,7 +178,83 @@ def clean_audio(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When there is only silence, less than ``MIN_SECONDS`` of sound, or another shape.
+        As `level` and `trim` do.
+    """
+    return reduce_noise(trim(level(samples, name), name))
+
+
+def level(samples, name="recording"):
+    """Take off a constant offset and bring the peak to ``PEAK_DBFS``.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    name : what error messages call the recording
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n,), float32]
+
+    Raises
+    ------
+    SentimentalError
+        When there is only silence, or another shape.
+    """
+    if np.ndim(samples) != 1:
+        raise SentimentalError(
+            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
+        )
+    samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
+    if np.abs(samples).max() < 10 ** (SILENCE_DBFS / 20):
+        raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
+    return _bring_to_peak(samples)
+
+
+def trim(samples, name="recording"):
+    """Cut silence, noise and other sounds before and after the speech; bring its peak to the level.
+
+    Most recordings hold one sound, and it is speech; its level tells where that begins and ends.
+    Ends whose level lies more than ``TRIM_SHARE`` of the way from speech to noise are cut. The
+    detector, which takes as long as all the rest, is asked where there are several sounds, or one
+    that is too short. Of more than ``MAX_SECONDS`` the part with the most energy is kept.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], as `level` returns them
+    name : what error messages call the recording
+
+    Returns
+    -------
+    speech : np.ndarray [shape=(m,), float32], m <= MAX_SECONDS * SAMPLE_RATE
+
+    Raises
+    ------
+    SentimentalError
+        When there is less than ``MIN_SECONDS`` of sound, and no speech.
+    """
+    start, stop, seconds, loud_db = _find_sound(samples)
+    if loud_db is not None:
+        audible = samples * np.float32(DETECTOR_RMS / 10 ** (loud_db / 20))
+        if found := find_speech(np.clip(audible, -DETECTOR_CLIP, DETECTOR_CLIP)):
+            before, after = (int(margin * SAMPLE_RATE) for margin in SPEECH_MARGINS)
+            start, stop = max(0, found[0] - before), found[1] + after
+        elif seconds < MIN_SECONDS:
+            raise SentimentalError(
+                f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
+            )
+    return _bring_to_peak(_loudest_part(samples[start:stop], int(MAX_SECONDS * SAMPLE_RATE)))
+
+
+def reduce_noise(speech):
+    """Lower steady noise by spectral gating [1]_.
+
+    Parameters
+    ----------
+    speech : np.ndarray [shape=(n,), float32], as `trim` returns it
+
+    Returns
+    -------
+    speech : np.ndarray [shape=(n,), float32]
 
     References
     ----------
@@ -191,19 +264,9 @@ def clean_audio(samples, name="recording"):
     """
     import noisereduce
 
-    if np.ndim(samples) != 1:
-        raise SentimentalError(
-            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
-        )
-    samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
-    peak = np.abs(samples).max()
-    if peak < 10 ** (SILENCE_DBFS / 20):
-        raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")
-    speech = _cut_speech(_level(samples, peak), name)
-    speech = _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
     # The default padding of 30,000 samples at both ends would more than double the work.
     return noisereduce.reduce_noise(
-        _level(speech, np.abs(speech).max()),
+        speech,
         SAMPLE_RATE,
         n_fft=GATE_N_FFT,
         hop_length=GATE_HOP_LENGTH,
@@ -212,48 +275,40 @@ def clean_audio(samples, name="recording"):
     )
 
 
-def _level(samples, peak):
-    """Bring the peak to ``PEAK_DBFS``."""
-    return samples * np.float32(10 ** (PEAK_DBFS / 20) / peak)
+def _bring_to_peak(samples):
+    return samples * np.float32(10 ** (PEAK_DBFS / 20) / np.abs(samples).max())
 
 
-def _cut_speech(samples, name):
-    """The speech alone: without silence, noise, and other sounds before and after it.
+def _find_sound(samples):
+    """Where in a recording the loudest sound begins and ends, and whether it stands alone.
 
-    Most recordings hold one sound, and it is speech; its level tells where that begins and ends.
-    The detector, which takes as long as all the rest, is asked where there are several sounds, or
-    one that is too short.
+    Returns
+    -------
+    start, stop : int, samples; with some margin
+    seconds : float, of sound, without the margin
+    loud_db : float, dB re full scale, level of loud frames where there are several sounds, or one
+        that is too short; else None
     """
     from scipy.ndimage import uniform_filter1d
 
-    level = np.maximum(frame_rms(samples) ** 2, 1e-12)
-    smooth_db = 10 * np.log10(uniform_filter1d(level, LEVEL_FRAMES, mode="constant"))
-    level_db = np.sort(10 * np.log10(level))
+    power = np.maximum(frame_rms(samples) ** 2, 1e-12)
+    smooth_db = 10 * np.log10(uniform_filter1d(power, LEVEL_FRAMES, mode="constant"))
+    level_db = np.sort(10 * np.log10(power))
     loud_db = level_db[-LOUD_FRAMES:][0]
     distance = loud_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
 
-    threshold = max(loud_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
-    first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
-    margin = MARGIN_FRAMES * HOP_LENGTH
-    sound = samples[max(0, first * HOP_LENGTH - margin) : (last + 1) * HOP_LENGTH + margin]
+    def threshold(share, top_db):
+        return max(loud_db - max(share * distance, MIN_TOP_DB), level_db[-1] - top_db)
+
+    first, last = np.flatnonzero(smooth_db > threshold(TRIM_SHARE, MAX_TOP_DB))[[0, -1]]
     # Averaging made it longer where there is something before or after it.
-    n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(level) - 1))
+    n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(power) - 1))
     seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
-    threshold = max(
-        loud_db - max(ISLAND_SHARE * distance, MIN_TOP_DB), level_db[-1] - ISLAND_TOP_DB
-    )
-    gaps = np.diff(np.flatnonzero(smooth_db > threshold)) - 1
-    if seconds >= MIN_SECONDS and gaps.max(initial=0) < ISLAND_GAP:
-        return sound
-    audible = samples * np.float32(DETECTOR_RMS / 10 ** (loud_db / 20))
-    if found := find_speech(np.clip(audible, -DETECTOR_CLIP, DETECTOR_CLIP)):
-        before, after = (int(margin * SAMPLE_RATE) for margin in SPEECH_MARGINS)
-        return samples[max(0, found[0] - before) : found[1] + after]
-    if seconds < MIN_SECONDS:
-        raise SentimentalError(
-            f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
-        )
-    return sound
+    gaps = np.diff(np.flatnonzero(smooth_db > threshold(ISLAND_SHARE, ISLAND_TOP_DB))) - 1
+    stands_alone = seconds >= MIN_SECONDS and gaps.max(initial=0) < ISLAND_GAP
+    start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
+    stop = (last + 1 + MARGIN_FRAMES) * HOP_LENGTH
+    return start, stop, seconds, None if stands_alone else loud_db
 
 
 def _loudest_part(samples, length):

@@ -254,8 +254,8 @@ CORPORA = {
         ),
         Corpus(
             name="SAVEE",
-            # Published as DC/a01.wav; copies that need no folders are called DC_a01.wav.
-            pattern=r"(?P<speaker>DC|JE|JK|KL)[_/]"
+            # Published as DC/a01.wav; copies in one folder are called DC_a01.wav or DCa01.wav.
+            pattern=r"(?P<speaker>DC|JE|JK|KL)[_/]?"
             r"(?P<take>(?P<emotion>[a-z]+)(?:0[1-9]|[12]\d|30))",
             emotion_codes=_codes("n=neutral h=happy sa=sad a=angry f=fear d=disgust su=surprise"),
             sex_of=lambda speaker: "male",

@@ -1,8 +1,9 @@
 """The features file: what preprocess.py writes and train_model.py reads."""
 
 import hashlib
+import math
 import zlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ class Recording:
     hash : str, SHA-256 of the file, hexadecimal
     condition : str, how it was changed for a test; "" where it was not
     frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None
+    start, end : float, s, where only a part of the file counts; or None
     """
 
     file: str
@@ -36,6 +38,16 @@ class Recording:
     hash: str = ""
     condition: str = ""
     frames: np.ndarray | None = field(default=None, compare=False, repr=False)
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def name(self):
+        """What messages call it: its file and, where only a part of that counts, which."""
+        if self.start is None and self.end is None:
+            return self.file
+        end = "end" if self.end is None else f"{self.end:g} s"
+        return f"{self.file} ({self.start or 0:g} s to {end})"
 
 
 def save_features(path, recordings):
@@ -48,7 +60,10 @@ def save_features(path, recordings):
     """
     import json_tricks
 
-    recordings = [vars(recording) for recording in recordings]
+    recordings = [
+        {name: value for name, value in vars(recording).items() if value is not None}
+        for recording in recordings
+    ]
     content = {"chain": CHAIN, "emotions": EMOTIONS, "recordings": recordings}
     content["checksum"] = _checksum(content)
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as stream:
@@ -84,10 +99,7 @@ def load_features(path):
             obj_pairs_hooks=[_unpack_frames],
         )
         check_chain(path, content["chain"], "make it again with preprocess.py")
-        recordings = [
-            Recording(**{one.name: recording[one.name] for one in fields(Recording)})
-            for recording in content["recordings"]
-        ]
+        recordings = [Recording(**recording) for recording in content["recordings"]]
         for recording in recordings:
             _check_recording(recording)
         if content["checksum"] != _checksum(content):
@@ -135,15 +147,26 @@ def _checksum(content):
     return checksum(content | {"recordings": told})
 
 
+def check_frames(frames):
+    """Raise ValueError when these are no frames of a recording.
+
+    Parameters
+    ----------
+    frames : np.ndarray of any shape and kind
+    """
+    if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
+        raise ValueError(f"bad frames: {frames.dtype} of shape {frames.shape}")
+    if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
+        raise ValueError(f"bad frames: {len(frames)}, or some that are no numbers")
+
+
 def _check_recording(recording):
     """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
-    frames = recording.frames
-    if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
-        raise ValueError(f"bad frames of {recording.file}")
-    if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
-        raise ValueError(f"bad frames of {recording.file}")
+    check_frames(recording.frames)
     if recording.emotion not in EMOTIONS:
         raise ValueError(f"unknown emotion of {recording.file}")
     texts = ("file", "hash", "corpus", "speaker", "condition")
     if not all(isinstance(getattr(recording, name), str) for name in texts):
         raise ValueError(f"{', '.join(texts)} must be texts")
+    if not all(s is None or 0 <= s < math.inf for s in (recording.start, recording.end)):
+        raise ValueError(f"no part of {recording.file}")

@@ -4,15 +4,20 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import shutil
 import stat
 from pathlib import Path
 
 from sentimental.scripts import SentimentalError
 
-# Extensions of files that lie beside the recordings of corpora.
-NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip"}
-NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg"}
+# Extensions of files that lie beside the recordings of corpora: texts, tables, pictures, archives,
+# annotations, and what systems leave in every folder (desktop.ini, Thumbs.db).
+NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip", ".xml"}
+NOT_SOUND |= {".doc", ".docx", ".odt", ".ods", ".rtf", ".tsv", ".xls", ".xlsx", ".yaml", ".yml"}
+NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg", ".7z", ".gz", ".rar", ".tar", ".tgz"}
+NOT_SOUND |= {".ass", ".eaf", ".lab", ".log", ".lrc", ".srt", ".sub", ".textgrid", ".vtt"}
+NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 
@@ -180,6 +185,40 @@ def remove_folder(path):
     partial = _partial(path)
     os.replace(path, partial)
     shutil.rmtree(partial)
+
+
+def lock_folder(folder):
+    """Make a folder of unfinished work, and keep other processes out of it.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    lock : filelock.FileLock; the end of the process releases it as well
+
+    Raises
+    ------
+    SentimentalError
+        When another process uses the folder, or it cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    holder = folder / "holder"
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+        holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    except Timeout:
+        name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+        raise SentimentalError(
+            f"{folder}: {name} is at work there; wait for its end, or write something else"
+        ) from None
+    except OSError as error:
+        raise SentimentalError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    return lock
 
 
 def write_json(path, content):

@@ -1,6 +1,7 @@
 """What every other module needs: the emotions, the one error, the beginning and end of a script."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import signal
@@ -102,12 +103,31 @@ def program_error(name, error):
     -------
     error : SentimentalError
     """
-    if os.environ.get("SENTIMENTAL_DEBUG", "0") not in ("", "0"):
+    if _is_debugged():
         traceback.print_exception(error)
     return SentimentalError(
         f"{name}: a fault of this program, not of the file ({type(error).__name__}: {error}); "
         "please report what SENTIMENTAL_DEBUG=1 shows"
     )
+
+
+def _is_debugged():
+    return os.environ.get("SENTIMENTAL_DEBUG", "0") not in ("", "0")
+
+
+def require(*packages):
+    """End a script with one line, before the work, where packages that it needs are missing.
+
+    Parameters
+    ----------
+    *packages : str, those that requirements-live.txt does not bring
+    """
+    if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
+        _tell(
+            f"error: {', '.join(missing)}: not installed; "
+            "run python -m pip install -r requirements.txt"
+        )
+        sys.exit(1)
 
 
 def shown(text):
@@ -195,7 +215,12 @@ def open_streams():
 
 
 def mute_libraries():
-    """Send to nowhere what libraries in C write to file descriptor 2; Python keeps its own way."""
+    """Send to nowhere what libraries in C write to file descriptor 2; Python keeps its own way.
+
+    Not where faults of the program are looked for: workers have that file descriptor alone.
+    """
+    if _is_debugged():
+        return
     try:
         is_shared = sys.stderr.fileno() == 2
     except (AttributeError, OSError):  # a notebook's, or one of no console

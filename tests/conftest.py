@@ -1,10 +1,18 @@
 """Fixtures of several test files."""
 
 import os
+import signal
 
 import pytest
 
 os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # as realtime_emotion_recognition.py does
+
+# What `nohup` or a shell's background job ignores, a script that a test starts would ignore, too;
+# what is handled here, however it is handled, is as usual there.
+for name in ("SIGHUP", "SIGINT", "SIGQUIT"):
+    number = getattr(signal, name, None)
+    if number and signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture

@@ -271,7 +271,9 @@ def test_a_thump_does_not_hide_soft_speech(no_gate, place):
     assert len(cleaned) == pytest.approx(len(alone), abs=0.2 * SAMPLE_RATE)
 
 
-@pytest.mark.parametrize("rest", [0.001 * noise(2.0, 0), 0.01 * noise(0.4, 0), np.zeros(SAMPLE_RATE)])
+@pytest.mark.parametrize(
+    "rest", [0.001 * noise(2.0, 0), 0.01 * noise(0.4, 0), np.zeros(SAMPLE_RATE)]
+)
 def test_beside_a_short_sound_neither_noise_nor_a_breath_is_taken_for_speech(rest):
     parts = [noise(1.0, -75), thump(), noise(0.3, -75), rest.astype(np.float32)]
     with pytest.raises(SentimentalError, match="s of sound"):

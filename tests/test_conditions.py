@@ -1,20 +1,17 @@
 """What tests do to a recording, on sounds whose level is known."""
 
-import librosa
 import numpy as np
 import pytest
 import soundfile
-from signals import noise, speech, tone, voice
+from signals import noise, tone
 
 from sentimental.preprocessing.conditions import (
     CONDITION_SNR,
     CONDITION_VOICES,
     CONDITIONS,
-    SPEECH_TOP_DB,
     add_noise,
     apply_condition,
     mix_babble,
-    trim_ends,
 )
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
@@ -46,14 +43,6 @@ def test_noise_is_so_far_below_the_speech_whatever_the_silence_around(silence):
     samples = np.concatenate([gap, speech, gap])
     added = add_noise(samples, noise(1 + 2 * silence)) - samples
     assert level(speech) - level(added) == pytest.approx(CONDITION_SNR, abs=0.5)
-
-
-def test_ends_are_trimmed_as_by_librosa():
-    gap = np.zeros(5000, np.float32)
-    quiet_end = np.concatenate([gap, voice(1.3), 0.01 * voice(0.4), gap])
-    for samples in (speech(), quiet_end, tone(300, 0.02), gap):
-        expected, _ = librosa.effects.trim(samples, top_db=SPEECH_TOP_DB)
-        np.testing.assert_array_equal(trim_ends(samples), expected)
 
 
 def test_white_noise_has_all_frequencies(rng):

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from scripts import run_jobs_here
 from signals import SAMPLES, speech
 
 import preprocess
@@ -62,12 +63,6 @@ def lay_out(layout, folder):
     with open(folder / "my" / "labels.csv", "w", newline="") as stream:
         csv.writer(stream).writerows([["file", "emotion", "speaker"], *rows])
     return ["--labels", folder / "my" / "labels.csv"]
-
-
-def run_jobs_here(function, jobs):
-    """In the place of `sentimental.workers.run_jobs`: in this process, one after the other."""
-    for number, job in enumerate(jobs):
-        yield number, function(*job)
 
 
 @pytest.fixture

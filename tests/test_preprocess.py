@@ -1,5 +1,8 @@
 """preprocess.py as its user meets it: odd files, conditions, a second run."""
 
+import contextlib
+import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -16,9 +19,10 @@ from signals import tone, voice
 
 from preprocess import compute_frames, main
 from sentimental.audio import clean_audio, load_audio
-from sentimental.features import extract_frames
-from sentimental.features_file import load_features
-from sentimental.preprocessing.cache import Finished
+from sentimental.features import CHAIN, N_STORED, extract_frames
+from sentimental.features_file import Recording, load_features
+from sentimental.preprocessing.cache import FrameCache
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
 
 
@@ -30,6 +34,20 @@ def write_16_bit(path, seed):
 
 def preprocess(*arguments, folder=None):
     return scripts.run("preprocess.py", *arguments, folder=folder)
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run preprocess.py in this process; what it prints."""
+    monkeypatch.setattr("preprocess.run_jobs", scripts.run_jobs_here)
+    monkeypatch.setattr("preprocess.mute_libraries", lambda: None)
+
+    def here(*arguments):
+        monkeypatch.setattr("sys.argv", ["preprocess.py", *map(str, arguments)])
+        main()
+        return capsys.readouterr().out
+
+    return here
 
 
 @pytest.fixture
@@ -74,6 +92,7 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
         "one.wav",
     ]
     assert [r["emotion"] for r in recordings] == ["calm", "angry", "fear", "happy"]
+    assert "start" not in recordings[0]
     path = corpus / "TESS/OAF_back_angry.wav"
     expected = extract_frames(clean_audio(load_audio(path)))
     np.testing.assert_allclose(recordings[1]["frames"], expected, rtol=1e-5, atol=1e-5)
@@ -97,13 +116,13 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
     assert [recording.hash for recording in again] == [r["hash"] for r in recordings]
 
 
-def test_a_changed_file_is_computed_again(corpus, tmp_path):
+def test_a_changed_file_is_computed_again(corpus, tmp_path, here):
     output = tmp_path / "features.json"
     paths = [corpus / "TESS/OAF_back_angry.wav", corpus / "TESS/YAF_germ_fear.wav"]
-    preprocess(*paths, "--output", output)
+    here(*paths, "--output", output)
     soundfile.write(paths[0], voice(2.0), SAMPLE_RATE)
-    done = preprocess(*paths, "--output", output)
-    assert "1 computed, 1 taken from the last run" in done.stdout
+    done = here(*paths, "--output", output)
+    assert "1 computed, 1 taken from the last run" in done
     changed, same = load_features(output)
     assert len(changed.frames) > 1.8 * SAMPLE_RATE / HOP_LENGTH
     assert len(same.frames) < 0.9 * SAMPLE_RATE / HOP_LENGTH
@@ -150,32 +169,152 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
     np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_kept_is_of_the_same_condition_and_whole(tmp_path):
-    kept, frames = Finished(tmp_path / "a", "white"), np.ones((3, 2), np.float32)
-    kept.save("hash", frames)
-    np.testing.assert_array_equal(Finished(tmp_path / "a", "white").load("hash"), frames)
-    assert kept.load("other") is None
-    assert Finished(tmp_path / "a", "gain").load("hash") is None
-    (path,) = kept.folder.iterdir()
-    for size in (len(path.read_bytes()) - 1, 50, 0):
-        os.truncate(path, size)
-        assert kept.load("hash") is None
-    kept.clear()
-    assert not [*tmp_path.iterdir()]
+FRAMES = np.random.default_rng(0).standard_normal((20, N_STORED), np.float32)
 
 
-def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path):
+class Interrupted(Exception):
+    """Ends a run before its features file is written."""
+
+
+@contextlib.contextmanager
+def interrupted(*made_with):
+    """The cache of a run that is interrupted."""
+    with contextlib.suppress(Interrupted), FrameCache(*made_with) as cache:
+        yield cache
+        raise Interrupted
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    """The file in which an interrupted run has left the frames of a recording."""
+    with interrupted(tmp_path / "features.json") as cache:
+        cache.save("hash", FRAMES)
+    (path,) = (tmp_path / "features_unfinished").glob("*.npy")
+    return path
+
+
+def load(*made_with):
+    """Frames of that recording that the next run takes up."""
+    with interrupted(*made_with) as cache:
+        return cache.load("hash")
+
+
+def test_no_flipped_bit_of_unfinished_frames_is_taken_for_frames(unfinished, tmp_path):
+    output, content = tmp_path / "features.json", unfinished.read_bytes()
+    np.testing.assert_array_equal(load(output), FRAMES)
+    rng = np.random.default_rng(1)
+    for place, bit in zip(rng.integers(0, len(content), 200), rng.integers(0, 8, 200), strict=True):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << bit
+        unfinished.write_bytes(damaged)
+        assert load(output) is None
+        assert not unfinished.exists()
+    unfinished.write_bytes(content)
+    np.testing.assert_array_equal(load(output), FRAMES)
+
+
+def header(shape, kind="<f4"):
+    """The beginning of a file of NumPy's."""
+    content = io.BytesIO()
+    about = {"shape": shape, "fortran_order": False, "descr": kind}
+    np.lib.format.write_array_header_1_0(content, about)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header((20, N_STORED - 1)) + bytes(80 * (N_STORED - 1)),
+        header((20, N_STORED), "<f8") + bytes(160 * N_STORED),
+        header((20, N_STORED)) + np.full((20, N_STORED), np.nan, np.float32).tobytes(),
+        header((10**13, N_STORED)),
+        header((-1, N_STORED)),
+        header((2, N_STORED), "|O"),
+        b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535,
+        b"",
+    ],
+    ids=range(8),
+)
+def test_what_are_no_frames_are_not_taken_though_their_checksum_is_right(
+    unfinished, tmp_path, content
+):
+    digest = hashlib.sha256(unfinished.name.encode() + content).digest()
+    unfinished.write_bytes(content + digest)
+    assert load(tmp_path / "features.json") is None
+
+
+def test_a_folder_in_the_place_of_frames_costs_them_alone(unfinished, tmp_path):
+    unfinished.unlink()
+    unfinished.mkdir()
+    (unfinished / "file").touch()
+    assert load(tmp_path / "features.json") is None
+    assert not unfinished.exists()
+
+
+def test_unfinished_frames_are_taken_only_where_they_would_come_out_the_same(
+    unfinished, tmp_path, monkeypatch
+):
+    output = tmp_path / "features.json"
+    assert load(output, "white") is None
+    anna, ben = Recording("a.wav", "", "", "", "1"), Recording("a.wav", "", "", "", "2")
+    assert load(output, "babble", [anna]) is None
+    with interrupted(output, "babble", [anna]) as cache:
+        cache.save("hash", FRAMES)
+    assert load(output, "babble", [anna]) is not None
+    assert load(output, "babble", [ben]) is None
+    assert load(output) is not None
+    monkeypatch.setitem(CHAIN, "peak_dbfs", 6.0)
+    assert load(output) is None
+
+
+@pytest.mark.parametrize("condition", ["white", "babble"])
+def test_an_interrupted_run_under_a_condition_is_not_taken_up_without(
+    tmp_path, monkeypatch, here, condition
+):
+    write_many(tmp_path / "happy", 2)
+
+    def stop_after_one(function, jobs):
+        yield 0, function(*next(iter(jobs)))
+        raise Interrupted
+
+    output = tmp_path / "features.json"
+    with monkeypatch.context() as patch:
+        patch.setattr("preprocess.run_jobs", stop_after_one)
+        with pytest.raises(Interrupted):
+            here(tmp_path / "happy", "--output", output, "--condition", condition)
+    assert "2 computed, 0 taken" in here(tmp_path / "happy", "--output", output)
+
+
+def test_two_runs_do_not_write_one_output(tmp_path, here):
+    write_many(tmp_path / "happy", 1)
+    output = tmp_path / "features.json"
+    code = (
+        "import sys, pathlib; from sentimental.preprocessing.cache import FrameCache\n"
+        f"with FrameCache(pathlib.Path({str(output)!r})):\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=scripts.ROOT, **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(SentimentalError, match=f"process {other.pid} on .* is at work there"):
+            here(tmp_path / "happy", "--output", output)
+        assert "1 computed" in here(tmp_path / "happy", "--output", tmp_path / "other.json")
+        other.stdin.close()
+    assert "1 computed" in here(tmp_path / "happy", "--output", output)
+    assert {path.name for path in tmp_path.iterdir()} == {"happy", "features.json", "other.json"}
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, here, monkeypatch):
     write_many(tmp_path / "happy", 1)
     (tmp_path / "file").touch()
+    monkeypatch.setattr("preprocess.describe_files", None)
     for output in (tmp_path / "file" / "f.json", tmp_path / "happy" / "000.wav", tmp_path):
-        done = preprocess(tmp_path / "happy", "--output", output)
-        (line,) = done.stderr.splitlines()
-        assert line.startswith(f"error: {output}: ")
-        assert (done.returncode, done.stdout) == (1, "")
+        with pytest.raises(SentimentalError, match=f"^{output}: "):
+            here(tmp_path / "happy", "--output", output)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_worker_that_dies_costs_its_own_file(tmp_path, monkeypatch, capsys):
+def test_a_worker_that_dies_costs_its_own_file(tmp_path, monkeypatch, here):
     write_many(tmp_path / "happy", 3)
 
     def kill_second(function, jobs):
@@ -183,64 +322,112 @@ def test_a_worker_that_dies_costs_its_own_file(tmp_path, monkeypatch, capsys):
             yield number, function(*job) if number != 1 else None
 
     monkeypatch.setattr("preprocess.run_jobs", kill_second)
-    arguments = ["preprocess.py", str(tmp_path / "happy"), "--output", str(tmp_path / "f.json")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    main()
+    lines = here(tmp_path / "happy", "--output", tmp_path / "f.json").splitlines()
     assert len(load_features(tmp_path / "f.json")) == 2
-    lines = [line for line in capsys.readouterr().out.splitlines() if "refused: " in line]
-    assert len(lines) == 1
-    assert f"{tmp_path / 'happy' / '001.wav'}: the process that read it was killed" in lines[0]
+    (line,) = [line for line in lines if "refused: " in line]
+    assert f"{tmp_path / 'happy' / '001.wav'}: the process that read it was killed" in line
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]])
+def test_a_fault_of_the_program_costs_one_recording_and_says_so(tmp_path, options):
+    """A module in the place of noisereduce, which workers import as well, has the fault."""
+    write_many(tmp_path / "happy", 2)
+    (tmp_path / "noisereduce.py").write_text(
+        "def reduce_noise(speech, *others, **more):\n    1 / 0"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = ["preprocess.py", "happy", "--output", "f.json", *options]
+    done = scripts.run(*command, folder=tmp_path, environment=environment)
+    (first, _) = [line for line in done.stdout.splitlines() if "refused: " in line]
+    assert first.startswith("  refused: happy/000.wav: a fault of this program, not of the file")
+    assert done.returncode == 1
+    assert ("ZeroDivisionError: division by zero\nTraceback" in done.stderr) == bool(options)
+    assert done.stderr.splitlines()[-1].startswith("error: happy: no recording could be used")
+
+
+def test_a_package_that_is_missing_is_told_before_the_work():
+    code = (
+        "import runpy, sys; sys.modules['json_tricks'] = sys.modules['joblib'] = None\n"
+        f"runpy.run_path({str(scripts.ROOT / 'preprocess.py')!r}, run_name='__main__')\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=scripts.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    line = "error: json_tricks, joblib: not installed; run python -m pip install -r requirements"
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+# Without arguments
+
+
+def test_without_arguments_every_corpus_below_data_is_taken(tmp_path):
+    for seed, name in enumerate(
+        ["TESS/OAF_back_angry.wav", "RAVDESS/Actor_01/03-01-02-01-01-01-01.wav"]
+        + ["my/anna/happy/1.wav", "samples/news.wav", "babble_unfinished/0.wav"]
+    ):
+        write_16_bit(tmp_path / "data" / name, seed)
+    (tmp_path / "data" / "README.md").touch()
+    done = preprocess(folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Found in data: RAVDESS, TESS, my\n")
+    recordings = load_features(tmp_path / "data" / "features.json")
+    assert [(r.corpus, r.speaker, r.emotion) for r in recordings] == [
+        ("RAVDESS", "01", "calm"),
+        ("TESS", "OAF", "angry"),
+        ("my", "anna", "happy"),
+    ]
+
+
+@pytest.mark.parametrize("folder", ["", "data/samples"])
+def test_without_a_corpus_below_data_one_line_tells_how_to_get_one(tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    done = preprocess(folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    line = "error: data: holds no corpus; python data/download.py fetches TESS, BanglaSER, RAVDESS"
+    assert done.stderr.startswith(line)
+    assert "--labels TABLE.csv" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 # Conditions
 
 
+def write(path, samples, content_hash="0" * 64):
+    """A recording, as it is handed to workers."""
+    soundfile.write(path, samples, SAMPLE_RATE)
+    return Recording(str(path), "", "", "happy", content_hash)
+
+
 def test_babble_of_nobody_is_refused(tmp_path):
-    path = str(tmp_path / "only.wav")
-    soundfile.write(path, voice(), SAMPLE_RATE)
-    frames, refusal = compute_frames(path, "0" * 16, "babble", [path])
+    only = write(tmp_path / "only.wav", voice())
+    frames, refusal = compute_frames(only, "babble", [only.file])
     assert frames is None
-    assert refusal.startswith(f"{path}: babble needs other recordings")
+    assert refusal.startswith(f"{only.file}: babble needs other recordings")
 
 
 def test_a_recording_is_not_in_its_own_babble(tmp_path):
-    own, other = str(tmp_path / "own.wav"), str(tmp_path / "other.wav")
-    soundfile.write(own, voice(), SAMPLE_RATE)
-    soundfile.write(other, tone(3000, 0.7), SAMPLE_RATE)
-    alone, _ = compute_frames(own, "0" * 16, "babble", [other])
-    among, _ = compute_frames(own, "0" * 16, "babble", [own, other])
+    own, other = write(tmp_path / "own.wav", voice()), write(tmp_path / "b.wav", tone(3000, 0.7))
+    alone, _ = compute_frames(own, "babble", [other.file])
+    among, _ = compute_frames(own, "babble", [own.file, other.file])
     np.testing.assert_allclose(among, alone, atol=1e-4)
 
 
 def test_what_is_drawn_is_told_by_the_content_and_not_by_the_run(tmp_path):
-    path = str(tmp_path / "a.wav")
-    soundfile.write(path, voice(), SAMPLE_RATE)
     first, again, other = (
-        compute_frames(path, content_hash, "white")[0]
+        compute_frames(write(tmp_path / "a.wav", voice(), content_hash), "white")[0]
         for content_hash in ("0" * 64, "0" * 64, "1" * 64)
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.1
 
 
-def test_an_error_of_the_program_costs_one_recording_only(tmp_path, monkeypatch):
-    def fail(*arguments, **options):
-        raise ZeroDivisionError("by zero")
-
-    monkeypatch.setattr("preprocess.clean_audio", fail)
-    path = str(tmp_path / "a.wav")
-    soundfile.write(path, voice(), SAMPLE_RATE)
-    frames, line = compute_frames(path, "0")
-    assert frames is None
-    assert line.startswith(f"{path}: a fault of this program")
-
-
 def test_a_condition_changes_every_recording_and_leaves_the_training_features_alone(
-    corpus, tmp_path
+    corpus, tmp_path, here, monkeypatch
 ):
-    for options in ([], ["--condition", "white"]):
-        done = preprocess(corpus / "TESS", *options, folder=tmp_path)
-        assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    here(corpus / "TESS")
+    here(corpus / "TESS", "--condition", "white")
     plain, white = (tmp_path / "data" / name for name in ("features.json", "white.json"))
     for before, after in zip(load_features(plain), load_features(white), strict=True):
         assert (before.condition, after.condition) == ("", "white")
@@ -248,8 +435,7 @@ def test_a_condition_changes_every_recording_and_leaves_the_training_features_al
         crossings = [recording.frames[:, N_MELS + 1].mean() for recording in (before, after)]
         assert crossings[0] < crossings[1]
     for _ in range(2):  # babble is anew each time: it is made of the recordings of the run
-        mixed = preprocess(corpus / "TESS", "--output", white, "--condition", "babble")
-        assert "2 computed" in mixed.stdout
+        assert "2 computed" in here(corpus / "TESS", "--output", white, "--condition", "babble")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
@@ -296,7 +482,7 @@ def test_notes_of_the_mp3_decoder_do_not_reach_the_terminal(tmp_path):
 # Which files are used
 
 
-def test_a_take_counts_once_however_it_is_coded(tmp_path):
+def test_a_take_counts_once_however_it_is_coded(tmp_path, here):
     output = tmp_path / "features.json"
     folder = tmp_path / "recordings"
     names = ["OAF_back_angry.wav", "OAF_back_angry (1).flac"]
@@ -306,9 +492,9 @@ def test_a_take_counts_once_however_it_is_coded(tmp_path):
     for name in ("monday.wav", "monday.flac", "tuesday.aiff"):  # here the samples tell it
         write_16_bit(folder / "happy" / name, seed=9)
     for counts in ("3 computed, 0 taken", "0 computed, 3 taken"):
-        done = preprocess(folder, "--output", output)
-        assert "\n3 recordings, 4 duplicates used once, 0 refused\n" in done.stdout
-        assert counts in done.stdout
+        done = here(folder, "--output", output)
+        assert "\n3 recordings, 4 duplicates used once, 0 refused\n" in done
+        assert counts in done
         assert [Path(recording.file).name for recording in load_features(output)] == [
             "1001_DFA_ANG_XX.wav",
             "OAF_back_angry.wav",
@@ -316,7 +502,7 @@ def test_a_take_counts_once_however_it_is_coded(tmp_path):
         ]
 
 
-def test_of_a_take_the_next_file_is_used_when_one_cannot_be_read(tmp_path):
+def test_of_a_take_the_next_file_is_used_when_one_cannot_be_read(tmp_path, here):
     folder = tmp_path / "happy"
     folder.mkdir()
     (folder / "OAF_back_sad.wav").write_bytes(b"RIFF    WAVE damaged")
@@ -324,32 +510,32 @@ def test_of_a_take_the_next_file_is_used_when_one_cannot_be_read(tmp_path):
     (folder / "1001_DFA_ANG_XX.wav").write_bytes(b"RIFF    WAVE damaged, too")
     (folder / "1001_DFA_ANG_XX.mp3").write_bytes(b"damaged")
     soundfile.write(folder / "monday.wav", voice(seed=1), SAMPLE_RATE)
-    done = preprocess(folder, "--output", tmp_path / "features.json")
+    done = here(folder, "--output", tmp_path / "features.json")
     names = [Path(r.file).name for r in load_features(tmp_path / "features.json")]
     assert names == ["OAF_back_sad.mp3", "monday.wav"]
-    assert "\n2 recordings, 0 duplicates used once, 3 refused\n" in done.stdout
+    assert "\n2 recordings, 0 duplicates used once, 3 refused\n" in done
     for name in ("OAF_back_sad.wav", "1001_DFA_ANG_XX.wav", "1001_DFA_ANG_XX.mp3"):
-        assert done.stdout.count(f"refused: {folder / name}: ") == 1
+        assert done.count(f"refused: {folder / name}: ") == 1
 
 
-def test_of_copies_one_with_a_name_that_can_be_read_is_used(tmp_path):
+def test_of_copies_one_with_a_name_that_can_be_read_is_used(tmp_path, here):
     output = tmp_path / "features.json"
     for name in ("monday.raw", "tuesday.wav"):  # one file, and a name that says it has no header
         (tmp_path / "happy").mkdir(exist_ok=True)
         soundfile.write(tmp_path / "happy" / name, voice(), SAMPLE_RATE, format="WAV")
-    preprocess(tmp_path / "happy", "--output", output)
+    here(tmp_path / "happy", "--output", output)
     assert len(load_features(output)) == 1
 
 
-def test_one_sound_with_two_emotions_is_refused_however_it_is_coded(tmp_path):
+def test_one_sound_with_two_emotions_is_refused_however_it_is_coded(tmp_path, here):
     for name, seed in (("happy/a.wav", 1), ("sad/a.flac", 1), ("sad/b.wav", 2)):
         write_16_bit(tmp_path / name, seed)
-    done = preprocess(tmp_path, "--output", tmp_path / "features.json")
-    assert "\n1 recordings, 0 duplicates used once, 2 refused\n" in done.stdout
-    assert done.stdout.count("one recording with several emotions") == 2
+    done = here(tmp_path, "--output", tmp_path / "features.json")
+    assert "\n1 recordings, 0 duplicates used once, 2 refused\n" in done
+    assert done.count("one recording with several emotions") == 2
 
 
-def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(tmp_path):
+def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(tmp_path, here):
     names = [
         "1006_TIE_HAP_XX.wav",
         "1006_TIE_NEU_XX.wav",
@@ -359,29 +545,47 @@ def test_faulty_recordings_of_a_corpus_are_left_out_with_one_line_for_a_reason(t
     for name in names:  # two of them are one recording, which is no other error then
         soundfile.write(tmp_path / name, voice(seed=int(name[:4])), SAMPLE_RATE)
     soundfile.write(tmp_path / "1076_MTI_SAD_XX.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
-    done = preprocess(tmp_path, "--output", tmp_path / "features.json")
-    assert "\n1 recordings, 0 duplicates used once, 4 left out, 0 refused\n" in done.stdout
-    assert [line for line in done.stdout.splitlines() if line.startswith("  ")] == [
+    done = here(tmp_path, "--output", tmp_path / "features.json")
+    assert "\n1 recordings, 0 duplicates used once, 4 left out, 0 refused\n" in done
+    assert [line for line in done.splitlines() if line.startswith("  ")] == [
         "  left out: 3 of CREMA-D, one recording under the names of two emotions",
         "  left out: 1 of CREMA-D, silent",
     ]
 
 
-def test_a_table_alone_tells_which_recordings_are_used_and_which_not(tmp_path):
+def test_a_table_alone_tells_which_recordings_are_used_and_which_not(tmp_path, here):
     write_16_bit(tmp_path / "my" / "a.wav", 1)
-    table = tmp_path / "my" / "labels.csv"
+    table, output = tmp_path / "my" / "labels.csv", tmp_path / "features.json"
     table.write_text("file,emotion,speaker\na.wav,joy,anna\nb.wav,sad,anna\n")
-    done = preprocess("--labels", table, "--output", tmp_path / "features.json")
-    (recording,) = load_features(tmp_path / "features.json")
-    labels = (recording.corpus, recording.speaker, recording.emotion)
-    assert labels == ("my", "anna", "happy")
-    assert f"  refused: {table}, line 3: {tmp_path}/my/b.wav: no such file" in done.stdout
-    assert "\n1 recordings, 0 duplicates used once, 1 refused\n" in done.stdout
+    done = here("--labels", table, "--output", output)
+    (recording,) = load_features(output)
+    assert (recording.corpus, recording.speaker, recording.emotion) == ("my", "anna", "happy")
+    assert f"  refused: {table}, line 3: {tmp_path}/my/b.wav: no such file" in done
+    assert "\n1 recordings, 0 duplicates used once, 1 refused\n" in done
     table.write_text("file,emotion\nb.wav,sad\n")
-    done = preprocess("--labels", table, "--output", tmp_path / "features.json")
-    assert done.stderr.startswith(f"error: {table}: no recording could be used")
-    done = preprocess()
-    assert (done.returncode, "--labels TABLE.csv" in done.stderr) == (2, True)
+    with pytest.raises(SentimentalError, match=f"^{table}: no recording could be used"):
+        here("--labels", table, "--output", output)
+
+
+def test_parts_of_a_file_train_with_the_labels_that_a_table_gives_them(tmp_path, here):
+    low, high = tone(200, 1.5, amplitude=0.3), tone(1000, 1.5, amplitude=0.3)
+    soundfile.write(tmp_path / "talk.wav", np.concatenate([low, high]), SAMPLE_RATE)
+    table, output = tmp_path / "labels.csv", tmp_path / "features.json"
+    rows = ["talk.wav,Trauer,0,1.5", "talk.wav,Freude,1.5,3", "talk.wav,Freude,3,4"]
+    table.write_text("\n".join(["file,emotion,start,end", *rows, "talk.wav,Unsinn,0,1"]))
+    options = ["--labels", table, "--output", output, "--map", "Trauer=sad,Freude=happy"]
+    done = here(*options)
+    sad, happy = load_features(output)
+    assert [(r.file, r.emotion, r.start, r.end) for r in (sad, happy)] == [
+        (f"{tmp_path}/talk.wav", "sad", 0, 1.5),
+        (f"{tmp_path}/talk.wav", "happy", 1.5, 3),
+    ]
+    crossings = [recording.frames[5:-5, N_MELS + 1].mean() for recording in (sad, happy)]
+    np.testing.assert_allclose(crossings, [400 / SAMPLE_RATE, 2000 / SAMPLE_RATE], rtol=0.1)
+    assert f"refused: {tmp_path}/talk.wav (3 s to 4 s): the file has 3.00 s only" in done
+    assert "'Unsinn' is no known emotion" in done
+    table.write_text("\n".join(["file,emotion,start,end", rows[0], "talk.wav,Freude,1,3"]))
+    assert "1 computed, 1 taken from the last run" in here(*options)
 
 
 @pytest.mark.parametrize("content", [None, b""])

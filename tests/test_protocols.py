@@ -1,11 +1,19 @@
 """What trains and what tests: nothing and nobody is on both sides."""
 
+import hashlib
+
 import pytest
 from signals import make_corpora, make_recording
 
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import voice_of
-from sentimental.training.protocols import RAVDESS_SONG, fold_to_save, protocol_folds, split_random
+from sentimental.training.protocols import (
+    RAVDESS_SONG,
+    fold_to_save,
+    has_unseen_speakers,
+    protocol_folds,
+    split_random,
+)
 from sentimental.training.settings import Training
 
 
@@ -39,7 +47,41 @@ def make_folds(protocol, recordings, split_seed=1, **settings):
 
 
 def values(key, recordings):
-    return {recording[key] for recording in recordings}
+    return {getattr(recording, key) for recording in recordings}
+
+
+# Folds of made corpora, as a digest of their names in order, by protocol and seed.
+PUBLISHED = {
+    ("random", 1): "15f2ae0cab9c9abd",
+    ("random", 2): "58aeefadcc5483e5",
+    ("speaker", 1): "22cde3593cd23b4c",
+    ("speaker", 2): "22cde3593cd23b4c",
+    ("tess-speaker", 1): "04aad3e56bba4c8e",
+    ("tess-speaker", 2): "d4bf6405c8bb8efe",
+    ("corpus", 1): "ef8604042d7f8cee",
+    ("corpus", 2): "aca5ea0e912156cb",
+}
+
+
+@pytest.mark.parametrize(("protocol", "seed"), PUBLISHED)
+def test_the_splits_of_published_figures_stay(protocol, seed):
+    speakers = [("RAVDESS", f"{actor:02}") for actor in range(1, 25)] + [(RAVDESS_SONG, "03")]
+    speakers += [("TESS", "OAF"), ("TESS", "YAF")]
+    speakers += [(c, s) for c in ("AESDD", "CREMA-D", "nEMO") for s in ("01", "02", "")]
+    recordings = [
+        make_recording(corpus, speaker, emotion, file=f"{corpus}/{speaker}/{emotion}/{n}.wav")
+        for corpus, speaker in speakers
+        for emotion in EMOTIONS
+        if corpus != "TESS" or emotion != "calm"
+        for n in range(3)
+    ]
+    recordings.sort(key=lambda r: (r.corpus, r.file))
+    names = [
+        [[recording.file for recording in part] for part in fold]
+        for fold in make_folds(protocol, recordings, seed)
+    ]
+    digest = hashlib.sha256(repr(names).encode()).hexdigest()
+    assert digest.startswith(PUBLISHED[protocol, seed])
 
 
 def test_the_random_split_is_the_protocols():
@@ -83,8 +125,8 @@ def test_protocol_random_holds_out_the_same_whatever_else_trains():
 # Recordings of one's own
 
 
-def make_own(counts, speakers=("A", "B", "C", "D")):
-    """So many recordings of each of some emotions, by speakers in turn."""
+def make_own(counts, speakers=("",)):
+    """So many recordings of each of some emotions, by speakers in turn; "" is not known."""
     return [
         make_recording("my", speakers[n % len(speakers)], emotion, file=f"{emotion}{n}")
         for emotion, count in counts.items()
@@ -125,16 +167,20 @@ def test_where_an_emotion_has_few_each_recording_tests_once():
     assert make_folds("random", recordings, split_seed=2) != folds
 
 
-@pytest.mark.parametrize("counts", [{"happy": 1, "sad": 14}, dict.fromkeys(EMOTIONS, 2)])
-def test_hardly_any_recordings_are_split_all_the_same(counts):
-    for train, validation, test in make_folds("random", make_own(counts)):
+@pytest.mark.parametrize("speakers", [("",), ("A",), ("A", "B"), ("A", "B", "")])
+@pytest.mark.parametrize(
+    "counts", [{"happy": 1, "sad": 14}, dict.fromkeys(EMOTIONS, 2), {"happy": 9, "sad": 1}]
+)
+def test_hardly_any_recordings_are_split_all_the_same(counts, speakers):
+    for train, validation, test in make_folds("random", make_own(counts, speakers)):
         assert train
         assert validation
         assert test
 
 
+@pytest.mark.parametrize("protocol", ["random", "speaker"])
 @pytest.mark.parametrize(("n_speakers", "n_folds"), [(2, 2), (4, 4), (9, 5)])
-def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds):
+def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds, protocol):
     counts = [10 * (n + 1) for n in range(n_speakers)]
     recordings = [
         make_recording(corpus, name, emotion, file=f"{corpus}{name}{emotion}{n}")
@@ -146,7 +192,8 @@ def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds):
         for emotion in ("happy", "sad")
         for n in range(count)
     ]
-    folds = make_folds("speaker", [*recordings, make_recording("my", "", "happy")])
+    nobody = make_recording("my", "", "happy")
+    folds = make_folds(protocol, [*recordings, nobody])
     assert len(folds) == n_folds
     assert sorted(r.file for _, _, test in folds for r in test) == sorted(
         recording.file for recording in recordings
@@ -158,11 +205,21 @@ def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds):
         assert not {*map(voice_of, train + validation)} & {*map(voice_of, test)}
         assert validation
         assert len(train + validation + test) == len(recordings)
+        assert has_unseen_speakers((train, validation, test))
+        assert not has_unseen_speakers((train, validation, [*test, nobody]))
+        assert not has_unseen_speakers((train, [*validation, test[0]], test))
+    train, validation, test = fold_to_save([*recordings, nobody], Training())
+    assert (len(train + validation), test) == (len(recordings) + 1, [])
+
+
+def test_a_speaker_beside_whom_there_is_hardly_anybody_does_not_test():
+    recordings = make_own({"happy": 12, "sad": 12}, ("A", "A", "A", "A", "A", "A", "A", "B"))
+    assert not any(map(has_unseen_speakers, make_folds("random", recordings)))
 
 
 @pytest.mark.parametrize("speakers", [("A",), ("",), ("A", "")])
 def test_one_speaker_alone_is_refused_with_what_to_do(speakers):
-    with pytest.raises(SentimentalError, match="needs two speakers at least; let preprocess.py"):
+    with pytest.raises(SentimentalError, match="needs two speakers at least, and .*; let"):
         make_folds("speaker", make_own({"happy": 20, "sad": 20}, speakers))
 
 

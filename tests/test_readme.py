@@ -11,6 +11,11 @@ import pytest
 from scripts import ROOT, run
 from signals import SAMPLES
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 CARD = (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -54,13 +59,25 @@ def test_links_to_files_lead_somewhere(file):
         assert target.startswith("http") or (path.parent / target).exists(), target
 
 
-def test_all_that_recognition_needs_is_in_the_whole_list():
+def test_what_is_installed_is_what_the_requirements_say():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     live, everything = (
-        (ROOT / name).read_text().splitlines()[1:]
+        [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]
         for name in ("requirements-live.txt", "requirements.txt")
     )
-    assert [line for line in everything if line in live] == live
+    assert project["dependencies"] == live
+    assert ["-r requirements-live.txt", *project["optional-dependencies"]["train"]] == everything
     assert not {"tensorflow", "keras"} & {re.split(r"\W", line)[0] for line in live}
+
+
+def test_an_installed_package_brings_its_model(tmp_path):
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    shutil.copytree(ROOT / "sentimental", tmp_path / "sentimental")
+    for source, target in targets["targets"]["wheel"]["force-include"].items():
+        shutil.copy(ROOT / source, tmp_path / target)
+    code = "import sentimental; print(sentimental.load_recognizer(), sentimental.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_program_in_the_readme_runs_as_it_stands(tmp_path):

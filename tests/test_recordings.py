@@ -10,7 +10,14 @@ from signals import make_recording, voice
 
 from sentimental.features_file import Recording
 from sentimental.files import find_files
-from sentimental.preprocessing.recordings import describe_files, drop_twins, next_copies
+from sentimental.preprocessing.labels import read_names
+from sentimental.preprocessing.recordings import (
+    describe_files,
+    drop_twins,
+    load_recording,
+    next_copies,
+)
+from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
 links = pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
@@ -24,7 +31,7 @@ def write(path, seed=0):
 def takes_in(folder):
     """Names of the files of each take, and the lines of those that are refused."""
     takes, _, refused = describe_files(find_files([folder])[0])
-    return [[Path(copy.file).name for copy in copies] for copies in takes], refused
+    return [[Path(copy.file).name for copy in copies] for copies in takes], [*refused]
 
 
 # Takes
@@ -138,16 +145,79 @@ def test_a_table_decides_before_names_and_folders_and_names_more_files(tmp_path)
     for seed, name in enumerate(names):
         write(tmp_path / name, seed)
     table = {
-        tmp_path / name: Recording(f"{tmp_path}/in/../{name}", "my", "anna", "happy")
+        tmp_path / name: [Recording(f"{tmp_path}/in/../{name}", "my", "anna", "happy")]
         for name in (names[0], names[2], names[3])
-    } | {tmp_path / names[4]: None}
+    } | {tmp_path / names[4]: []}
     files = find_files([tmp_path / "in"])[0]
     takes, left_out, refused = describe_files(files, [tmp_path / "in"], table)
     told = {Path(r.file).name: (r.corpus, r.speaker, r.emotion) for (r,) in takes}
     assert told == dict.fromkeys(
         ("a.wav", "1001_DFA_ANG_XX.wav", "c.wav"), ("my", "anna", "happy")
     ) | {"b.wav": ("in", "", "sad")}
-    assert (len(left_out), refused) == (0, [])
+    assert not left_out
+    assert not refused
+
+
+def test_a_folder_that_names_no_emotion_is_told_once(tmp_path):
+    for seed, name in enumerate(("hapy/a.wav", "hapy/b.wav", "grumpy/c.wav", "hapy/d.wav")):
+        write(tmp_path / name, seed)
+    refused = describe_files(find_files([tmp_path])[0])[2]
+    assert [*refused.values()] == [1, 3]
+    grumpy, happy = refused
+    assert grumpy.startswith(f"{tmp_path}/grumpy/c.wav: its emotion cannot be told: 'grumpy' is")
+    assert happy.startswith(f"{tmp_path}/hapy/a.wav: ")
+    assert "did you mean happy?" in happy
+    names = read_names("hapy=happy,grumpy=sad")
+    takes = describe_files(find_files([tmp_path])[0], [tmp_path], names=names)[0]
+    assert [take.emotion for (take,) in takes] == ["happy", "happy", "sad", "happy"]
+
+
+# Parts of files
+
+
+def test_parts_of_a_file_are_takes_of_their_own(tmp_path):
+    write(tmp_path / "talk.wav")
+    write(tmp_path / "copy.wav")
+    parts = [(None, 0.5), (0.25, None), (None, None), (9.0, 9.5)]
+    table = {
+        tmp_path / name: [
+            Recording((tmp_path / name).as_posix(), "my", "", "happy", start=start, end=end)
+            for start, end in parts
+        ]
+        for name in ("talk.wav", "copy.wav")
+    }
+    takes, _, refused = describe_files([], table=table)
+    assert not refused
+    assert [[copy.name for copy in copies] for copies in takes] == [
+        [f"{tmp_path}/{name}{part}" for name in ("copy.wav", "talk.wav")]
+        for part in (" (0 s to 0.5 s)", "", " (0.25 s to end)", " (9 s to 9.5 s)")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "seconds", "n_notes"),
+    [
+        (None, None, (0, 0.8), 0),
+        (0.25, 0.5, (0.25, 0.5), 0),
+        (None, 0.5, (0, 0.5), 0),
+        (0.5, None, (0.5, 0.8), 0),
+        (0.5, 0.85, (0.5, 0.8), 0),  # rounded
+        (0.5, 3.0, (0.5, 0.8), 1),
+    ],
+)
+def test_a_part_of_a_file_is_what_the_table_says(tmp_path, start, end, seconds, n_notes):
+    write(tmp_path / "talk.wav")
+    recording = Recording(str(tmp_path / "talk.wav"), "my", "", "sad", start=start, end=end)
+    samples, notes = load_recording(recording)
+    first, stop = (round(second * SAMPLE_RATE) for second in seconds)
+    np.testing.assert_allclose(samples, voice(0.8)[first:stop], atol=1e-4)
+    assert len(notes) == n_notes
+
+
+def test_a_part_after_the_end_of_its_file_is_refused(tmp_path):
+    write(tmp_path / "talk.wav")
+    with pytest.raises(SentimentalError, match=r"talk\.wav \(0.8 s to 2 s\): the file has 0.80 s"):
+        load_recording(Recording(str(tmp_path / "talk.wav"), "my", "", "sad", start=0.8, end=2.0))
 
 
 # Twins
@@ -193,12 +263,14 @@ def test_recordings_that_were_the_same_when_decoded_must_have_one_emotion():
 
 
 def test_files_are_found_once_at_any_depth_and_what_is_no_sound_is_counted(tmp_path):
-    for name in ("a/b/one.wav", "a/two.flac", "a/b/notes.TXT", "a/.hidden.wav"):
+    passed_over = ["a/b/notes.TXT", "a/.hidden.wav", "a/one.TextGrid", "a/one.srt", "a/one.docx"]
+    passed_over += ["a/desktop.ini", "a/Thumbs.db"]
+    for name in ("a/b/one.wav", "a/two.flac", *passed_over):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     files, n_passed_over, refused = find_files([tmp_path, tmp_path / "a" / "two.flac"])
     assert files == [tmp_path / "a/b/one.wav", tmp_path / "a/two.flac"]
-    assert (n_passed_over, refused) == (2, [])
+    assert (n_passed_over, refused) == (len(passed_over), [])
 
 
 def test_a_folder_that_cannot_be_read_is_a_line_and_the_others_are_read(tmp_path, monkeypatch):

@@ -1,60 +1,105 @@
-"""The frames of recordings that are finished, while a run of preprocess.py is not."""
+"""Frames of recordings that were computed before, so that they are not computed again."""
 
 import hashlib
+import io
+import shutil
 
 import numpy as np
 
 from sentimental.features import CHAIN
-from sentimental.files import remove_folder
+from sentimental.features_file import check_frames, load_features
+from sentimental.files import is_special, lock_folder, remove_folder
 from sentimental.scripts import SentimentalError
 
 
-class Finished:
-    """A folder of frames, a file for each recording, which a run that was stopped leaves.
+class FrameCache:
+    """Frames of recordings, from the features file of the last run and from a run that was stopped.
+
+    Until the features file is whole, the frames of each recording lie beside it in a folder, which
+    belongs to one process at a time. Of babble only that folder counts: it is made of the
+    recordings of the run.
 
     Parameters
     ----------
-    folder : Path or None; without one, nothing is kept
-    *made_with : what the frames depend on beside the recording and the chain; its `repr` tells it
+    output : Path, the features file; where that is a device or a pipe, nothing is kept
+    condition : str
+    voices : list of Recording, which babble is made of
 
     Raises
     ------
     SentimentalError
-        When the folder cannot be made.
+        When the folder cannot be made, or another process uses it.
     """
 
-    def __init__(self, folder, *made_with):
-        self.folder, self._made_with = folder, made_with
-        if folder:
+    def __init__(self, output, condition="", voices=()):
+        self.found = set()  # hashes of recordings whose frames were known
+        self._made_with = CHAIN, condition, [(voice.file, voice.hash) for voice in voices]
+        self._folder, self._known = None, {}
+        if is_special(output):
+            return
+        self._folder = output.with_name(f"{output.stem}_unfinished")
+        self._lock = lock_folder(self._folder)
+        if condition != "babble" and output.exists():
             try:
-                folder.mkdir(exist_ok=True)
-            except OSError as error:
-                raise self._cannot_write(error) from None
+                recordings = [r for r in load_features(output) if r.condition == condition]
+                self._known = {recording.hash: recording.frames for recording in recordings}
+            except SentimentalError as error:
+                print(f"Computing everything again: {error}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        """Let others use the folder; once all is written, remove it."""
+        if self._folder:
+            self._lock.release()
+            if kind is None:
+                remove_folder(self._folder)
 
     def _path(self, content_hash):
-        # The name tells all that the frames depend on.
-        told = repr((CHAIN, self._made_with, content_hash))
-        return self.folder / f"{hashlib.sha256(told.encode()).hexdigest()}.npy"
+        """Where frames lie: the name tells all that they depend on."""
+        key = repr((*self._made_with, content_hash))
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
+
+    def load(self, content_hash):
+        """Frames of a recording; None where they are not known, or damaged."""
+        frames = self._known.get(content_hash)
+        if frames is None and self._folder:
+            frames = self._read(self._path(content_hash))
+        if frames is not None:
+            self.found.add(content_hash)
+        return frames
+
+    def _read(self, path):
+        try:
+            content = path.read_bytes()
+            content, digest = content[:-32], content[-32:]
+            if digest != _digest(path, content):
+                raise ValueError("its checksum is of other content")
+            frames = np.load(io.BytesIO(content))
+            check_frames(frames)
+            return frames
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, MemoryError):  # a run was killed; a disk is damaged
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            return None
 
     def save(self, content_hash, frames):
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
-        if self.folder:
-            try:
-                np.save(self._path(content_hash), frames)
-            except OSError as error:
-                raise self._cannot_write(error) from None
-
-    def load(self, content_hash):
-        """Frames of a recording; None where there are none, or not all of them."""
+        if not self._folder:
+            return
+        path, content = self._path(content_hash), io.BytesIO()
+        np.save(content, frames)
         try:
-            return np.load(self._path(content_hash)) if self.folder else None
-        except (OSError, ValueError, EOFError):  # killed while it was written
-            return None
+            path.write_bytes(content.getvalue() + _digest(path, content.getvalue()))
+        except OSError as error:
+            line = f"{self._folder}: cannot be written ({error.strerror or error})"
+            raise SentimentalError(line) from None
 
-    def clear(self):
-        """Remove the folder, once all is written."""
-        if self.folder:
-            remove_folder(self.folder)
 
-    def _cannot_write(self, error):
-        return SentimentalError(f"{self.folder}: cannot be written ({error.strerror or error})")
+def _digest(path, content):
+    return hashlib.sha256(path.name.encode() + content).digest()

@@ -18,8 +18,6 @@ CONDITIONS = ("white", "babble", "telephone", "gain")
 CONDITION_SNR = 10.0
 # dB below the loudest frame. Ends that are quieter do not count as speech in that ratio.
 SPEECH_TOP_DB = 30
-# Samples (128 ms) of a frame that is compared with it, and (32 ms) from one frame to the next.
-TRIM_FRAME, TRIM_HOP = 2048, 512
 # Other recordings that babble is made of, spoken at once.
 CONDITION_VOICES = 6
 # Hz. The band of a telephone.
@@ -73,24 +71,12 @@ def add_noise(samples, noise):
     -------
     noisy : np.ndarray [shape=(n,)]
     """
-    speech = trim_ends(samples)
+    from librosa.effects import trim
+
+    speech, _ = trim(samples, top_db=SPEECH_TOP_DB)
     power, noise_power = (np.mean(np.square(x, dtype=np.float64)) for x in (speech, noise))
     ratio = power / max(noise_power, 1e-20) * 10 ** (-CONDITION_SNR / 10)
     return samples + noise * np.sqrt(ratio)
-
-
-def trim_ends(samples):
-    """A recording without ends whose frames lie ``SPEECH_TOP_DB`` below the loudest [1]_.
-
-    References
-    ----------
-    .. [1] https://librosa.org/doc/latest/generated/librosa.effects.trim.html, with its defaults
-    """
-    padded = np.pad(samples, TRIM_FRAME // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, TRIM_FRAME)[::TRIM_HOP]
-    power = np.mean(frames**2, axis=1)
-    first, last = np.flatnonzero(power >= power.max() * 10 ** (-SPEECH_TOP_DB / 10))[[0, -1]]
-    return samples[first * TRIM_HOP : (last + 1) * TRIM_HOP]
 
 
 def mix_babble(n, voices, rng, name="recording"):

@@ -1,6 +1,6 @@
-"""Corpus, speaker, emotion and take of a recording: by a table, its name, or its folders' names."""
+"""Corpus, speaker, emotion and take of a recording: by its name, or its folders' names."""
 
-import csv
+import difflib
 import os
 import re
 from collections import defaultdict
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sentimental.corpora import CORPORA
 from sentimental.features_file import Recording
-from sentimental.scripts import SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError
 
-# Names of folders of recordings that no corpus names. Plurals of them do, too.
-FOLDER_NAMES = {
+# What people call the emotions, in names of folders and in tables. Plurals of them do, too.
+EMOTION_NAMES = {
     name: emotion
     for emotion, names in {
         "neutral": "neutral",
@@ -26,7 +26,9 @@ FOLDER_NAMES = {
     for name in names.split(", ")
 }
 # What systems and browsers add to the name of a copy: "a (1)", "a - Copy (2)", "a copy 2".
-COPY_MARK = r"(?: ?\((?:\d+|copy)\)| (?:- )?copy(?: \d+)?)*"
+COPY_SUFFIX = r"(?: ?\((?:\d+|copy)\)| (?:- )?copy(?: \d+)?)*"
+# Share of letters that a misspelt name has in common with the one that was meant.
+NEAR = 0.75
 # Groups of the results beside corpora.
 SEXES = ("female", "male")
 # Names of folders that are no speaker's: groups of speakers, and parts of a split.
@@ -34,11 +36,48 @@ NOT_SPEAKERS = {
     *SEXES,
     *("women", "men", "train", "training", "test", "testing", "val", "valid", "validation", "dev"),
 }
-# Columns of a table of labels; the last may be missing.
-COLUMNS = ("file", "emotion", "speaker")
 
 
-def describe(path, neighbours=frozenset(), of_speakers=frozenset()):
+def read_names(text):
+    """Names of emotions with those of the user, as in "Freude=happy,boredom=neutral".
+
+    Raises
+    ------
+    SentimentalError
+        When it is written in another way, or names an emotion that nobody knows.
+    """
+    names = dict(EMOTION_NAMES)
+    for pair in filter(None, text.split(",")):
+        name, _, emotion = pair.partition("=")
+        if not (_plain(name) and emotion.strip() in EMOTIONS):
+            raise SentimentalError(
+                f"--map {pair}: write NAME=EMOTION, with one of {', '.join(EMOTIONS)}"
+            )
+        names[_plain(name)] = emotion.strip()
+    return names
+
+
+def emotion_named(name, names=EMOTION_NAMES):
+    """The emotion that a folder's or a person's word means; None where it is none of ours."""
+    name = _plain(name)
+    return names.get(name) or names.get(name.removesuffix("s"))
+
+
+def _plain(name):
+    return re.sub(r"[\W_]+", " ", name.lower()).strip()
+
+
+def unknown_emotion(name, names):
+    """What is wrong with a word that names no emotion, and what to do."""
+    near = "".join(difflib.get_close_matches(_plain(name), names, 1, NEAR))
+    hint = f"; did you mean {near}?" if near else ","
+    return (
+        f"{name!r} is no known emotion{hint} known are {', '.join(names)}; "
+        "what others mean, --map NAME=EMOTION says"
+    )
+
+
+def describe(path, neighbours=frozenset(), of_speakers=frozenset(), names=EMOTION_NAMES):
     """Tell corpus, speaker and emotion of a recording from its name, or its folder's.
 
     What folders are called tells a corpus only where the name leaves several: those of RAVDESS and
@@ -50,13 +89,14 @@ def describe(path, neighbours=frozenset(), of_speakers=frozenset()):
     path : Path
     neighbours : set of str, corpora that names in the same folder can only be of
     of_speakers : set of Path, as `folders_of_speakers` gives them
+    names : dict of str, what emotions are called
 
     Returns
     -------
     recording : Recording
-        For a recording of no known corpus: the folder that holds the emotions' folders is the
-        speaker in the folder of a corpus where that one is among `of_speakers`; else it is the
-        corpus, and the speaker is "".
+        Of no known corpus: the folder that holds the emotions' folders is the speaker, in the
+        folder of a corpus, where that one is among `of_speakers`; else it is the corpus, and the
+        speaker is "".
 
     Raises
     ------
@@ -67,20 +107,22 @@ def describe(path, neighbours=frozenset(), of_speakers=frozenset()):
         corpus = CORPORA[_likeliest([*matches], path, neighbours)]
         match = matches[corpus.name]
         speaker = match["speaker"].upper()
-        speaker = corpus.speaker_aliases.get(speaker, speaker)
-        emotion = corpus.emotion_codes[match["emotion"].lower()]
-        return Recording(path.as_posix(), corpus.name, speaker, emotion)
+        return Recording(
+            file=path.as_posix(),
+            corpus=corpus.name,
+            speaker=corpus.speaker_aliases.get(speaker, speaker),
+            emotion=corpus.emotion_codes[match["emotion"].lower()],
+        )
     folder = absolute(path).parent
-    emotion = emotion_named(folder.name)
+    emotion = emotion_named(folder.name, names)
     if not emotion:
         raise SentimentalError(
-            f"{path}: its emotion cannot be told; put it into a folder named by one of "
-            f"{', '.join(FOLDER_NAMES)}"
+            f"{path}: its emotion cannot be told: {unknown_emotion(folder.name, names)}"
         )
     own, speaker = folder.parent, ""
     if own.parent in of_speakers:
         own, speaker = own.parent, own.name
-    return Recording(path.as_posix(), _own_corpus(own), speaker, emotion)
+    return Recording(path.as_posix(), own_corpus(own), speaker, emotion)
 
 
 def absolute(path):
@@ -88,13 +130,7 @@ def absolute(path):
     return Path(os.path.abspath(path))
 
 
-def emotion_named(name):
-    """The emotion that a folder's or a person's word means; None where it is none of ours."""
-    name = re.sub(r"[\W_]+", " ", name.lower()).strip()
-    return FOLDER_NAMES.get(name) or FOLDER_NAMES.get(name.removesuffix("s"))
-
-
-def _own_corpus(folder):
+def own_corpus(folder):
     """What a corpus of somebody's own in a folder is called.
 
     Whatever that folder is called, it is neither a known corpus nor a group of the results.
@@ -103,18 +139,18 @@ def _own_corpus(folder):
     return f"{folder.name} (own)" if is_taken else folder.name
 
 
-def folders_of_speakers(files, given, neighbours):
+def folders_of_speakers(files, given, neighbours, names=EMOTION_NAMES):
     """Which of the given folders hold a folder for each speaker, and these one for each emotion.
 
-    Two such folders at least lie beside each other, and none is called like an emotion or one of
-    ``NOT_SPEAKERS``. In a folder that holds recordings of known corpora as well, such folders are
-    corpora rather than speakers.
+    None of them is called like an emotion or one of ``NOT_SPEAKERS``. In a folder that holds
+    recordings of known corpora as well, such folders are corpora rather than speakers.
 
     Parameters
     ----------
     files : list of Path
     given : list of Path, what the user named
     neighbours : dict of set of str, as `corpora_by_folder` gives it
+    names : dict of str, what emotions are called
 
     Returns
     -------
@@ -124,7 +160,7 @@ def folders_of_speakers(files, given, neighbours):
     for path in files:
         folder = absolute(path).parent
         speaker = folder.parent
-        if speaker.parent in speakers and emotion_named(folder.name) and not _fitting(path):
+        if speaker.parent in speakers and emotion_named(folder.name, names) and not _fitting(path):
             speakers[speaker.parent].add(speaker.name)
     collections = {
         parent
@@ -134,68 +170,10 @@ def folders_of_speakers(files, given, neighbours):
     }
     return {
         folder
-        for folder, names in speakers.items()
-        if len(names) > 1 and folder not in collections
-        if not any(emotion_named(name) or name.lower() in NOT_SPEAKERS for name in names)
+        for folder, found in speakers.items()
+        if found and folder not in collections
+        if not any(emotion_named(n, names) or n.lower() in NOT_SPEAKERS for n in found)
     }
-
-
-def read_table(path):
-    """Read a table of labels: CSV with a line for each file, its emotion and, if known, speaker.
-
-    Parameters
-    ----------
-    path : Path
-        Its first line names the columns ``file`` (relative to the table), ``emotion`` and, where
-        speakers are known, ``speaker``. Commas, semicolons or tabs may lie between them.
-
-    Returns
-    -------
-    recordings : dict of Recording, as `describe` returns them, by `absolute` path; None for a file
-        that must not be used. The corpus is the folder that the table lies in.
-    refused : list of str, a line for each line of the table that is not used
-
-    Raises
-    ------
-    SentimentalError
-        When it cannot be read, or is no such table.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        head = lines[0] if lines else ""
-        rows = csv.DictReader(lines, delimiter=max(",;\t", key=head.count), restval="")
-        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
-        table = [(rows.line_num, row) for row in rows]
-    except OSError as error:
-        raise SentimentalError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise SentimentalError(f"{path}: not a CSV table in UTF-8; save it as one") from None
-    if not {*COLUMNS[:2]} <= {*rows.fieldnames}:
-        raise SentimentalError(
-            f"{path}: its first line must name the columns file, emotion and, if known, speaker"
-        )
-    recordings, lines_of, refused = {}, {}, []
-    for number, row in table:
-        name, emotion, speaker = (row.get(column, "").strip() for column in COLUMNS)
-        file = path.parent / name
-        corpus = _own_corpus(absolute(path).parent)
-        recording = Recording(file.as_posix(), corpus, speaker, emotion_named(emotion))
-        place, before = absolute(file), lines_of.setdefault(absolute(file), number)
-        reason = None
-        if before != number:
-            reason = f"{name} stands in line {before} already"
-            if recordings[place] != recording:
-                recordings[place] = None
-                reason += ", with other labels; none of them is used"
-        elif not (name and file.is_file()):
-            reason = f"{file}: no such file" if name else "names no file"
-        elif not recording.emotion:
-            reason = f"{emotion!r} of {name} is none of {', '.join(FOLDER_NAMES)}"
-        if reason:
-            refused.append(f"{path}, line {number}: {reason}")
-        if before == number:
-            recordings[place] = None if reason else recording
-    return recordings, refused
 
 
 def corpora_by_folder(files):
@@ -249,7 +227,7 @@ def reason_left_out(recording):
     corpus = CORPORA.get(recording.corpus)
     name = Path(recording.file).stem
     for pattern, reason in corpus.left_out.items() if corpus else ():
-        if re.fullmatch(f"(?:{pattern}){COPY_MARK}", name, re.IGNORECASE):
+        if re.fullmatch(f"(?:{pattern}){COPY_SUFFIX}", name, re.IGNORECASE):
             return reason
     return None
 
@@ -260,8 +238,7 @@ def _location(path):
 
 
 def _match(corpus, location):
-    """What a corpus's pattern finds in a location, or None."""
-    pattern = f"(?s:.*/)(?P<name>{corpus.pattern}){COPY_MARK}"
+    pattern = f"(?s:.*/)(?P<name>{corpus.pattern}){COPY_SUFFIX}"
     return re.fullmatch(pattern, location, re.IGNORECASE)
 
 

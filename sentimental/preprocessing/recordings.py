@@ -1,5 +1,6 @@
 """The recordings below some folders, each take of them once."""
 
+import functools
 import hashlib
 import re
 from collections import Counter, defaultdict
@@ -8,9 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sentimental.audio import load_audio
 from sentimental.corpora import CORPORA
 from sentimental.files import unreadable
 from sentimental.preprocessing.labels import (
+    EMOTION_NAMES,
     absolute,
     corpora_by_folder,
     describe,
@@ -18,15 +21,18 @@ from sentimental.preprocessing.labels import (
     reason_left_out,
     take_of,
 )
-from sentimental.scripts import SentimentalError, check_stop
+from sentimental.scripts import EMOTIONS, SentimentalError, check_stop, shown
+from sentimental.spectrum import SAMPLE_RATE
 
 # How files begin that keep every sample: WAV, AIFF and FLAC.
 LOSSLESS = rb"(?s)(?:RIFF|RF64)....WAVE|FORM....AIF|fLaC"
 # Bytes that are read at once.
 BLOCK = 1 << 20
+# s that a part may seem to last longer than its file, as tables are rounded.
+TOLERANCE_SECONDS = 0.1
 
 
-def describe_files(files, given=(), table=None):
+def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     """Describe every file, and tell which of them are the same take.
 
     Files of a known corpus are the same take when they have the same name, but for extension, marks
@@ -38,47 +44,54 @@ def describe_files(files, given=(), table=None):
     given : list of Path, the folders that they were found in
     table : dict or None
         As `read_table` gives it: it decides before names and folders, and names more files.
+    names : dict of str, what emotions are called
 
     Returns
     -------
     takes : list of list of Recording; sorted by corpus and name
-        The files of each take, as `describe` gives them, with their hash. The first is to be used,
-        the others if it cannot be read: files named by a corpus come before others, lossless ones
-        before others, and then the names are sorted.
+        The files of each take. The first is to be used, the others if it cannot be read: files
+        named by a corpus come before others, lossless ones before others, and then the names are
+        sorted.
     left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
-    refused : list of str, a line for each file that is not used
+    refused : Counter of str, a line for what is not used, and how often it happened
     """
-    same, lossless, left_out, refused = defaultdict(list), set(), Counter(), []
+    same, lossless, left_out = defaultdict(list), set(), Counter()
+    refused, first = Counter(), {}
     found, neighbours = {*map(absolute, files)}, corpora_by_folder(files)
-    of_speakers = folders_of_speakers(files, given, neighbours)
+    of_speakers = folders_of_speakers(files, given, neighbours, names)
     table = table or {}
-    files = files + [Path(r.file) for place, r in table.items() if r and place not in found]
+    files = files + [
+        Path(rows[0].file) for file, rows in table.items() if rows and file not in found
+    ]
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
         check_stop()
         try:
-            if absolute(path) not in table:
-                recording = describe(path, neighbours[path.parent], of_speakers)
-            elif recording := table[absolute(path)]:
-                recording = replace(recording, file=path.as_posix())
-            else:  # what speaks against it is told already
+            if absolute(path) in table:
+                recordings = [replace(r, file=path.as_posix()) for r in table[absolute(path)]]
+            else:
+                recordings = [describe(path, neighbours[path.parent], of_speakers, names)]
+            if not recordings:  # what speaks against it is told already
                 continue
-            if reason := reason_left_out(recording):
-                left_out[recording.corpus, reason] += 1
+            if reason := reason_left_out(recordings[0]):
+                left_out[recordings[0].corpus, reason] += 1
                 continue
-            recording.hash, head = _read(path)
-        except SentimentalError as error:
-            refused.append(str(error))
+            content_hash, head = _read(path)
+        except SentimentalError as error:  # of its folder, so it is told once
+            reason = path.parent, str(error).removeprefix(str(path))
+            refused[first.setdefault(reason, str(error))] += 1
         except OSError as error:
-            refused.append(unreadable(path, error))
+            refused[unreadable(path, error)] += 1
         else:
-            same[recording.hash].append(recording)
-            if re.match(LOSSLESS, head):
-                lossless.add(recording.file)
+            for recording in recordings:
+                recording.hash = _hash_part(content_hash, recording)
+                same[recording.hash].append(recording)
+                if re.match(LOSSLESS, head):
+                    lossless.add(recording.file)
 
     takes = defaultdict(list)
     for content_hash, copies in same.items():
         if lines := _contradiction(copies):
-            refused += lines
+            refused.update(lines)
             continue
         # RAVDESS was published with one recording under the names of two takes (actor 07, happy).
         # Every split of it counts both, so within a corpus only the same name makes a copy.
@@ -110,19 +123,62 @@ def _read(path):
     return digest.hexdigest(), head
 
 
+def _hash_part(content_hash, recording):
+    """The hash of a file, or of the part of it that a recording is."""
+    if recording.start is None and recording.end is None:
+        return content_hash
+    part = f"{content_hash} {recording.start} {recording.end}"
+    return hashlib.sha256(part.encode()).hexdigest()
+
+
 def _contradiction(copies):
     """A line for each file when one recording was told to have several emotions; or none."""
     if len({copy.emotion for copy in copies}) == 1:
         return []
-    told = ", ".join(f"{copy.file} as {copy.emotion}" for copy in copies)
+    told = ", ".join(f"{copy.name} as {copy.emotion}" for copy in copies)
     return [
-        f"{copy.file}: one recording with several emotions ({told}); keep the right one"
+        f"{copy.name}: one recording with several emotions ({told}); keep the right one"
         for copy in copies
     ]
 
 
 def _corpus_and_name(recording):
-    return recording.corpus, Path(recording.file).name
+    return recording.corpus, Path(recording.file).name, recording.start or 0
+
+
+def load_recording(recording):
+    """Read a recording, which may be a part of its file.
+
+    Parameters
+    ----------
+    recording : Recording
+
+    Returns
+    -------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+    notes : list of str, lines about what is missing of it
+
+    Raises
+    ------
+    SentimentalError
+        As `load_audio` does, and when the part begins after the end of the file.
+    """
+    if recording.start is None and recording.end is None:
+        notes = []
+        return load_audio(recording.file, notes.append), notes
+    samples, notes = _load_file(recording.file)
+    seconds, start, end = len(samples) / SAMPLE_RATE, recording.start or 0, recording.end
+    if start >= seconds:
+        raise SentimentalError(f"{recording.name}: the file has {seconds:.2f} s only")
+    if end and end > seconds + TOLERANCE_SECONDS:
+        notes = [*notes, f"{recording.name}: used up to the end of the file, at {seconds:.2f} s"]
+    return samples[round(start * SAMPLE_RATE) : round((end or seconds) * SAMPLE_RATE)], notes
+
+
+@functools.lru_cache(maxsize=1)  # the next recording is often another part of the same file
+def _load_file(path):
+    notes = []
+    return load_audio(path, notes.append), notes
 
 
 def next_copies(takes, computed):
@@ -131,18 +187,44 @@ def next_copies(takes, computed):
     Parameters
     ----------
     takes : list of list of Recording, as `describe_files` gives them
-    computed : dict of (frames, line) by file; frames is None when it was refused
+    computed : dict of (frames, line) by name; frames is None when it was refused
 
     Returns
     -------
-    recordings : list of Recording, files to compute
+    recordings : list of Recording, to be computed
     """
     recordings = []
     for copies in takes:
-        left = [copy for copy in copies if copy.file not in computed]
-        if left and all(computed[copy.file][0] is None for copy in copies if copy not in left):
+        left = [copy for copy in copies if copy.name not in computed]
+        if left and all(computed[copy.name][0] is None for copy in copies if copy not in left):
             recordings.append(left[0])
     return recordings
+
+
+def collect(takes, computed, condition=""):
+    """The recordings with their frames, once all are computed.
+
+    Parameters
+    ----------
+    takes, computed : as for `next_copies`
+    condition : str
+
+    Returns
+    -------
+    recordings : list of Recording
+    refused : Counter of str, a line for each that is not used
+    notes : list of str, lines about recordings that are used
+    """
+    recordings, refused, notes = [], Counter(), []
+    for copy in (copy for copies in takes for copy in copies if copy.name in computed):
+        frames, line = computed[copy.name]
+        if frames is not None:
+            recordings.append(replace(copy, condition=condition, frames=frames))
+            notes += [line] if line else []
+        else:
+            refused[line] += 1
+    recordings, contradictions = drop_twins(recordings)
+    return recordings, refused + Counter(contradictions), notes
 
 
 def drop_twins(recordings):
@@ -152,7 +234,7 @@ def drop_twins(recordings):
 
     Parameters
     ----------
-    recordings : list of Recording with ``file``, ``corpus``, ``emotion`` and ``frames``
+    recordings : list of Recording
 
     Returns
     -------
@@ -168,5 +250,32 @@ def drop_twins(recordings):
             refused += lines
             continue
         known = [copy for copy in copies if copy.corpus in CORPORA]
-        kept |= {copy.file for copy in known or copies[:1]}
-    return [recording for recording in recordings if recording.file in kept], refused
+        kept |= {copy.name for copy in known or copies[:1]}
+    return [recording for recording in recordings if recording.name in kept], refused
+
+
+def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
+    """Print files per corpus and emotion, known speakers, and what was left out or refused."""
+    corpora = sorted({recording.corpus for recording in recordings})
+    count = Counter((recording.corpus, recording.emotion) for recording in recordings)
+    width = max(len(shown(corpus)) for corpus in [*corpora, "corpus"])
+    columns = (*EMOTIONS, "all", "speakers")
+    print(f"\n{'corpus':{width}}" + "".join(f"{name:>9}" for name in columns))
+    for corpus in corpora:
+        row = [count[corpus, emotion] for emotion in EMOTIONS]
+        row += [sum(row), len({r.speaker for r in recordings if r.corpus == corpus} - {""})]
+        print(f"{shown(corpus):{width}}" + "".join(f"{number or '-':>9}" for number in row))
+    counts = [f"{len(recordings)} recordings", f"{n_duplicates} duplicates used once"]
+    counts += [f"{left_out.total()} left out"] if left_out else []
+    counts += [f"{refused.total()} refused"]
+    counts += [f"{n_passed_over} other files passed over"] if n_passed_over else []
+    print(f"\n{', '.join(counts)}")
+    for (corpus, reason), number in left_out.items():
+        print(f"  left out: {number} of {corpus}, {reason}")
+    print_refused(refused)
+
+
+def print_refused(refused):
+    """Print lines, each once, and how often the same happened."""
+    for line, number in refused.items():
+        print(shown(f"  refused: {line}" + (f" (and {number - 1} more)" if number > 1 else "")))

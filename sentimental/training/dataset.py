@@ -5,7 +5,6 @@ from collections import defaultdict
 import numpy as np
 
 from sentimental.features import add_slopes, frames_to_features, pad, summarize
-from sentimental.model import import_keras
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
     CHUNK,
@@ -20,8 +19,7 @@ from sentimental.speaker import (
 from sentimental.spectrum import N_MELS, mfcc_to_mel
 from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
 from sentimental.training.metrics import one_hot
-
-keras = import_keras()
+from sentimental.training.network import keras
 
 
 class AugmentedBatches(keras.utils.PyDataset):

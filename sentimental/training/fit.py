@@ -1,78 +1,46 @@
-"""Training by Keras: the fit of a network, and its answers to recordings.
+"""The fit of a network, what a stopped one leaves to go on with, and answers to recordings.
 
 Importing this module loads TensorFlow, which takes seconds.
 """
 
+import hashlib
+import io
 import time
 
 import numpy as np
 
 from sentimental.features import frames_to_features, summarize
-from sentimental.model import build_network, import_keras
-from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
-from sentimental.speaker import N_TALLY, measure
+from sentimental.files import atomic_write, set_aside
+from sentimental.scripts import SentimentalError, check_stop
+from sentimental.speaker import MODEL_CHAIN, N_TALLY, measure
 from sentimental.training.augment import standardize
-from sentimental.training.checkpoint import (
-    BEST,
-    HISTORY,
-    LATEST,
-    Checkpoint,
-    fingerprint,
-    prepare_checkpoint,
-    read_history,
-)
 from sentimental.training.dataset import AugmentedBatches
-from sentimental.training.folding import (
-    fold_prior,
-    fold_standardization,
-    fold_temperature,
-    silence_untrained,
-    unfold_standardization,
-)
 from sentimental.training.metrics import fit_temperature, one_hot
-from sentimental.training.network import Learner
-
-keras = import_keras()
-import tensorflow as tf  # noqa: E402  (after Keras, which silences it)
+from sentimental.training.network import (
+    TwoBranchModel,
+    expected_prior,
+    keras,
+    merge_prior,
+    merge_standardization,
+    merge_temperature,
+    silence_untrained,
+    tf,
+    unmerge_standardization,
+)
 
 # Clips that are recognized at once.
 PREDICTION_BATCH = 512
+# What is noted of each epoch.
+HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
+# Bytes of a SHA-256.
+N_DIGEST = 32
 
 
-class EpochLine(keras.callbacks.Callback):
-    """Print one line an epoch, and note what the epoch took, in s.
-
-    Parameters
-    ----------
-    name : str, what the line begins with
-    """
-
-    def __init__(self, name):
-        super().__init__()
-        self.name = name
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock."""
-        self.start = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Print the line."""
-        logs["seconds"] = time.monotonic() - self.start
-        epochs = self.params["epochs"]
-        minutes, seconds = divmod(round(logs["seconds"] * (epochs - epoch - 1)), 60)
-        print(
-            f"{self.name}epoch {epoch + 1:3}/{epochs}  loss {logs['loss']:.3f}  validation: "
-            f"loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.3f}  "
-            f"{minutes} min {seconds:02} s left",
-            flush=True,
-        )
-
-
-def train(
+def fit(
+    network,
     recordings,
     validation,
-    training,
-    augmentation,
+    settings,
     epochs,
     seed,
     checkpoint,
@@ -80,27 +48,25 @@ def train(
     temperature=None,
     start=None,
 ):
-    """Train the network, or go on with a training that was stopped.
+    """Train a network, or go on with a training that was stopped.
 
     Emotions of which there is no recording are never answered by it.
 
     Parameters
     ----------
+    network : keras.Model, of `build_network`; its weights become the trained ones
     recordings, validation : list of Recording
-    training : Training
-    augmentation : Augmentation
+    settings : dict with ``training`` and ``augmentation``
     epochs : int > 0
     seed : int, of first weights, dropout and augmentation
-    checkpoint : Path
-        Folder that a stopped training is resumed from. A finished training leaves it in place.
+    checkpoint : Path, of the file that a stopped training goes on with; a complete one leaves it
     name : str, what the progress lines begin with
     temperature : float or None; None fits it to the validation recordings
     start : dict or None
-        The model whose weights it begins with, as `read_start` returns it; None: random ones.
+        The model whose weights it begins with, as `load_network` returns it; None: random ones.
 
     Returns
     -------
-    network : keras.Model
     usual : sentimental.speaker.Usual
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
         for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds``, what the
@@ -109,92 +75,203 @@ def train(
     Raises
     ------
     SentimentalError
-        When the loss was never a number, or there is another folder in the checkpoint's place.
+        When the loss was never a number.
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
-    usual = start and start["usual"]
-    batches = AugmentedBatches(recordings, training, augmentation, seed, usual)
-    inputs, summaries = recordings_to_inputs(validation, batches.usual)
-    validation_inputs = [standardize(inputs, batches.mean, batches.std), summaries]
-    learner = Learner(training, batches.prior)
-    expected = np.array([training.class_prior[emotion] for emotion in EMOTIONS])
-    expected = expected**training.prior_strength
+    training = settings["training"]
+    batches = AugmentedBatches(
+        recordings, training, settings["augmentation"], seed, start and start["usual"]
+    )
+    frames, summaries = recordings_to_inputs(validation, batches.usual)
+    validation_inputs = [standardize(frames, batches.mean, batches.std), summaries]
+    model = _compile_model(network, batches, training, epochs, start)
+    model([part[:1] for part in validation_inputs])  # builds it, so that its weights can be set
+
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    options = settings, epochs, seed, shapes, start and start["checksum"]
+    progress = Progress(
+        checkpoint, fingerprint([*recordings, *validation], *options), batches, seed, name
+    )
+    model.fit(
+        batches,
+        shuffle=False,  # they are drawn in random order
+        validation_data=(validation_inputs, one_hot(validation)),
+        validation_batch_size=PREDICTION_BATCH,
+        initial_epoch=progress.resume(model),
+        epochs=epochs,
+        verbose=0,
+        callbacks=[progress],
+    )
+
+    if not progress.best:
+        raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
+    is_trained = one_hot(recordings).any(axis=0)
+    network.trainable = True
+    weights = merge_prior(progress.best, expected_prior(training) / model.prior)
+    network.set_weights(silence_untrained(weights, is_trained))
+    if temperature is None:
+        probabilities = network.predict(validation_inputs, PREDICTION_BATCH, verbose=0)
+        temperature = fit_temperature(validation, probabilities)
+    weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
+    network.set_weights(merge_temperature(weights, temperature))
+    history = progress.history | {
+        "epoch_saved": int(np.nanargmin(progress.history["val_loss"])) + 1,
+        "seconds": sum(progress.history["seconds"]),
+        "temperature": temperature,
+    }
+    return batches.usual, history
+
+
+def _compile_model(network, batches, training, epochs, start):
+    """The network as two branches, with optimizer and loss."""
+    model = TwoBranchModel(network, training, batches.prior)
     if start:
         # Until something is learned it answers as that model does, but for the temperature.
-        weights = unfold_standardization(start["weights"], batches.mean, batches.std)
-        weights = fold_temperature(weights, 1 / training.temperature)
-        learner.start_from(fold_prior(weights, learner.prior / expected))
+        weights = unmerge_standardization(start["weights"], batches.mean, batches.std)
+        weights = merge_temperature(weights, 1 / training.temperature)
+        model.start_from(merge_prior(weights, model.prior / expected_prior(training)))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,
         warmup_steps=training.warmup_epochs * len(batches),
         decay_steps=max(1, epochs - training.warmup_epochs) * len(batches),
     )
-    learner.compile(
+    model.compile(
         keras.optimizers.AdamW(
             schedule, weight_decay=training.weight_decay, global_clipnorm=training.grad_clip
         ),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=["accuracy"],
     )
-    # This builds it, so that its weights can be restored.
-    learner([part[:1] for part in validation_inputs])
-    learner.optimizer.build(learner.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
+    return model
 
-    shapes = [tuple(weight.shape) for weight in learner.weights]
-    options = training, augmentation, epochs, seed, shapes, start and start["checksum"]
-    mark = fingerprint([*recordings, *validation], *options)
-    prepare_checkpoint(checkpoint, mark, name)
-    log, latest, best = (checkpoint / file for file in (HISTORY, LATEST, BEST))
-    n_done, past = 0, []
-    if latest.exists():
-        learner.load_weights(latest)
-        n_done = int(learner.optimizer.iterations) // len(batches)
-        past = read_history(log)["val_loss"][:n_done]
-        print(f"{name}going on after epoch {n_done}")
 
-    def begin_epoch(epoch, logs):
-        batches.draw_epoch(epoch)
-        learner.seed_dropout(seed, epoch)
+class Progress(keras.callbacks.Callback):
+    """Draw the batches of each epoch; after it, print a line and save all that a resumed one needs.
 
-    learner.fit(
-        batches,
-        shuffle=False,  # they are drawn in random order
-        validation_data=(validation_inputs, one_hot(validation)),
-        validation_batch_size=PREDICTION_BATCH,
-        initial_epoch=n_done,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_epoch_begin=begin_epoch, on_train_batch_end=lambda batch, logs: check_stop()
-            ),
-            EpochLine(name),
-            keras.callbacks.CSVLogger(log, append=True),
-            Checkpoint(best, latest, past),
-        ],
-    )
+    Keras' `ModelCheckpoint` and `BackupAndRestore` write into the file itself: a training that is
+    stopped at that moment leaves a file that is cut, or weights of another epoch than noted beside
+    them. Here everything is one file, which is whole or not at all, with a checksum at its end.
 
-    if not best.exists():
-        raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
-    history = read_history(log)
-    history["epoch_saved"] = int(np.nanargmin(history["val_loss"])) + 1
-    history["seconds"] = sum(history["seconds"])
-    network = build_network(training.units)
-    network.load_weights(best)
-    is_trained = one_hot(recordings).any(axis=0)
-    weights = fold_prior(network.get_weights(), expected / learner.prior)
-    network.set_weights(silence_untrained(weights, is_trained))
-    if temperature is None:
-        probabilities = network.predict(validation_inputs, PREDICTION_BATCH, verbose=0)
-        temperature = fit_temperature(validation, probabilities)
-    history["temperature"] = temperature
-    weights = fold_standardization(network.get_weights(), batches.mean, batches.std)
-    network.set_weights(fold_temperature(weights, temperature))
-    return network, batches.usual, history
+    Parameters
+    ----------
+    path : Path, of the checkpoint
+    fingerprint : str
+    batches : AugmentedBatches
+    seed : int
+    name : str, what each line begins with
+
+    Attributes
+    ----------
+    history : dict of list of float, a value for each epoch
+    best : list of np.ndarray, the averaged weights with the lowest validation loss; None before
+    """
+
+    def __init__(self, path, fingerprint, batches, seed, name):
+        super().__init__()
+        self.path, self.fingerprint, self.name = path, fingerprint, name
+        self.batches, self.seed = batches, seed
+        self.history, self.best = {key: [] for key in HISTORY}, None
+
+    def resume(self, model):
+        """Set the weights that a stopped training left; returns how many epochs it had done."""
+        if not (state := load_state(self.path, self.fingerprint, self.name)):
+            return 0
+        for number, variable in enumerate([*model.weights, *model.optimizer.variables]):
+            variable.assign(state[f"variable_{number}"])
+        self.history = {key: state[key].tolist() for key in HISTORY}
+        if "best_0" in state:
+            self.best = [state[f"best_{n}"] for n in range(len(model.average.weights))]
+        n_done = len(self.history["loss"])
+        print(f"{self.name}going on after epoch {n_done}")
+        return n_done
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Draw what the epoch depends on from seed and epoch alone."""
+        self.begin = time.monotonic()
+        self.batches.draw_epoch(epoch)
+        self.model.seed_dropout(self.seed, epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """End here if a signal asks for it."""
+        check_stop()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Print the line and save the state."""
+        logs["seconds"] = time.monotonic() - self.begin
+        epochs = self.params["epochs"]
+        minutes, seconds = divmod(round(logs["seconds"] * (epochs - epoch - 1)), 60)
+        print(
+            f"{self.name}epoch {epoch + 1:3}/{epochs}  loss {logs['loss']:.3f}  validation: "
+            f"loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.3f}  "
+            f"{minutes} min {seconds:02} s left",
+            flush=True,
+        )
+        if logs["val_loss"] < np.nanmin([*self.history["val_loss"], np.inf]):
+            self.best = self.model.average.get_weights()
+        for key, values in self.history.items():
+            values.append(float(logs[key]))
+        variables = [*self.model.weights, *self.model.optimizer.variables]
+        state = {f"variable_{n}": np.array(variable) for n, variable in enumerate(variables)}
+        state |= {f"best_{n}": weight for n, weight in enumerate(self.best or [])}
+        save_state(self.path, self.fingerprint, state | self.history)
+
+
+def save_state(path, fingerprint, state):
+    """Write arrays that a stopped run needs again, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    fingerprint : str, as `fingerprint` returns it
+    state : dict of np.ndarray
+    """
+    stream = io.BytesIO()
+    np.savez(stream, fingerprint=fingerprint, **state)
+    content = stream.getvalue()
+    with atomic_write(path) as partial:
+        partial.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def load_state(path, fingerprint, name=""):
+    """What `save_state` wrote, if it is of this fingerprint; a file that is damaged is set aside.
+
+    Parameters
+    ----------
+    path : Path
+    fingerprint : str
+    name : str, what the lines that are printed begin with
+
+    Returns
+    -------
+    state : dict of np.ndarray, or None
+    """
+    if not path.exists():
+        return None
+    sealed = path.read_bytes()
+    content = sealed[:-N_DIGEST]
+    if hashlib.sha256(content).digest() != sealed[-N_DIGEST:]:
+        set_aside(path, name)
+        return None
+    state = dict(np.load(io.BytesIO(content)))
+    if state["fingerprint"] != fingerprint:
+        print(f"{name}{path}: of other recordings or settings; training starts anew")
+        return None
+    return state
+
+
+def fingerprint(recordings, *settings):
+    """All that a training depends on, as a hexadecimal string."""
+    content = [
+        MODEL_CHAIN,
+        *settings,
+        *((r.file, r.hash, r.condition) for r in recordings),
+    ]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def recordings_to_inputs(recordings, usual, tallies=None):
@@ -205,7 +282,7 @@ def recordings_to_inputs(recordings, usual, tallies=None):
     return measure(features, lengths, summarize(features, lengths), tallies, usual)
 
 
-def predict_recordings(network, usual, recordings, tallies=None):
+def predict(network, usual, recordings, tallies=None):
     """Probabilities of the emotions in recordings.
 
     Parameters
@@ -224,18 +301,18 @@ def predict_recordings(network, usual, recordings, tallies=None):
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
-        told = None if tallies is None else tallies[chunk]
-        inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, told)
+        heard = None if tallies is None else tallies[chunk]
+        inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, heard)
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities
 
 
-def embed_recordings(network, usual, recordings, tallies):
+def embed(network, usual, recordings, tallies):
     """What the dense layer reads of recordings; np.ndarray [shape=(n, units + N_SUMMARY)].
 
     Parameters
     ----------
-    network, usual, recordings, tallies : as for `predict_recordings`
+    network, usual, recordings, tallies : as for `predict`
     """
     read = network.get_layer("frames_and_summary").output
-    return predict_recordings(keras.Model(network.inputs, read), usual, recordings, tallies)
+    return predict(keras.Model(network.inputs, read), usual, recordings, tallies)

@@ -12,11 +12,12 @@ import numpy as np
 from sentimental.lessons import adapt_layer
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import N_TALLY, group_voices, tally_recordings, voice_of
-from sentimental.training.folding import fold_temperature
 from sentimental.training.metrics import one_hot
 
 # Lessons of each emotion.
 N_LESSONS = (1, 2, 3)
+# The ways of testing.
+LESSONS = [f"{way}{n}" for n in N_LESSONS for way in ("heard", "taught")]
 # Fewer emotions of a speaker measure nothing.
 LEAST_EMOTIONS = 3
 
@@ -63,9 +64,10 @@ def measure_lessons(network, usual, recordings, seed, temperature=1.0):
     """
     from scipy.special import softmax
 
-    from sentimental.training.fit import embed_recordings
+    from sentimental.training.fit import embed
+    from sentimental.training.network import merge_temperature
 
-    *_, kernel, bias = fold_temperature(network.get_weights(), temperature)
+    *_, kernel, bias = merge_temperature(network.get_weights(), temperature)
     labels, of_recording = one_hot(recordings).argmax(axis=1), tally_recordings(recordings)
     answers, rng = {}, np.random.default_rng(seed)
     for n in N_LESSONS:
@@ -75,7 +77,7 @@ def measure_lessons(network, usual, recordings, seed, temperature=1.0):
             heard = np.cumsum(of_recording[lessons], axis=0)
             before[lessons] = heard - of_recording[lessons]
             before[tested] = heard[-1]
-        read = embed_recordings(network, usual, recordings, before)
+        read = embed(network, usual, recordings, before)
         for way in (f"heard{n}", f"taught{n}"):
             answers[way] = np.full((len(recordings), len(EMOTIONS)), np.nan)
             for lessons, tested in drawn:

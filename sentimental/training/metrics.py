@@ -71,10 +71,12 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
         "confusion": confusion.tolist(),
     }
     figures, unit = bootstrap(recordings, probabilities, over_speakers)
-    metrics["intervals"] = find_intervals(figures, recall)
+    of_recall = figures.pop("recall")
+    intervals = {name: interval(values) for name, values in figures.items()}
+    intervals["recall"] = {e: interval(of_recall[:, EMOTIONS.index(e)]) for e in recall}
     if unit == "clips":
-        metrics["intervals"] |= _intervals_over_clips(metrics, own_recall, recordings)
-    metrics["intervals"]["over"] = unit
+        intervals |= _intervals_over_clips(metrics, own_recall, recordings)
+    metrics["intervals"] = intervals | {"over": unit}
     return metrics
 
 
@@ -260,21 +262,10 @@ def interval(figures):
 
 
 def wilson(share, n):
-    """Where the true share of hits lies in 95 % of the cases, given that of `n` clips [1]_.
+    """Wilson's interval of 95 % of a share of hits among `n` clips; a list of two."""
+    from scipy.stats import binomtest
 
-    Returns
-    -------
-    interval : list of two float
-
-    References
-    ----------
-    .. [1] E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
-       Journal of the American Statistical Association 22, 1927
-    """
-    z = 1.96
-    center = share + z**2 / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return [float((center + sign * half) / (1 + z**2 / n)) for sign in (-1, 1)]
+    return [*map(float, binomtest(round(share * n), n).proportion_ci(method="wilson"))]
 
 
 def mean_of_shares(shares, counts):
@@ -296,14 +287,6 @@ def mean_of_shares(shares, counts):
     distances = np.linalg.norm(lows - shares), np.linalg.norm(highs - shares)
     mean, n = np.mean(shares), len(shares)
     return [float(mean - distances[0] / n), float(mean + distances[1] / n)]
-
-
-def find_intervals(figures, recall):
-    """Intervals of what `bootstrap` drew; ``recall`` is a dict of those of its emotions."""
-    intervals = {name: interval(values) for name, values in figures.items() if name != "recall"}
-    numbers = {emotion: EMOTIONS.index(emotion) for emotion in recall}
-    of_recall = {e: interval(figures["recall"][:, number]) for e, number in numbers.items()}
-    return intervals | {"recall": of_recall}
 
 
 def _intervals_over_clips(metrics, own_recall, recordings):

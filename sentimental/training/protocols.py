@@ -1,14 +1,9 @@
-"""What trains, validates and tests in each protocol.
+"""What trains, validates and tests in each protocol; `train_model.py` describes them.
 
-There are four, from the most optimistic to the hardest:
-
-    random        recordings of TESS and RAVDESS held out at random; their speakers are trained on
-    speaker       RAVDESS in 5 folds of actors: unseen speakers; all other corpora train, too;
-                  without RAVDESS all speakers in up to 5 folds
-    tess-speaker  one actress of TESS and RAVDESS train, the other actress tests, both ways
-    corpus        each corpus is tested by a network that all the others trained
+scikit-learn is imported where it is used: benchmarks of recognition do without it.
 """
 
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -33,6 +28,8 @@ HELD_OUT = ("RAVDESS", "TESS")
 LEAST_TO_SPLIT = 16
 # Of fewer recordings of an emotion a split would test so few that its figure says nothing.
 LEAST_OF_EMOTION = 30
+# From fewer recordings of other speakers nothing is learned about a speaker.
+LEAST_OF_OTHERS = 4
 # Folds of recordings, or of speakers, where there is no published split.
 N_FOLDS = 5
 # Corpora that protocol "corpus" leaves out, one in each fold.
@@ -55,7 +52,7 @@ def split_random(n_recordings, training, split_seed):
     train, validation, test : np.ndarray of int
         With the default settings 3,710, 368 and 162 of the 4,240 of TESS and RAVDESS.
     """
-    from sklearn.model_selection import train_test_split  # recognition does without scikit-learn
+    from sklearn.model_selection import train_test_split
 
     train, held_out = train_test_split(
         np.arange(n_recordings), test_size=training.held_out_share, random_state=split_seed
@@ -73,10 +70,8 @@ def protocol_folds(protocol, recordings, training, split_seed):
     ----------
     protocol : str, "random", "speaker", "tess-speaker" or "corpus"
     recordings : list of Recording
-        As `load_features` returns them, sorted by corpus and file name. One
-        whose speaker is not known takes part in protocol "random" only. Where there are
-        hardly any of TESS and RAVDESS, that protocol holds out of all recordings, of each emotion
-        its share; and where an emotion has few, each recording tests in one of several folds.
+        As `load_features` returns them, sorted by corpus and file name. One whose speaker is not
+        known takes part in protocol "random" only.
     training : Training
         Its ``held_out_share`` and ``test_share`` count in protocol "random", its
         ``validation_share``, of what does not test, in "tess-speaker" and "corpus".
@@ -94,19 +89,19 @@ def protocol_folds(protocol, recordings, training, split_seed):
     from sklearn.model_selection import train_test_split
 
     if protocol == "random":
-        pool = _select(recordings, "corpus", HELD_OUT)
+        pool = [r for r in recordings if r.corpus in HELD_OUT]
         if len(pool) < LEAST_TO_SPLIT:
             return _own_folds(recordings, training, split_seed)
         parts = split_random(len(pool), training, split_seed)
         train, *held_out = ([pool[index] for index in part] for part in parts)
-        return [(train + _without(recordings, "corpus", HELD_OUT), *held_out)]
+        return [(train + [r for r in recordings if r.corpus not in HELD_OUT], *held_out)]
 
     # A speaker who is not known may be one of those that test.
     recordings = [recording for recording in recordings if recording.speaker]
     if protocol == "speaker":
         if any(recording.corpus == "RAVDESS" for recording in recordings):
             return _actor_folds(recordings)
-        return _voice_folds(recordings, training, split_seed)
+        return _speaker_folds(recordings, training, split_seed)
     sides = _actress_sides(recordings) if protocol == "tess-speaker" else _corpus_sides(recordings)
     return [
         (
@@ -120,8 +115,8 @@ def protocol_folds(protocol, recordings, training, split_seed):
 def fold_to_save(recordings, training):
     """What trains, validates and tests the model that is saved: the fold of protocol "random".
 
-    Where that protocol has several folds, which tell how good such a model is, all recordings train
-    this one but for those that validate it, and none tests.
+    Where that protocol has several folds, which measure such a model, all recordings train this one
+    but for those that validate it, and none tests.
 
     Parameters
     ----------
@@ -138,76 +133,96 @@ def fold_to_save(recordings, training):
     return (*_hold_out(recordings, training.held_out_share, training.split_seed), [])
 
 
-def _deal(recordings, n_parts, seed):
-    """Deal recordings to parts, so that each has as many of every emotion, and as many in all."""
-    order = np.random.default_rng(seed).permutation(len(recordings))
-    order = sorted(order, key=lambda index: recordings[index].emotion)
-    return [[recordings[index] for index in order[n::n_parts]] for n in range(n_parts)]
-
-
-def _hold_out(recordings, share, seed):
-    """All but about a share of the recordings, and that share, of each emotion as much."""
-    held_out, *others = _deal(recordings, max(2, round(1 / share)), seed)
-    return sum(others, []), held_out
-
-
-def _own_folds(recordings, training, seed):
-    """The folds of protocol "random" where there are hardly any of TESS and RAVDESS."""
-    counts = Counter(recording.emotion for recording in recordings)
-    if min(counts.values()) >= LEAST_OF_EMOTION:
-        train, held_out = _hold_out(recordings, training.held_out_share, seed)
-        return [(train, *_hold_out(held_out, training.test_share, seed))]
-    parts = _deal(recordings, N_FOLDS, seed)
-    return _folds_of_parts(parts, training, seed)
-
-
-def _folds_of_parts(parts, training, seed):
-    """Each part tests what all others train and validate."""
-    folds = []
-    for number, test in enumerate(parts):
-        others = sum(parts[:number] + parts[number + 1 :], [])
-        folds.append((*_hold_out(others, training.held_out_share, seed), test))
-    return folds
-
-
-def _voice_folds(recordings, training, seed):
-    """The folds of protocol "speaker" without RAVDESS: speakers in parts of about one size."""
-    voices = Counter(map(voice_of, recordings))
-    if len(voices) < 2:
-        raise SentimentalError(
-            "protocol speaker needs two speakers at least; let preprocess.py know them by folders, "
-            "MY_RECORDINGS/SPEAKER/EMOTION, or by --labels TABLE.csv"
-        )
-    parts = [[] for _ in range(min(N_FOLDS, len(voices)))]
-    for voice, _ in voices.most_common():
-        smallest = min(parts, key=len)
-        smallest += [recording for recording in recordings if voice_of(recording) == voice]
-    return _folds_of_parts(parts, training, seed)
-
-
 def count_parts(fold):
     """How many recordings train, validate and test, as a dict."""
     return dict(zip(("train", "validation", "test"), map(len, fold), strict=True))
 
 
-def _select(recordings, key, values):
-    """Those recordings whose value of `key` is among `values`."""
-    return [recording for recording in recordings if getattr(recording, key) in values]
+def has_unseen_speakers(fold):
+    """Whether all who test are known, and none of them trains or validates."""
+    train, validation, test = fold
+    tested = {voice_of(recording) for recording in test}
+    return None not in tested and not tested & {voice_of(r) for r in train + validation}
 
 
-def _without(recordings, key, values):
-    """Those recordings whose value of `key` is not among `values`."""
-    return [recording for recording in recordings if getattr(recording, key) not in values]
+# Own recordings ---------------------------------------------------------------------------------
+
+
+def _own_folds(recordings, training, seed):
+    """The folds of protocol "random" where there are hardly any of TESS and RAVDESS.
+
+    Speakers who are known test in folds of their own. Else recordings are held out of each emotion;
+    where one has few, each recording tests once.
+    """
+    known = [recording for recording in recordings if recording.speaker]
+    if _can_test_speakers(known):
+        return _speaker_folds(known, training, seed)
+    counts = Counter(recording.emotion for recording in recordings)
+    if min(counts.values()) >= LEAST_OF_EMOTION:
+        train, held_out = _hold_out(recordings, training.held_out_share, seed)
+        return [(train, *_hold_out(held_out, training.test_share, seed))]
+    folds = _emotion_folds(recordings, N_FOLDS, seed)
+    return [(*_hold_out(others, training.held_out_share, seed), test) for others, test in folds]
+
+
+def _can_test_speakers(recordings):
+    """Whether something trains whichever speaker tests."""
+    counts = Counter(map(voice_of, recordings)).values()
+    return sum(counts) - max(counts, default=0) >= LEAST_OF_OTHERS
+
+
+def _speaker_folds(recordings, training, seed):
+    """Each speaker tests once, in folds of about one size."""
+    from sklearn.model_selection import GroupKFold
+
+    if not _can_test_speakers(recordings):
+        raise SentimentalError(
+            f"protocol speaker needs two speakers at least, and {LEAST_OF_OTHERS} recordings "
+            "beside those of each; let preprocess.py know them by folders, "
+            "MY_RECORDINGS/SPEAKER/EMOTION, or by --labels TABLE.csv"
+        )
+    voices = [repr(voice_of(recording)) for recording in recordings]
+    folds = GroupKFold(min(N_FOLDS, len({*voices}))).split(recordings, groups=voices)
+    return [
+        (*_hold_out(others, training.held_out_share, seed), test)
+        for others, test in _take(recordings, folds)
+    ]
+
+
+def _hold_out(recordings, share, seed):
+    """All but about a share of the recordings, and that share, of each emotion as much."""
+    return _emotion_folds(recordings, round(1 / share), seed)[0]
+
+
+def _emotion_folds(recordings, n_folds, seed):
+    """What is left of each of so many parts, and the part, with as much of every emotion."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    emotions = [recording.emotion for recording in recordings]
+    most = max(Counter(emotions).values())  # more folds than that cannot be stratified
+    kind = StratifiedKFold if most > 1 else KFold
+    splitter = kind(max(2, min(n_folds, most)), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # that an emotion with fewer recordings is not in each of them
+        warnings.simplefilter("ignore", UserWarning)
+        return _take(recordings, splitter.split(recordings, emotions))
+
+
+def _take(recordings, folds):
+    """The recordings of indices, as `split` of scikit-learn yields them."""
+    return [tuple([recordings[index] for index in part] for part in fold) for fold in folds]
+
+
+# Published splits -------------------------------------------------------------------------------
 
 
 def _actor_folds(recordings):
     """The folds of protocol "speaker"."""
-    ravdess = _select(recordings, "corpus", {"RAVDESS"})
-    others = _without(recordings, "corpus", {"RAVDESS", RAVDESS_SONG})
+    ravdess = [r for r in recordings if r.corpus == "RAVDESS"]
+    others = [r for r in recordings if r.corpus not in ("RAVDESS", RAVDESS_SONG)]
     everyone = {recording.speaker for recording in ravdess}
     folds = [
         tuple(
-            _select(ravdess, "speaker", actors)
+            [recording for recording in ravdess if recording.speaker in actors]
             for actors in (everyone - test - validation, validation, test)
         )
         for test, validation in ACTOR_FOLDS
@@ -221,7 +236,7 @@ def _actor_folds(recordings):
 
 def _actress_sides(recordings):
     """Protocol "tess-speaker": what trains and validates, and the actress who tests."""
-    tess, ravdess = (_select(recordings, "corpus", {name}) for name in ("TESS", "RAVDESS"))
+    tess, ravdess = ([r for r in recordings if r.corpus == one] for one in ("TESS", "RAVDESS"))
     if {recording.speaker for recording in tess} != {*ACTRESSES} or not ravdess:
         raise SentimentalError(
             "protocol tess-speaker needs RAVDESS and both actresses of TESS; give them to "
@@ -229,8 +244,8 @@ def _actress_sides(recordings):
         )
     return [
         (
-            ravdess + _select(tess, "speaker", {*ACTRESSES} - {actress}),
-            _select(tess, "speaker", {actress}),
+            ravdess + [recording for recording in tess if recording.speaker != actress],
+            [recording for recording in tess if recording.speaker == actress],
         )
         for actress in ACTRESSES
     ]
@@ -247,8 +262,8 @@ def _corpus_sides(recordings):
         )
     return [
         (
-            _without(recordings, "corpus", {corpus, RAVDESS_SONG}),
-            _select(recordings, "corpus", {corpus}),
+            [recording for recording in recordings if recording.corpus not in (one, RAVDESS_SONG)],
+            [recording for recording in recordings if recording.corpus == one],
         )
-        for corpus in tested
+        for one in tested
     ]

@@ -1,10 +1,11 @@
-"""What is told of runs: tables, the record of a run, the headline, and a protocol's report."""
+"""What is reported: tables, plots, the record of a run, the headline, a protocol's report."""
 
 import contextlib
 import dataclasses
 import importlib.metadata
 import itertools
 import json
+import os
 import platform
 import shlex
 import sys
@@ -12,10 +13,11 @@ from collections import Counter
 
 import numpy as np
 
-from sentimental.files import set_aside, write_json
-from sentimental.scripts import EMOTIONS
+from sentimental.files import atomic_write, set_aside, write_json
+from sentimental.scripts import EMOTIONS, UNSURE_BELOW, shown
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.metrics import (
+    N_BINS,
     bootstrap,
     calibration,
     compute_group_metrics,
@@ -23,40 +25,36 @@ from sentimental.training.metrics import (
     interval,
     risk_coverage,
 )
-from sentimental.training.plots import plot_calibration, plot_confusion, plot_risk_coverage
 
 # Packages whose versions a record names.
 PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow", "keras")
+# Columns of a table, and what `compute_metrics` calls them.
+COLUMNS = {"accuracy": "accuracy", "UAR": "uar", "own": "uar_own", "ECE": "calibration_error"}
+# Letters of a name in a table, at most.
+MOST_LETTERS = 34
 # Seeds in the record of a protocol, and what a run calls them.
 SEEDS = {"split": "split_seed", "training": "seed"}
 
+# Tables and records -----------------------------------------------------------------------------
+
 
 def print_metrics(parts):
-    """Print a table: one row for each part of the split, or seed, or condition."""
-    width = max(12, *map(len, parts))
-    print(f"\n{'':{width}}{'clips':>6}  {'over':8}", end="")
-    print("".join(f"  {name:22}" for name in ("accuracy", "UAR", "own", "ECE")), end="  ")
-    print("most frequent answer, recall of each emotion")
-    for name, metrics in parts.items():
-        answer, share = max(metrics["answers"].items(), key=lambda item: item[1])
+    """Print a table: three lines for each part of the split, or seed, or condition."""
+    names = [shown(name)[:MOST_LETTERS] for name in parts]
+    width = max(20, *map(len, names))
+    head = "".join(f"{column:11}" for column in COLUMNS)
+    print(f"\n{'':{width}}  clips  {head}most frequent answer")
+    for name, metrics in zip(names, parts.values(), strict=True):
         intervals = metrics["intervals"]
-        figures = [
-            _with_interval(metrics[figure], intervals[figure])
-            for figure in ("accuracy", "uar", "uar_own", "calibration_error")
-        ]
-        recall = [
-            f"{emotion} {_with_interval(value, intervals['recall'][emotion], 2)}"
-            for emotion, value in metrics["recall"].items()
-        ]
-        print(f"{name:{width}}{metrics['n']:6}  {intervals['over']:8}", end="")
-        print("".join(f"  {figure:22}" for figure in figures), end="  ")
-        print(f"{answer} {share:.0%}; {'  '.join(recall)}")
-    print("in brackets: 95 % intervals, over speakers by bootstrap, over clips after Wilson")
-
-
-def _with_interval(figure, interval, digits=4):
-    low, high = interval
-    return f"{figure:.{digits}f} ({low:.2f} to {high:.2f})"
+        answer, share = max(metrics["answers"].items(), key=lambda item: item[1])
+        figures = "".join(f"{metrics[key]:<11.4f}" for key in COLUMNS.values())
+        print(f"{name:{width}} {metrics['n']:6}  {figures}{answer} {share:.0%}")
+        bounds = ["{:.2f}-{:.2f}".format(*intervals[key]) for key in COLUMNS.values()]
+        over = f"  95 % over {intervals['over']}"
+        print(f"{over:{width}}{'':9}{''.join(f'{bound:11}' for bound in bounds)}".rstrip())
+        recall = (f"{emotion} {value:.0%}" for emotion, value in metrics["recall"].items())
+        print("  recall", *recall)
+    print("own: UAR where only emotions that occur are allowed; ECE: expected calibration error")
 
 
 def run_record(protocol, recordings, sizes, seeds, settings):
@@ -96,8 +94,9 @@ def run_record(protocol, recordings, sizes, seeds, settings):
 
 
 def update_headline(folder, figures):
-    """Put the main figures of a run into headline.json, beside those of other runs."""
+    """Put the main figures of a run, by name, into headline.json, beside those of other runs."""
     path = folder / "headline.json"
+    figures = {name.replace(", ", "_").replace(" ", "_"): v for name, v in figures.items()}
     of_this_run = {name.partition("_")[0] for name in figures}
     try:
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -120,16 +119,11 @@ def pool(runs, way):
     return [*itertools.compress(recordings, tested)], probabilities[tested]
 
 
-def group_runs(runs, key):
-    """The runs of each fold, or of each seed, as a list of lists."""
-    return [[run for run in runs if run[key] == one] for one in sorted({run[key] for run in runs})]
-
-
 def measure_runs(protocol, runs, way):
     """Metrics of some runs together; UAR is the mean of corpora, or actresses, where they test."""
-    metrics = compute_metrics(*pool(runs, way), protocol != "random")
+    metrics = compute_metrics(*pool(runs, way), all(run["unseen_speakers"] for run in runs))
     if protocol in ("tess-speaker", "corpus"):  # folds of speakers are pooled
-        folds = [pool(group, way) for group in group_runs(runs, "fold")]
+        folds = [pool(group, way) for group in _group(runs, "fold")]
         measured, drawn = [compute_metrics(*fold) for fold in folds], [bootstrap(*f) for f in folds]
         metrics["intervals"]["over"] = drawn[0][1]
         for name in ("uar", "uar_own"):
@@ -140,7 +134,7 @@ def measure_runs(protocol, runs, way):
 
 
 def report_runs(protocol, runs, recordings, folder, settings):
-    """Write the metrics of a protocol's runs and two plots, and print the tables.
+    """Write the metrics of a protocol's runs and three plots, and print the tables.
 
     Parameters
     ----------
@@ -150,31 +144,22 @@ def report_runs(protocol, runs, recordings, folder, settings):
     folder : Path
     settings : dict with ``training`` and ``augmentation``
     """
-    by_fold, by_seed = group_runs(runs, "fold"), group_runs(runs, "seed")
-    over_speakers = protocol != "random"
-    ways, spread = {}, {}
-    for way in runs[0]["probabilities"]:
-        ways[way] = measure_runs(protocol, runs, way)
-        seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
-        spread[way] = {}
-        for name in ("accuracy", "uar", "uar_own"):
-            values = [metrics[name] for metrics in seeds]
-            deviation = float(np.std(values, ddof=1)) if len(seeds) > 1 else None
-            spread[way][name] = [float(np.mean(values)), deviation]
-        ways[way]["uar"] = spread[way]["uar"][0]  # the figure of the protocol
+    by_seed = _group(runs, "seed")
+    ways = {way: measure_runs(protocol, runs, way) for way in runs[0]["probabilities"]}
+    spread = {way: _spread_of_seeds(protocol, by_seed, way) for way in ways}
+    for way, metrics in ways.items():
+        metrics["uar"] = spread[way]["uar"][0]  # the figure of the protocol
     folds = {}
-    for index, group in enumerate(by_fold):
-        corpus = group[0]["tested"][0].corpus
-        folds[corpus if protocol == "corpus" else f"fold {index + 1}"] = {
-            way: compute_metrics(*pool(group, way), over_speakers) for way in ways
-        }
-    groups = compute_group_metrics(*pool(runs, "h0"), over_speakers)
-    bins, error = calibration(*pool(runs, "h0"))
-    curve = risk_coverage(*pool(runs, "h0"))
+    for index, group in enumerate(_group(runs, "fold"), 1):
+        name = group[0]["tested"][0].corpus if protocol == "corpus" else f"fold {index}"
+        folds[name] = {way: measure_runs("", group, way) for way in ways}
+    first = pool(runs, "h0")
+    groups = compute_group_metrics(*first, all(run["unseen_speakers"] for run in runs))
+    (bins, error), curve = calibration(*first), risk_coverage(*first)
 
-    seeded = {name: [of_seed[0][key] for of_seed in by_seed] for name, key in SEEDS.items()}
-    sizes = [run["sizes"] for run in by_seed[0]]
-    record = run_record(protocol, recordings, sizes, seeded, settings) | {
+    seeds = {name: [of_seed[0][key] for of_seed in by_seed] for name, key in SEEDS.items()}
+    record = run_record(protocol, recordings, [run["sizes"] for run in by_seed[0]], seeds, settings)
+    record |= {
         "mean_and_standard_deviation": spread,
         "pooled": ways,
         "folds": folds,
@@ -185,33 +170,186 @@ def report_runs(protocol, runs, recordings, folder, settings):
         "mean_training_seconds": float(np.mean([run["seconds"] for run in runs])),
     }
     write_json(folder / f"{protocol}.json", record)
-    figures = {f"{protocol}_{way}": metrics["uar"] for way, metrics in ways.items()}
+    update_headline(folder, _headline_figures(protocol, ways, folds))
+    shown_ways = {f"{protocol}, {way}": ways[way] for way in ways if way in ("h0", "h10")}
+    plot_confusion(shown_ways, folder / f"{protocol}.png")
+    title = f"Protocol {protocol}"
+    plot_calibration(bins, error, title, folder / f"{protocol}_calibration.png")
+    plot_risk_coverage(curve, title, folder / f"{protocol}_left_out.png")
+    _print_report(protocol, ways, spread, folds, groups, len(by_seed))
+    print(f"written: {folder}/{protocol}.json and plots")
+
+
+def _group(runs, key):
+    """The runs of each fold, or of each seed, as a list of lists."""
+    return [[run for run in runs if run[key] == one] for one in sorted({run[key] for run in runs})]
+
+
+def _spread_of_seeds(protocol, by_seed, way):
+    """Mean and standard deviation over seeds; the latter is None where there is but one."""
+    seeds, spread = [measure_runs(protocol, of_seed, way) for of_seed in by_seed], {}
+    for name in ("accuracy", "uar", "uar_own"):
+        values = [metrics[name] for metrics in seeds]
+        deviation = float(np.std(values, ddof=1)) if len(seeds) > 1 else None
+        spread[name] = [float(np.mean(values)), deviation]
+    return spread
+
+
+def _headline_figures(protocol, ways, folds):
+    """The main figures of a protocol, by their names in headline.json."""
     if protocol == "random":
-        figures = {"splits_of_random": spread["h0"]["accuracy"][0]}
-    if protocol == "corpus":
-        figures = {f"corpus_mean_{way}": metrics["uar"] for way, metrics in ways.items()}
-        for name, fold in folds.items():
-            figures |= {f"corpus_{name}_{way}": metrics["uar"] for way, metrics in fold.items()}
-    update_headline(
-        folder, {name.replace(", ", "_").replace(" ", "_"): v for name, v in figures.items()}
-    )
-    plot_confusion(
-        {f"{protocol}, {way}": ways[way] for way in ways if way in ("h0", "h10")},
-        folder / f"{protocol}.png",
-    )
-    plot_calibration(bins, error, f"Protocol {protocol}", folder / f"{protocol}_calibration.png")
-    plot_risk_coverage(curve, f"Protocol {protocol}", folder / f"{protocol}_left_out.png")
+        return {"splits_of_random": ways["h0"]["accuracy"]}
+    if protocol != "corpus":
+        return {f"{protocol}_{way}": metrics["uar"] for way, metrics in ways.items()}
+    parts = {"mean": ways} | folds
+    return {f"corpus_{n}_{way}": m["uar"] for n, part in parts.items() for way, m in part.items()}
+
+
+def _print_report(protocol, ways, spread, folds, groups, n_seeds):
+    """Print a table of each fold, one of all, and a line of each way."""
     for name, fold in folds.items():
         print_metrics({f"{name} {way}": metrics for way, metrics in fold.items()})
     print_metrics(ways | groups)
     figure = "accuracy" if protocol == "random" else "uar"
     for way, figures in spread.items():
         mean, deviation = figures[figure]
-        told = (
-            f"± {deviation:.4f} over {len(by_seed)} seeds" if len(by_seed) > 1 else "with one seed"
-        )
+        over = f"± {deviation:.4f} over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
         low, high = ways[way]["intervals"][figure]
         unit = ways[way]["intervals"]["over"]
-        print(f"{protocol} {way}: {mean:.4f} {told}; with as many other {unit} ", end="")
-        print(f"{low:.3f} to {high:.3f}")
-    print(f"written: {folder}/{protocol}.json and plots")
+        print(f"{protocol} {way}: {mean:.4f} {over}; 95 % over {unit}: {low:.3f} to {high:.3f}")
+
+
+# Plots ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _new_figure(path, *shape, **options):
+    """A figure and its axes, which are saved at the end.
+
+    Their style is their own, whatever a matplotlibrc says; they need no display, whatever the
+    environment says.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        figure, axes = plt.subplots(*shape, layout="constrained", **options)
+        try:
+            yield figure, axes
+            with atomic_write(path) as partial:
+                figure.savefig(partial, dpi=110)
+        finally:
+            plt.close(figure)
+
+
+def plot_history(history, name, path):
+    """Draw one quantity over the epochs, training beside validation.
+
+    Parameters
+    ----------
+    history : dict of lists, a value for each epoch, and ``epoch_saved``, counted from 1
+    name : str, "loss" or "accuracy"
+    path : str or Path, of the image
+    """
+    with _new_figure(path, figsize=(7, 4)) as (_, axes):
+        epochs = np.arange(1, len(history[name]) + 1)
+        axes.plot(epochs, history[name], label="training (augmented, with dropout)")
+        axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
+        saved = history["epoch_saved"]
+        axes.axvline(saved, color="gray", linestyle=":", label=f"saved: epoch {saved}")
+        axes.set(xlabel="epoch", ylabel=name, title=name.capitalize())
+        axes.grid(alpha=0.3)
+        axes.legend()
+
+
+def plot_confusion(parts, path):
+    """Draw the confusion matrix of each part: counts as numbers, recall as color.
+
+    Parameters
+    ----------
+    parts : dict of what `compute_metrics` returns, by title
+    path : str or Path, of the image
+    """
+    shape, size = (1, len(parts)), (7 * len(parts), 6)
+    with _new_figure(path, *shape, figsize=size, squeeze=False) as (figure, (all_axes,)):
+        for axes, (name, metrics) in zip(all_axes, parts.items(), strict=True):
+            _draw_confusion(metrics, axes)
+            title = shown(name).replace("$", r"\$")  # which would begin a formula
+            figures = f"accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f}"
+            axes.set(title=f"{title}: {figures}", xlabel="recognized")
+        all_axes[0].set_ylabel("true emotion and its recall")
+        figure.colorbar(all_axes[0].collections[0], ax=all_axes, label="share of the true emotion")
+
+
+def _draw_confusion(metrics, axes):
+    """Draw a matrix of the emotions that occur (rows), and those that are answered (columns)."""
+    import seaborn
+
+    counts = np.array(metrics["confusion"])
+    rows, columns = counts.any(axis=1), counts.any(axis=1) | counts.any(axis=0)
+    names, counts = np.array(EMOTIONS), counts[rows][:, columns]
+    seaborn.heatmap(
+        counts / counts.sum(axis=1, keepdims=True),
+        annot=counts,
+        fmt="d",
+        vmin=0,
+        vmax=1,
+        cmap="Blues",
+        xticklabels=names[columns],
+        yticklabels=[f"{emotion} {metrics['recall'][emotion]:.2f}" for emotion in names[rows]],
+        cbar=False,
+        ax=axes,
+    )
+    axes.tick_params("y", rotation=0)
+    axes.set_xticks(
+        axes.get_xticks(), names[columns], rotation=45, ha="right", rotation_mode="anchor"
+    )
+
+
+def plot_calibration(bins, error, title, path):
+    """Draw accuracy over confidence, and how many clips have it.
+
+    Parameters
+    ----------
+    bins, error : as `calibration` returns them
+    title : str
+    path : str or Path, of the image
+    """
+    n, confidence, accuracy = np.array(bins).T
+    with _new_figure(path, figsize=(5.5, 5)) as (_, axes):
+        axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
+        left = np.floor(confidence * N_BINS) / N_BINS
+        share = {"color": "lightsteelblue", "label": "share of all clips"}
+        axes.bar(left, n / n.sum(), 1 / N_BINS, align="edge", **share)
+        axes.plot(confidence, accuracy, "o-", label="accuracy")
+        label = "confidence: probability of the strongest emotion"
+        title = f"{title}: calibration error {error:.3f}"
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=label, title=title)
+        axes.legend()
+
+
+def plot_risk_coverage(curve, title, path):
+    """Draw the accuracy of the clips that remain over the share that is left out.
+
+    Parameters
+    ----------
+    curve : as `risk_coverage` returns it
+    title : str
+    path : str or Path, of the image
+    """
+    _, shares, accuracies = np.transpose(curve)
+    with _new_figure(path, figsize=(5.5, 5)) as (_, axes):
+        axes.plot(shares, accuracies, "o-")
+        for limit, *place in curve:
+            if limit == UNSURE_BELOW:  # not where no answer is so sure
+                words = f"without those below {limit:.0%}"
+                axes.plot(*place, "o", color="black", markersize=9, label=words)
+                axes.legend(loc="lower right")
+        label = "share of the clips that is left out, the least sure ones"
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=label, title=title)
+        axes.set_ylabel("accuracy of the others")
+        axes.grid(alpha=0.3)
