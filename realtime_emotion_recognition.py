@@ -107,7 +107,7 @@ from sentimental.scripts import (
     shown,
     stop_signal,
 )
-from sentimental.speaker import Voice
+from sentimental.voice import Voice
 
 SAMPLES = Path(__file__).resolve().parent / "data" / "samples"
 

@@ -52,20 +52,12 @@ DELTA_WIDTH = 9
 # Frames (0.5 s) over which the mean of the level is taken that syllables rise above.
 PHRASE_FRAMES = 17
 
-# What the features depend on: every constant of `spectrum`, of `audio`, of this module above this
-# line, and those of `vad` by which `find_speech` goes. It is stored with the features and with the
-# model, and compared when they are loaded.
+# What the features depend on: every constant of `spectrum`, of `audio`, of this module above, and
+# what `find_speech` goes by. It is stored with features and models, and compared when they load.
 CHAIN = {
     name.lower(): [*value] if isinstance(value, tuple) else value
-    for name, value in (vars(spectrum) | vars(audio) | globals()).items()
+    for name, value in (vars(spectrum) | vars(audio) | globals() | vad.FIND_SPEECH).items()
     if name.isupper()
-} | {
-    "chunk_length": vad.CHUNK_LENGTH,
-    "threshold": vad.THRESHOLD,
-    "sure_threshold": vad.SURE_THRESHOLD,
-    "island_seconds": vad.ISLAND_SECONDS,
-    "far_seconds": vad.FAR_SECONDS,
-    "lead_seconds": vad.LEAD_SECONDS,
 }
 
 # Numbers of a frame in the features file: all MFCC, RMS, zero-crossing rate, pitch, harmonicity.

@@ -8,7 +8,6 @@ import numpy as np
 
 from sentimental.audio import clean_audio, load_audio, to_mono
 from sentimental.features import speech_to_features, summarize
-from sentimental.lessons import adapt_layer
 from sentimental.model import (
     SHIPPED_MODEL,
     check_probabilities,
@@ -17,9 +16,10 @@ from sentimental.model import (
     weights_checksum,
 )
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import Voice, measure
+from sentimental.speaker import measure
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import check_speech
+from sentimental.voice import Voice, adapt_layer
 
 
 def load_recognizer(json_path=SHIPPED_MODEL):

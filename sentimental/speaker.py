@@ -5,9 +5,7 @@ history, a recording is compared with all voices of the training; with every rec
 voice's own. Its emotions need not be known.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,15 +14,10 @@ from sentimental.features import (
     N_FEATURES,
     N_SUMMARY,
     add_slopes,
-    check_chain,
     frames_to_features,
     mark_speech,
     summarize,
 )
-from sentimental.files import checksum, write_json
-from sentimental.lessons import add_lesson
-from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.spectrum import SAMPLE_RATE
 
 # Frames (4.8 s) of a voice that count half: its mean is trusted as n / (n + FRAMES_OF_DOUBT).
 FRAMES_OF_DOUBT = 150
@@ -43,8 +36,6 @@ MODEL_CHAIN = CHAIN | {
     "max_deviations": MAX_DEVIATIONS,
 }
 
-# Sums of a voice that are higher come from a damaged file.
-HIGHEST = 1e12
 # Recordings that are computed at once.
 CHUNK = 512
 
@@ -250,155 +241,3 @@ def draw_tallies(recordings, n, rng, one_emotion=False):
             same_voice = same_voice[emotions[same_voice] == emotion]
         drawn[number] = tallies[draw_history(number, same_voice, n, rng)].sum(axis=0)
     return drawn
-
-
-# One voice that is listened to ------------------------------------------------------------------
-
-
-class Voice:
-    """What was heard of one person so far, without the sound itself.
-
-    Attributes
-    ----------
-    tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
-    lessons : list of (emotion, embedding), the oldest first, at most ``MAX_LESSONS`` an emotion
-    taught_with : str, checksum of the model that the lessons are of
-    adapted : (kernel, bias) or None, what the lessons make of the model's last layer
-    """
-
-    def __init__(self):
-        self.tally = np.zeros(N_TALLY)
-        self.lessons, self.taught_with, self.adapted = [], "", None
-
-    @property
-    def n_recordings(self):
-        """How many recordings were added."""
-        return int(self.tally[TALLY["n_recordings"]][0])
-
-    @property
-    def known(self):
-        """How far the voice is known, from 0 (nothing was heard) towards 1."""
-        n_frames = self.tally[TALLY["n_frames"]][0]
-        return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
-
-    def add(self, features):
-        """Add a recording.
-
-        Parameters
-        ----------
-        features : np.ndarray [shape=(n_frames, N_FEATURES)]
-            As `Recognizer.compute_features` returns them
-        """
-        clip = features[None], np.array([len(features)])
-        self.tally += tally(*clip, summarize(*clip))[0]
-
-    def teach(self, recognizer, recording, emotion, sample_rate=SAMPLE_RATE):
-        """Learn from a recording of this voice how it sounds in an emotion.
-
-        Parameters
-        ----------
-        recognizer : Recognizer
-        recording : str or Path, or np.ndarray, as for `Recognizer.predict`
-        emotion : str, one of ``EMOTIONS``
-        sample_rate : int > 0, Hz, of samples; a file tells its own
-
-        Raises
-        ------
-        SentimentalError
-            As `Recognizer.predict` does, and when the emotion is unknown, or other lessons are of
-            another model.
-        """
-        samples, name = recognizer.load_speech(recording, sample_rate)
-        features = recognizer.compute_features(samples, name)
-        self.add_lesson(recognizer, features, emotion)
-        self.add(features)
-
-    def add_lesson(self, recognizer, features, emotion):
-        """Label a recording, of which the voice was told, or will be told, by `add`.
-
-        Parameters
-        ----------
-        recognizer, emotion : as for `teach`
-        features : as for `add`
-        """
-        if emotion not in EMOTIONS:
-            raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
-        if self.lessons and self.taught_with != recognizer.checksum:
-            raise SentimentalError("the voice was taught with another model; begin a new voice")
-        embedding = recognizer.embed(features, self)
-        self.lessons = add_lesson(self.lessons, emotion, embedding)
-        self.taught_with, self.adapted = recognizer.checksum, None
-
-    def take_back_lesson(self):
-        """Forget the newest lesson; returns its emotion, or None where there is none."""
-        if not self.lessons:
-            return None
-        emotion, _ = self.lessons.pop()
-        self.adapted = None
-        return emotion
-
-    def save(self, path):
-        """Write the voice as JSON: numbers from which no speech can be made.
-
-        Parameters
-        ----------
-        path : str or Path
-        """
-        parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
-        content = {"chain": CHAIN, "voice": parts}
-        if self.lessons:
-            lessons = [[emotion, embedding.tolist()] for emotion, embedding in self.lessons]
-            content |= {"taught_with": self.taught_with, "lessons": lessons}
-        write_json(path, content | {"checksum": checksum(content)})
-
-    @classmethod
-    def load(cls, path):
-        """Read what `save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-
-        Returns
-        -------
-        voice : Voice
-
-        Raises
-        ------
-        SentimentalError
-            When the file is missing or damaged, is no voice, or was made with other constants.
-        """
-        remedy = "begin a new voice"
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            parts = content["voice"]
-            # An older chain that lacks a constant is of the same features all the same.
-            check_chain(path, CHAIN | content["chain"], remedy)
-            if content["checksum"] != checksum(content):
-                raise ValueError("checksum")
-            voice = cls()
-            for name, part in TALLY.items():
-                values = np.array(parts[name], np.float64)
-                if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
-                    raise ValueError(name)
-                voice.tally[part] = values
-            voice._read_lessons(content)
-        except OSError as error:
-            raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
-        n_frames, n_recordings = (voice.tally[TALLY[n]][0] for n in ("n_frames", "n_recordings"))
-        if not 0 <= n_recordings <= n_frames:
-            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
-        return voice
-
-    def _read_lessons(self, content):
-        """Take the lessons of a voice file; raise ValueError where they cannot be some."""
-        for emotion, embedding in content.get("lessons", []):
-            embedding = np.array(embedding, np.float32)
-            sizes = {embedding.shape, *(other.shape for _, other in self.lessons)}
-            known = emotion in EMOTIONS and len(sizes) == 1 and embedding.ndim == 1
-            if not known or not np.isfinite(embedding).all():
-                raise ValueError("lessons")
-            self.lessons = add_lesson(self.lessons, emotion, embedding)
-        self.taught_with = str(content.get("taught_with", ""))

@@ -65,6 +65,16 @@ FAR_SECONDS = 0.25
 # s of silence that the detector hears before a recording.
 LEAD_SECONDS = 0.2
 
+# The constants that `find_speech` goes by.
+FIND_SPEECH = {
+    "CHUNK_LENGTH": CHUNK_LENGTH,
+    "THRESHOLD": THRESHOLD,
+    "SURE_THRESHOLD": SURE_THRESHOLD,
+    "ISLAND_SECONDS": ISLAND_SECONDS,
+    "FAR_SECONDS": FAR_SECONDS,
+    "LEAD_SECONDS": LEAD_SECONDS,
+}
+
 # The same times in chunks.
 CHUNK_SECONDS = CHUNK_LENGTH / SAMPLE_RATE
 N_SPEECH = round(MIN_SPEECH / CHUNK_SECONDS)

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sentimental.training.checkpoint import BEST, LATEST
+from sentimental.training.folding import silence_untrained
 from signals import make_recordings, make_usual
 
 from sentimental.features import N_INPUTS, N_SUMMARY, frames_to_features
 from sentimental.model import build_network
 from sentimental.recognizer import Recognizer
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import Voice
 from sentimental.training import fit as module
 from sentimental.training.augment import Augmentation
-from sentimental.training.checkpoint import BEST, LATEST
-from sentimental.training.folding import silence_untrained
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.settings import Training
+from sentimental.voice import Voice
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
 

@@ -8,9 +8,9 @@ from signals import make_recording, make_usual, speech, tone
 
 from sentimental import EMOTIONS, SentimentalError, Voice
 from sentimental.features import CHAIN, N_FEATURES, N_INPUTS, N_SUMMARY
-from sentimental.lessons import MAX_LESSONS, adapt_layer, add_lesson, penalty_of
 from sentimental.recognizer import Recognizer
 from sentimental.training.lessons import draw_lessons
+from sentimental.voice import MAX_LESSONS, adapt_layer, add_lesson, penalty_of
 
 UNITS = 8
 
@@ -161,7 +161,7 @@ def test_a_voice_file_of_an_older_chain_still_loads(tmp_path, monkeypatch):
     heard = Voice()
     heard.add(clips(1)[0])
     older = {name: value for name, value in CHAIN.items() if not name.startswith("island")}
-    monkeypatch.setattr("sentimental.speaker.CHAIN", older)
+    monkeypatch.setattr("sentimental.voice.CHAIN", older)
     heard.save(tmp_path / "old.json")
     monkeypatch.undo()
     loaded = Voice.load(tmp_path / "old.json")

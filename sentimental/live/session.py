@@ -7,9 +7,9 @@ import numpy as np
 
 from sentimental.live.chart import Utterance
 from sentimental.scripts import SentimentalError
-from sentimental.speaker import Voice
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
+from sentimental.voice import Voice
 
 # s of sound between two updates of the bars while somebody speaks.
 UPDATE_SECONDS = 0.09

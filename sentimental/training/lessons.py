@@ -9,10 +9,10 @@ speakers with fewer recordings, or fewer than three emotions.
 
 import numpy as np
 
-from sentimental.lessons import adapt_layer
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import N_TALLY, group_voices, tally_recordings, voice_of
 from sentimental.training.metrics import one_hot
+from sentimental.voice import adapt_layer
 
 # Lessons of each emotion.
 N_LESSONS = (1, 2, 3)
