@@ -25,7 +25,7 @@ from sentimental.scripts import end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
-    require("json_tricks", "joblib", "pebble", "filelock")
+    require("json_tricks", "joblib")  # beyond requirements-live.txt
 
 import argparse
 import contextlib
@@ -39,7 +39,6 @@ import numpy as np
 from tqdm import tqdm
 
 from sentimental.audio import level, reduce_noise, trim
-from sentimental.corpora import CORPORA
 from sentimental.features import extract_frames
 from sentimental.features_file import save_features
 from sentimental.files import find_files
@@ -54,6 +53,7 @@ from sentimental.preprocessing.labels import read_names
 from sentimental.preprocessing.recordings import (
     collect,
     describe_files,
+    find_corpora,
     load_recording,
     next_copies,
     print_refused,
@@ -63,7 +63,7 @@ from sentimental.preprocessing.table import read_table
 from sentimental.scripts import SentimentalError, mute_libraries, program_error, shown
 from sentimental.workers import run_jobs
 
-# Where data/download.py puts corpora, and where train_model.py looks for the features.
+# Where corpora are looked for and features are written, if nothing else is said.
 DATA = Path("data")
 
 
@@ -128,26 +128,6 @@ def compute_all(recordings, cache, condition, voices):
     return computed
 
 
-def find_corpora():
-    """The folders of corpora below ``DATA``; raise SentimentalError where there are none."""
-    folders = sorted(DATA.iterdir()) if DATA.is_dir() else []
-    own = ("samples", "__pycache__")  # of the project
-    corpora = [
-        folder
-        for folder in folders
-        if folder.is_dir() and not folder.name.startswith(".")
-        if folder.name not in own and not folder.name.endswith("_unfinished")
-    ]
-    if not corpora:
-        known = ", ".join(name for name, corpus in CORPORA.items() if corpus.archive)
-        raise SentimentalError(
-            f"{DATA}: holds no corpus; python data/download.py fetches {known}; or give folders of "
-            "recordings, or --labels TABLE.csv"
-        )
-    print(f"Found in {DATA}: {', '.join(shown(folder.name) for folder in corpora)}")
-    return corpora
-
-
 def parse_arguments():
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -192,12 +172,11 @@ def main():
     arguments = parse_arguments()
     if arguments.debug:
         os.environ["SENTIMENTAL_DEBUG"] = "1"  # workers inherit it
-    mute_libraries()
     start = time.monotonic()
     condition, output = arguments.condition, arguments.output
     given = arguments.paths
     if not (given or arguments.labels):
-        given = find_corpora()
+        given = find_corpora(DATA)
 
     files, n_passed_over, lines = find_files(given)
     refused = Counter(lines)
@@ -236,4 +215,6 @@ def main():
 
 
 if __name__ == "__main__":
+    if "--debug" not in sys.argv:  # tracebacks of workers go the way of such notes
+        mute_libraries()
     sys.exit(run_script(main))

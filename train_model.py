@@ -47,6 +47,8 @@ from sentimental.training.settings import Training, change_settings
 
 # What preprocess.py writes.
 FEATURES = Path("data/features.json")
+# What is trained, or measured, unless another name is given; the weights lie beside it.
+MODEL = Path("model8723.json")
 # Fewer recordings train nothing, and measure nothing.
 LEAST_RECORDINGS = 10
 
@@ -110,17 +112,9 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
 
 
 def evaluate(tested, runs):
-    """Metrics of what tested a model that is saved.
+    """Metrics by name, the cross-validation of own recordings first, and those of groups.
 
-    Parameters
-    ----------
-    tested : dict of (recordings, probabilities), of speakers who trained it, by name
-    runs : list of dict, the cross-validation of own recordings; empty where there is none
-
-    Returns
-    -------
-    metrics : dict of what `compute_metrics` returns; the cross-validation comes first
-    groups : dict, as `compute_group_metrics` returns it
+    `tested` has recordings by speakers who trained, and probabilities; `runs` may be empty.
     """
     metrics = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
     if not runs:
@@ -162,15 +156,7 @@ def write_results(folder, record, metrics, network, history):
 
 
 def evaluate_saved_model(recordings, training, model, folder):
-    """Measure a saved model on what did not train it, and print the figures.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    training : Training, whose split held out what did not train
-    model : Path, of its JSON file
-    folder : Path or None, where the figures go as evaluation.json, and confusion matrices
-    """
+    """Measure a saved model on what did not train it: print the figures, write them to a folder."""
     from sentimental.training.fit import predict
     from sentimental.training.network import load_network
 
@@ -210,17 +196,11 @@ def evaluate_saved_model(recordings, training, model, folder):
 
 
 def load_recordings(path, n_emotions):
-    """Recordings to train on or to measure, sorted by corpus and file name.
-
-    Raises
-    ------
-    SentimentalError
-        When there are too few, or too few emotions; or they are under a condition, for tests.
-    """
+    """Recordings to train on or to measure, sorted by corpus and file name."""
     if not path.exists():
         raise SentimentalError(f"{path}: no such file; make it with: python preprocess.py")
     recordings = load_features(path)
-    recordings.sort(key=lambda r: (r.corpus, Path(r.file).name, r.hash))
+    recordings.sort(key=lambda r: (r.corpus, Path(r.name).name, r.hash))
     if any(recording.condition for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")
     if len(recordings) < LEAST_RECORDINGS:
@@ -233,13 +213,7 @@ def load_recordings(path, n_emotions):
 
 
 def load_conditions(paths):
-    """Recordings under conditions, by the name of the condition.
-
-    Raises
-    ------
-    SentimentalError
-        When a file is not of one condition, or two are of the same.
-    """
+    """Recordings under conditions, by the name of the condition."""
     conditions = {}
     for path in paths:
         recordings = load_features(path)
@@ -254,13 +228,7 @@ def load_conditions(paths):
 
 
 def load_start(path, recordings):
-    """The model whose weights a training begins with, as `load_network` returns it.
-
-    Raises
-    ------
-    SentimentalError
-        When a corpus of the recordings trained it: that model knows what is to be tested.
-    """
+    """The model whose weights a training begins with, as `load_network` returns it."""
     from sentimental.training.network import load_network
 
     _, start = load_network(path)
@@ -275,7 +243,7 @@ def load_start(path, recordings):
 
 def fingerprint_files(recordings):
     """Tells by which recordings a model was validated and tested, wherever they lie."""
-    names = [(recording.hash, Path(recording.file).name) for recording in recordings]
+    names = [(recording.hash, Path(recording.name).name) for recording in recordings]
     return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
@@ -300,62 +268,42 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add, path = parser.add_argument, {"type": Path, "metavar": "PATH"}
     add("features", type=Path, nargs="?", default=FEATURES, help="default: %(default)s")
     add("--evaluate", action="store_true", help="do not train: measure the saved model")
     add("--protocol", choices=PROTOCOLS, default="random", help="default: %(default)s")
     add("--seeds", type=int, metavar="N", help="train with seeds 1 to N, and save no model")
     add("--seed", type=int, help="of the model that is saved (default: 1)")
-    add(
-        "--conditions",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="test on these as well: what preprocess.py --condition wrote",
-    )
+    add("--conditions", **path, nargs="+", default=[], help="features under conditions, for tests")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
+    add("--model", **path, default=MODEL, help="write or read it (default: %(default)s)")
+    add("--start-from", **path, help="a model whose weights the training begins with")
     add(
-        "--model",
-        type=Path,
-        default=Path("model8723.json"),
-        metavar="FILE.json",
-        help="write or read it, and FILE_weights.h5 (default: %(default)s)",
-    )
-    add("--start-from", type=Path, metavar="FILE.json", help="begin with the weights of this model")
-    add(
-        "--results",
-        type=Path,
-        metavar="FOLDER",
-        help="where the figures go (default: results; with --evaluate they are only printed)",
+        "--results", **path, help="folder of the figures (default: results; --evaluate prints them)"
     )
     arguments = parser.parse_args(argv)
     arguments.saves_model = arguments.protocol == "random" and arguments.seeds is None
-    if mistake := find_mistake(arguments):
-        parser.error(mistake)
+    mistakes = {
+        "--seeds must be at least 1": arguments.seeds is not None and arguments.seeds < 1,
+        "--seed must lie between 0 and 65535": not 0 <= (arguments.seed or 0) < 2**16,
+        "--seed applies only when a model is saved; --seeds N has the seeds 1 to N": (
+            arguments.seed is not None and (arguments.evaluate or not arguments.saves_model)
+        ),
+        "--model: the name must end with .json": arguments.model.suffix != ".json",
+        "--evaluate measures the saved model; --protocol, --seeds and --start-from do not apply": (
+            arguments.evaluate and (arguments.start_from or not arguments.saves_model)
+        ),
+        "--conditions is for the other protocols, or for random with --seeds": (
+            arguments.conditions and arguments.saves_model
+        ),
+    }
+    for message, is_made in mistakes.items():
+        if is_made:
+            parser.error(message)
     if not (arguments.results or arguments.evaluate):
         arguments.results = Path("results")
     arguments.seed = 1 if arguments.seed is None else arguments.seed
     return arguments
-
-
-def find_mistake(arguments):
-    """What makes no sense about the options; None where they do."""
-    if arguments.seeds is not None and arguments.seeds < 1:
-        return "--seeds must be at least 1"
-    if arguments.seed is not None and (arguments.evaluate or not arguments.saves_model):
-        return "--seed applies only when a model is saved; --seeds N has the seeds 1 to N"
-    if arguments.seed is not None and not 0 <= arguments.seed < 2**16:
-        return "--seed must lie between 0 and 65535"
-    if arguments.model.suffix != ".json":
-        return f"--model {arguments.model}: the name must end with .json"
-    if arguments.evaluate and not arguments.saves_model:
-        return "--evaluate measures the saved model; --protocol and --seeds do not apply"
-    if arguments.evaluate and arguments.start_from:
-        return "--start-from applies only to a training; --evaluate does not train"
-    if arguments.conditions and arguments.saves_model:
-        return "--conditions is for the other protocols, or for random with --seeds"
-    return None
 
 
 def main(argv=None):

@@ -2,12 +2,12 @@
 
     python benchmarks/few_recordings.py data/features.json nEMO      # half an hour, for each seed
 
-The corpus takes the place of one's own recordings. A network that all other corpora trained is the
-start (it is written to FOLDER/base_CORPUS.json, and used again when it is there). Of every second
-speaker of the corpus 5 and 20 recordings of each emotion are drawn; they train the start further,
-as `train_model.py --start-from` does, and a network from nothing. All are tested on the corpus'
-other speakers. UAR: of all eight emotions as answers, and of those alone that the corpus has; after
-a training with few emotions, both are the same, so the second is the one to compare.
+The corpus stands for one's own recordings. A network that all other corpora trained is the start;
+it is written to FOLDER/base_CORPUS.json, and used again when it is there. From every second speaker
+of the corpus 5 and 20 recordings per emotion are drawn. They fine-tune the start, as
+`train_model.py --start-from` does, and they train a network from nothing. The other speakers test
+both. UAR is over all eight emotions as answers, and over those alone that the corpus has; compare
+the second, because a training with few emotions allows only these.
 """
 
 import argparse
@@ -20,15 +20,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from sentimental.files import check_outputs, write_json  # noqa: E402
-from sentimental.model import load_network, read_start, save_model  # noqa: E402
 from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.training.augment import Augmentation  # noqa: E402
-from sentimental.training.fit import predict_recordings, train  # noqa: E402
+from sentimental.training.fit import fit, predict  # noqa: E402
 from sentimental.training.metrics import compute_metrics  # noqa: E402
+from sentimental.training.network import build_network, load_network, save_model  # noqa: E402
 from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
 from sentimental.training.reports import print_metrics, run_record  # noqa: E402
 from sentimental.training.settings import Training, change_settings  # noqa: E402
-from train_model import load_recordings  # noqa: E402
+from train_model import load_recordings, load_start  # noqa: E402
 
 # Recordings of each emotion that are drawn.
 COUNTS = (5, 20)
@@ -51,24 +51,26 @@ def draw_few(recordings, count, seed):
     return drawn
 
 
+def fit_network(fold, settings, epochs, seed, name="", start=None):
+    """A network of what trains and validates in a fold, and what is usual for its voices."""
+    training = settings["training"]
+    network = build_network(training.units)
+    with tempfile.TemporaryDirectory() as folder:
+        parts = *fold[:2], settings, epochs, seed, Path(folder, "training.npz")
+        options = {"name": name, "temperature": training.temperature, "start": start}
+        usual, _ = fit(network, *parts, **options)
+    return network, usual
+
+
 def train_base(recordings, corpus, settings, path):
     """Train the start on all corpora but one, as protocol corpus does, unless it is there."""
     if path.exists():
         return
-    training, augmentation = settings["training"], settings["augmentation"]
+    training = settings["training"]
     folds = protocol_folds("corpus", recordings, training, training.split_seed)
     (fold,) = [fold for fold in folds if fold[2][0].corpus == corpus]
     print(f"start: {count_parts(fold)}")
-    with tempfile.TemporaryDirectory() as folder:
-        network, usual, _ = train(
-            *fold[:2],
-            training,
-            augmentation,
-            training.epochs["corpus"],
-            1,
-            Path(folder, "checkpoint"),
-            temperature=training.temperature,
-        )
+    network, usual = fit_network(fold, settings, training.epochs["corpus"], 1)
     corpora = sorted({recording.corpus for recording in fold[0]})
     save_model(network, usual, {"corpora": corpora, "held_out": ""}, path)
 
@@ -78,21 +80,9 @@ def train_few(drawn, settings, seed, start):
     training = settings["training"]
     if start:
         training = training.for_fine_tuning(len(start["weights"][1]))
-    train_part, validation, _ = fold_to_save(drawn, training)
-    with tempfile.TemporaryDirectory() as folder:
-        network, usual, _ = train(
-            train_part,
-            validation,
-            training,
-            settings["augmentation"],
-            training.epochs["random"],
-            seed,
-            Path(folder, "checkpoint"),
-            name=f"{len(drawn)} recordings, {'fine-tuning' if start else 'from nothing'}: ",
-            temperature=training.temperature,
-            start=start,
-        )
-    return network, usual
+    fold, name = fold_to_save(drawn, training), "fine-tuning" if start else "from nothing"
+    name, settings = f"{len(drawn)} recordings, {name}: ", settings | {"training": training}
+    return fit_network(fold, settings, training.epochs["random"], seed, name, start)
 
 
 @interruptible()
@@ -117,15 +107,15 @@ def main():
     pool, tested = split_speakers(own)
     train_base(recordings, corpus, settings, base)
 
-    start = read_start(base, own)
+    start = load_start(base, own)
     network, content = load_network(base)
     # Recordings and answers by row of the table; those of all seeds together.
-    rows = {"the start": ([*tested], [predict_recordings(network, content["usual"], tested)])}
+    rows = {"the start": ([*tested], [predict(network, content["usual"], tested)])}
     for seed in range(1, arguments.seeds + 1):
         for count in COUNTS:
             drawn = draw_few(pool, count, seed)
             for way, begin in (("fine-tuned", start), ("from nothing", None)):
-                answers = predict_recordings(*train_few(drawn, settings, seed, begin), tested)
+                answers = predict(*train_few(drawn, settings, seed, begin), tested)
                 row = rows.setdefault(f"{count} an emotion, {way}", ([], []))
                 row[0].extend(tested)
                 row[1].append(answers)

@@ -25,11 +25,13 @@ from sentimental.scripts import (
     end_at_once,
     interruptible,
     on_end_signals,
+    require,
     run_script,
 )
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
+    require("pooch", "requests")
 
 import argparse
 import contextlib
@@ -42,13 +44,10 @@ import shutil
 import zipfile
 from urllib.parse import urljoin
 
-try:
-    import pooch
-    import requests
-    from tqdm import tqdm
-    from tqdm.contrib.concurrent import thread_map
-except ModuleNotFoundError as missing:
-    sys.exit(f"error: {missing.name} is not installed; pip install -r requirements.txt")
+import pooch
+import requests
+from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from sentimental.corpora import CORPORA
 

@@ -1,26 +1,33 @@
 """From a file of any format to samples, whatever its header says.
 
-    decode         file     -> samples of each channel, and their rate
-    decode_blocks  file     -> the same, block by block: memory does not grow with the recording
+    decode         file  -> samples of each channel, and their rate
+    decode_blocks  file  -> the same, block by block: memory does not grow with the recording
 
-People's files are cut off, damaged, or no recordings at all. Nothing that a header says is taken on
-trust: memory grows with the samples that are there, not with those that are declared. No constant
-here changes the features of a sound recording, so they are not compared with a model's.
+libsndfile reads what it knows (WAV, AIFF, FLAC, OGG, MP3); all else goes to ffmpeg (M4A, WebM,
+video files). People's files are cut off, damaged, joined, or no recordings at all. Nothing that a
+header says is taken on trust: memory grows with the samples that are there, not with those that are
+declared.
 """
 
-import io
+import itertools
 import os
 import re
 import shutil
 import stat
+import struct
+import subprocess
+import tempfile
+import threading
+import time
 import warnings
 from collections import namedtuple
 
 import numpy as np
 import soundfile
 
-from sentimental import ffmpeg
-from sentimental.scripts import SentimentalError
+from sentimental import containers
+from sentimental.containers import WHOLE
+from sentimental.scripts import SentimentalError, interruptible
 
 # Hz. A header that says less or more is damaged, and would cost: resampling 1 Hz to 16 kHz takes
 # tens of gigabytes.
@@ -31,23 +38,21 @@ MAX_CHANNELS = 64
 BLOCK_FRAMES = 4096
 # Samples in a byte of a file. FLAC packs silence most densely: 546, two channels of 4096 in 15.
 SAMPLES_PER_BYTE = 600
-# Share of the declared length from which nothing is missing. libmpg123 estimates the length where
-# none is declared, and some programs count the header or a byte of padding wrongly.
-WHOLE = 0.95
 # Frames. libsndfile says so of FLAC that was written into a pipe, so that nobody knew its length.
 UNKNOWN_FRAMES = 2**63 - 1
 # Bytes. The same in WAV: programs write this, 0xFFFFFFFF or something between.
 UNKNOWN_BYTES = 0x7FFF0000
 # Full scale is 1.0. More is no sound; 32-bit samples that nobody scaled are less.
 MAX_SAMPLE = 1e10
-
-# What is taken for a recording and is none: its first bytes in lower case, and what to do.
-NO_RECORDINGS = {
-    b"version https://git-lfs": "a pointer of Git LFS, not the recording; get that by git lfs pull",
-    b"<!doctype html": "a web page, not a recording; download it again",
-    b"<html": "a web page, not a recording; download it again",
-    b"#extm3u": "a playlist, not a recording; give the files in it",
-}
+# Full scale is 1.0. The peak of a track in which nothing was recorded.
+SILENT_PEAK = 1e-5
+# s, and s for each byte of the file. When ffmpeg says nothing for so long, it never ends; on a
+# machine that is busy with something else it may take 10 s to begin.
+FFMPEG_SECONDS, FFMPEG_SECONDS_PER_BYTE = 30.0, 4e-6
+# Bytes that ffmpeg may ask for at once.
+FFMPEG_ALLOCATION = 100_000_000
+# Bytes of the header of AU, up to an annotation.
+AU_HEADER = 24
 
 
 class _RefusedError(Exception):
@@ -71,9 +76,6 @@ Block = namedtuple("Block", "samples sample_rate n_declared")
 
 def decode(path, note=warnings.warn):
     """Read a recording of any format.
-
-    libsndfile looks at the content, not at the name (WAV, AIFF, FLAC, OGG, MP3); what it does not
-    know goes to ffmpeg (M4A, WebM, video files).
 
     Parameters
     ----------
@@ -100,42 +102,69 @@ def decode_blocks(path, note=warnings.warn):
 
     All are of one rate and as many channels. There is at least one, or SentimentalError is raised.
     """
-    block, n_read = None, 0
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")
         with open(path, "rb", buffering=0) as file:
-            head = file.read(1024)
-            _check_head(path, head)
-            file.seek(0)
-            for block in _decode_with_libsndfile(path, file, note):
+            starts = containers.find_beginnings(path, file)
+            if len(starts) == 1:
+                yield from _decode_one(path, file, path, note)
+            else:
+                yield from _decode_joined(path, file, starts, note)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise SentimentalError(f"{path}: no such file") from None
+        raise SentimentalError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _decode_joined(path, file, starts, note):
+    """Blocks of several recordings in one file, each of which is copied out of it."""
+    form = None
+    ends = [*starts[1:], os.fstat(file.fileno()).st_size]
+    with tempfile.TemporaryDirectory() as folder:
+        part = os.path.join(folder, "part")
+        for start, end in zip(starts, ends, strict=True):
+            with open(part, "wb") as copy:
+                containers.copy_part(file, start, end, copy)
+            try:
+                with open(part, "rb", buffering=0) as opened:
+                    for block in _decode_one(part, opened, path, note):
+                        form = form or (block.sample_rate, block.samples.shape[1])
+                        if form != (block.sample_rate, block.samples.shape[1]):
+                            raise SentimentalError("another sample rate or number of channels")
+                        yield block._replace(n_declared=None)
+            except SentimentalError as error:
+                if not form:
+                    raise
+                reason = str(error).removeprefix(f"{path}: ")
+                note(
+                    f"{path}: holds {len(starts)} recordings; {(end - start) / 1e6:.1f} MB from "
+                    f"byte {start} on are not used ({reason})"
+                )
+
+
+def _decode_one(path, file, name, note):
+    """Blocks of one recording, an open file: by libsndfile; what that cannot read, by ffmpeg."""
+    block, n_read = None, 0
+    try:
+        with containers.repaired_wav(file) as (file, is_unfinished):
+            if is_unfinished:
+                note(f"{name}: its header was never completed; all that follows it is used")
+            for block in _decode_with_libsndfile(name, file, note):
                 n_read += len(block.samples)
                 yield block
-            return
-    except FileNotFoundError:
-        raise SentimentalError(f"{path}: no such file") from None
-    except OSError as error:
-        raise SentimentalError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return
     except _RefusedError as error:
         reason = str(error)
-    n_most = SAMPLES_PER_BYTE * os.path.getsize(path)
     # ffmpeg begins anew: what libsndfile could read before the damage is passed over.
-    for samples, sample_rate in ffmpeg.decode(path, reason, n_most, note):
+    for samples, sample_rate in _decode_with_ffmpeg(path, name, reason, note):
         form = sample_rate, samples.shape[1]
-        check_format(path, *form)
+        check_format(name, *form)
         if block and form != (block.sample_rate, block.samples.shape[1]):
-            raise SentimentalError(f"{path}: damaged, its channels change; export it again")
+            raise SentimentalError(f"{name}: damaged, its channels change; export it again")
         if n_read < len(samples):
             yield Block(samples[n_read:], sample_rate, None)
         n_read = max(0, n_read - len(samples))
-
-
-def _check_head(path, head):
-    if not head:
-        raise SentimentalError(f"{path}: the file is empty; record or download it again")
-    for beginning, what in NO_RECORDINGS.items():
-        if head.lstrip().lower().startswith(beginning):
-            raise SentimentalError(f"{path}: {what}")
 
 
 def check_format(name, sample_rate, channels):
@@ -163,42 +192,30 @@ def check_samples(name, samples):
 
 def _decode_with_libsndfile(path, file, note):
     """Decode an open file, as `decode_blocks` does; _RefusedError when libsndfile cannot."""
+    size = os.fstat(file.fileno()).st_size
+    n_there, is_told = containers.count_mp3(file)
+    file.seek(0)
     # Not by its name, which soundfile takes for UTF-8, and .raw for samples without a header. On
     # Windows the numbers of Python's open files mean nothing to libsndfile.
     source = file if os.name == "nt" else file.fileno()
-    size = os.fstat(file.fileno()).st_size
     try:
         with _Stream(source, closefd=False) as stream:
             check_format(path, stream.samplerate, stream.channels)
-            if stream.frames:
-                yield from _read(path, stream, size, note)
-                return
-            if stream.format not in ("WAV", "WAVEX"):
-                raise _RefusedError("no samples")
-            kind = {"channels": stream.channels, "subtype": stream.subtype}
-            sample_rate = stream.samplerate
-        file.seek(0)
-        yield from _read_unfinished(path, file.read(), note, samplerate=sample_rate, **kind)
+            yield from _read(path, stream, size, note, n_there, is_told)
     except soundfile.LibsndfileError as error:
         raise _RefusedError(error.error_string.strip().rstrip(".")) from None
 
 
-def _read_unfinished(path, content, note, **kind):
-    """Blocks of a WAV file whose recorder was stopped before it wrote their length."""
-    _, _, samples = content.partition(b"data" + bytes(4))
-    if not samples or not soundfile.check_format("RAW", kind["subtype"]):
-        raise _RefusedError("no samples")
-    note(f"{path}: its header was never completed; all that follows it is used")
-    with _Stream(io.BytesIO(samples), format="RAW", endian="LITTLE", **kind) as stream:
-        yield from _read(path, stream, len(content), note)
-
-
-def _read(path, stream, size, note):
-    """Blocks of a stream from a file of `size` bytes."""
+def _read(path, stream, size, note, n_there, is_told):
+    """Blocks of a stream from a file of `size` bytes; see `containers.count_mp3` for the rest."""
+    n_declared = stream.frames if is_told else n_there
+    n_declared = n_declared if n_declared < UNKNOWN_FRAMES else None
     if stream.format == "MP3":  # as soundfile.read does; its last bits depend on it
         stream.seek(0)
+    is_short = stream.frames + containers.MP3_PADDING < n_there
+    if stream.frames == 0 or (is_short and shutil.which("ffmpeg")):
+        raise _RefusedError("no samples" if stream.frames == 0 else "longer than its header says")
     n_frames, is_damaged = 0, False
-    n_declared = stream.frames if stream.frames < UNKNOWN_FRAMES else None
     try:
         while len(block := stream.read(BLOCK_FRAMES, "float32", always_2d=True)):
             n_frames += len(block)
@@ -211,17 +228,122 @@ def _read(path, stream, size, note):
         is_damaged = True
     if not n_frames:
         raise _RefusedError("no samples")
-    if is_damaged or _is_cut_off(stream, n_frames):
-        seconds = n_frames / stream.samplerate
+    seconds = n_frames / stream.samplerate
+    if is_short:
+        rest = (n_there - n_frames) / stream.samplerate
+        note(f"{path}: only its first {seconds:.1f} s are used; install ffmpeg for {rest:.1f} more")
+    elif is_damaged or _is_cut_off(stream, n_declared, n_frames):
         note(f"{path}: cut off or damaged; the {seconds:.1f} s that can be read are used")
 
 
-def _is_cut_off(stream, n_frames):
+def _is_cut_off(stream, n_declared, n_frames):
     """Is there less of a recording than its header says?"""
     told = re.findall(r"(\d+) \(should be (\d+)\)", stream.extra_info)
     lengths = [(int(declared), int(there)) for declared, there in told]
     lengths = [pair for pair in lengths if pair[0] < UNKNOWN_BYTES]
-    if stream.frames < UNKNOWN_FRAMES:
-        lengths.append((stream.frames, n_frames))
-    is_short = any(there < WHOLE * declared for declared, there in lengths)
+    is_short = any(there < WHOLE * n for n, there in [*lengths, (n_declared or 0, n_frames)])
     return is_short or "lacks an end-of-stream bit" in stream.extra_info  # that is OGG
+
+
+# ffmpeg -----------------------------------------------------------------------------------------
+
+
+def _decode_with_ffmpeg(path, name, reason, note):
+    """Decode what libsndfile refused, for a reason: the first track in which anything is recorded.
+
+    Yields samples, np.ndarray [shape=(n, channels), float32], n > 0, and their rate.
+    """
+    silence = []
+    for track in itertools.count(-1):  # -1 is the one that ffmpeg takes by itself
+        silence, before, is_silent = [], silence, True
+        try:
+            for samples, sample_rate in _run_ffmpeg(path, name, reason, note, track):
+                is_silent = is_silent and np.abs(samples).max() < SILENT_PEAK
+                if is_silent:  # not kept as it is: it may last for hours
+                    silence.append((samples.shape, sample_rate))
+                    continue
+                yield from ((np.zeros(shape, np.float32), rate) for shape, rate in silence)
+                silence = []
+                yield samples, sample_rate
+        except SentimentalError:
+            if track < 0 or not is_silent:
+                raise
+            silence = before  # there is no other track
+            break
+        if not is_silent:
+            return
+    yield from ((np.zeros(shape, np.float32), rate) for shape, rate in silence)
+
+
+def _run_ffmpeg(path, name, reason, note, track):
+    """Blocks of one track; SentimentalError when ffmpeg is not there, finds none, never ends."""
+    n_frames, n_most = 0, SAMPLES_PER_BYTE * os.path.getsize(path)
+    # "file:", because a name may look like an address; no other protocol, because nothing that is
+    # called a recording shall reach into the network.
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_ALLOCATION)]
+    command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-vn"]
+    command += ["-map", f"0:a:{track}"] if track >= 0 else []
+    command += ["-f", "au", "-c:a", "pcm_f32be", "-fs", str(4 * n_most + AU_HEADER), "pipe:"]
+    with tempfile.TemporaryFile() as stderr:
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
+        except OSError as error:
+            raise SentimentalError(
+                f"{name}: not a format that libsndfile reads ({reason}), and ffmpeg does not start "
+                f"({error.strerror}); install ffmpeg, or convert the file to WAV or FLAC"
+            ) from None
+        with process:
+            try:
+                for samples, sample_rate in _read_au(name, process, os.path.getsize(path)):
+                    n_frames += len(samples)
+                    if n_frames * samples.shape[1] >= n_most:
+                        raise SentimentalError(
+                            f"{name}: more samples than it can hold; is it damaged?"
+                        )
+                    yield samples, sample_rate
+                process.wait()
+            finally:
+                process.kill()
+        stderr.seek(0)
+        words = stderr.read().decode(errors="replace").strip().partition("\n")[0]
+    words = re.sub(r"^\[.*? @ \w+\] ", "", words).replace(f"file:{path}: ", "")
+    if "does not contain any stream" in words:
+        raise SentimentalError(f"{name}: there is no sound in it, only pictures")
+    if n_frames == 0:
+        raise SentimentalError(
+            f"{name}: not a recording that can be decoded (libsndfile: {reason}; ffmpeg: "
+            f"{words or 'no samples'}); is it damaged, or no sound file?"
+        )
+    if words:
+        seconds = n_frames / sample_rate
+        note(f"{name}: damaged ({words}); the {seconds:.1f} s that can be read are used")
+
+
+def _read_au(name, process, size):
+    """Blocks of float samples, and their rate, in AU, whose header is the simplest of all."""
+    limit = FFMPEG_SECONDS + FFMPEG_SECONDS_PER_BYTE * size
+    header = _read_pipe(name, process, AU_HEADER, limit)
+    if len(header) < AU_HEADER:
+        return
+    _, offset, _, _, sample_rate, channels = struct.unpack(">6I", header)
+    _read_pipe(name, process, offset - AU_HEADER, limit)
+    n_bytes = 4 * channels * BLOCK_FRAMES
+    while n := len(content := _read_pipe(name, process, n_bytes, limit)) // (4 * channels):
+        samples = np.frombuffer(content, ">f4", n * channels).astype(np.float32)
+        yield samples.reshape(n, channels), sample_rate
+
+
+def _read_pipe(name, process, n_bytes, limit):
+    """The next bytes, or those that are left; a process that gives none for too long is killed."""
+    begin, timer = time.monotonic(), threading.Timer(limit, process.kill)
+    timer.start()
+    try:
+        with interruptible():
+            content = process.stdout.read(n_bytes)
+    finally:
+        timer.cancel()
+    if time.monotonic() - begin >= limit:
+        raise SentimentalError(
+            f"{name}: ffmpeg found no end of it in {limit:.0f} s; is it damaged?"
+        )
+    return content

@@ -125,12 +125,14 @@ class Endpointer:
     def silence(self):
         return self.seconds - self.last_speech
 
-    def feed(self, samples):
+    def feed(self, samples, is_own=True):
         """Hear more of the stream.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``, n >= 0
+        is_own : bool, whether what is heard can be speech of this stream; else it is of another,
+            softly heard here as well
 
         Returns
         -------
@@ -141,7 +143,7 @@ class Endpointer:
         self._rest = samples[n * CHUNK_LENGTH :]
         finished = []
         for chunk in samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH):
-            utterance = self._hear(chunk)
+            utterance = self._hear(chunk, is_own)
             if utterance:
                 finished.append(utterance)
         return finished
@@ -163,8 +165,8 @@ class Endpointer:
         self._chunks.clear()
         return finished
 
-    def _hear(self, samples):
-        self._chunks.append(self._judge(samples))
+    def _hear(self, samples, is_own):
+        self._chunks.append(self._judge(samples, is_own))
         self._n_heard += 1
         if self._chunks[-1].is_speech:
             self.speaking = True
@@ -179,7 +181,7 @@ class Endpointer:
             del self._chunks[:-N_PAD]
         return finished
 
-    def _judge(self, samples):
+    def _judge(self, samples, is_own):
         """Level a chunk, ask the detector and keep its answer."""
         centered = samples - samples.mean()  # a constant offset is no sound
         self.level = 10 * np.log10(np.mean(centered**2) + 10 ** (LOWEST_DBFS / 10))
@@ -188,7 +190,7 @@ class Endpointer:
         leveled = centered * (DETECTOR_PEAK / self._peak)
         probability = self._detector.process_samples(leveled.tolist())
         threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
-        return Chunk(samples, self.level, probability >= threshold)
+        return Chunk(samples, self.level, is_own and probability >= threshold)
 
     def _cut(self):
         """End the utterance, not in the middle of a word, and begin the next one there."""

@@ -5,13 +5,17 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import FIRST_COMPLETED, wait
 from multiprocessing import resource_tracker
 
-from joblib import cpu_count
 from pebble import ProcessExpired, ProcessPool
 
 from sentimental.scripts import END_SIGNALS, check_stop
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of a missing /dev/shm; `run_jobs` does without
+    from joblib import cpu_count
 
 # s between two looks whether a signal has come.
 LOOK_SECONDS = 0.1
@@ -33,6 +37,9 @@ ENVIRONMENT = {
 def run_jobs(function, jobs):
     """Call a function for every job, in processes on all cores.
 
+    Where the system has no locks between processes (a container without /dev/shm), this process
+    does them all.
+
     Parameters
     ----------
     function : callable, of a module
@@ -53,6 +60,13 @@ def run_jobs(function, jobs):
     os.environ.update(ENVIRONMENT)
     n_workers = min(cpu_count(), max(1, len(waiting)))
     spawn = multiprocessing.get_context("spawn")
+    try:
+        spawn.Lock()
+    except (OSError, ImportError):
+        for number, arguments in waiting:
+            check_stop()
+            yield number, function(*arguments)
+        return
     pool = ProcessPool(n_workers, initializer=_end_with_parent, context=spawn)
     try:
         _start_deaf(pool)

@@ -3,6 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -69,6 +70,51 @@ def test_the_time_line_stacks_the_probabilities_where_they_were_found():
     np.testing.assert_allclose(values[[10, 100]], [-60, -20], atol=0.1)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*EMOTIONS]
     assert "3 utterances" in figure.get_suptitle()
+
+
+def test_the_time_line_is_as_high_as_the_share_that_is_spoken():
+    spoken = [Utterance(n, n + 0.5, sure("sad")) for n in range(3600)]  # half of an hour
+    figure = Figure((12, 7))
+    draw_timeline(figure, [Track(None, spoken, [(0, 3600, -30.0)])], 3600.0)
+    top = [heights(figure.axes[0], "surprise", second)[1] for second in (900, 1800, 2700)]
+    assert top == pytest.approx([0.5] * 3, abs=0.1)
+
+
+@pytest.mark.parametrize("draw", ["summary", "timeline"])
+def test_files_have_names_and_borders_and_emotions_that_are_never_answered_do_not_appear(draw):
+    figure, one = Figure((12, 7)), [Utterance(0, 100, sure("sad"))]
+    files = [(0.0, "a.wav"), (20.0, "$x_$.wav"), (90.0, "a_long_name_that_has_no_room.wav")]
+    if draw == "summary":
+        chart.draw_summary(figure, one, 100.0, ("happy", "sad"), files)
+        assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["happy", "sad"]
+        assert figure.axes[0].get_ylim()[1] > 1  # bars do not grow with the panel
+    else:
+        draw_timeline(figure, [Track(None, one, [(0, 100, -30.0)])], 100.0, ("happy", "sad"), files)
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["happy", "sad"]
+    figure.canvas.draw()
+    axes = figure.axes[1 if draw == "summary" else 0]
+    assert [line.get_xdata()[0] for line in axes.lines] == [0.0, 20.0, 90.0]
+    assert [text.get_text() for text in axes.texts] == [" a.wav", " $x_$.wav", " …o_room.wav"]
+
+
+def test_a_session_of_ten_hours_can_be_read():
+    figure, spoken = Figure((12, 7)), [Utterance(n, n + 1, sure("sad")) for n in (0, 20_000)]
+    canvas = FigureCanvasAgg(figure)
+    chart.draw_summary(figure, spoken, 36_000.0)
+    canvas.draw()
+    line = figure.axes[1]
+    assert "5:00:00" in [label.get_text() for label in line.get_xticklabels()]
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    left, bottom, right, top = (line.get_window_extent().extents).round().astype(int)
+    inside = pixels[700 - top : 700 - bottom, left + 100 : right]
+    assert (np.abs(inside - to_rgb(chart.COLORS["sad"])).sum(axis=2) < 0.6).any()
+
+
+def test_pictures_have_their_own_style(tmp_path):
+    with matplotlib.rc_context({"figure.dpi": 30, "savefig.dpi": 30, "text.color": "white"}):
+        chart.save_timeline(tmp_path / "a.png", tracks(), 100.0)
+        assert matplotlib.rcParams["figure.dpi"] == 30
+    assert matplotlib.image.imread(tmp_path / "a.png").shape[:2] == (1200, 1200)
 
 
 @pytest.mark.parametrize("seconds", [8, 300, 3600, 100_000])

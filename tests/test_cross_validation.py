@@ -1,6 +1,5 @@
 """The runs of a protocol: what is trained once, what each fold is tested with, temperatures."""
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +8,7 @@ import pytest
 from signals import make_corpora, make_recording, make_recordings
 
 import sentimental.training.fit
-from sentimental.files import checksum
+import sentimental.training.network
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import TALLY
 from sentimental.training import cross_validation as module
@@ -19,10 +18,10 @@ from sentimental.training.cross_validation import (
     clear_folds,
     draw_histories,
     match_conditions,
-    pack_frames,
+    read_frames,
     run_folds,
     set_temperatures,
-    unpack_frames,
+    share_frames,
 )
 from sentimental.training.metrics import one_hot
 from sentimental.training.protocols import protocol_folds
@@ -50,34 +49,28 @@ def fake(monkeypatch):
     With nothing heard before, the answer is neutral; after some recordings happy; under a
     condition sad.
     """
-    fake = SimpleNamespace(trained=[], stop_at=None, temperature=1.0, told=[])
+    fake = SimpleNamespace(trained=[], stop_at=None, temperature=1.0, heard=[])
 
-    def train(recordings, validation, training, augmentation, epochs, seed, checkpoint, **more):
-        checkpoint.mkdir(parents=True, exist_ok=True)
+    def fit(network, recordings, validation, settings, epochs, seed, checkpoint, **more):
+        checkpoint.touch()
         if len(fake.trained) == fake.stop_at:
             raise KeyboardInterrupt
         fake.trained.append(
-            {"recordings": recordings, "epochs": epochs, "seed": seed, "checkpoint": checkpoint}
-            | {"settings": {"training": training, "augmentation": augmentation}}
-            | more
+            {"epochs": epochs, "seed": seed, "checkpoint": checkpoint, "settings": settings} | more
         )
-        return "network", "usual", {"temperature": fake.temperature, "seconds": 1.5}
+        return "usual", {"temperature": fake.temperature, "seconds": 1.5}
 
-    def predict_recordings(network, usual, tested, tallies=None):
-        assert (network, usual) == ("network", "usual")
+    def predict(network, usual, tested, tallies=None):
+        assert usual == "usual"
         assert all(len(recording.frames) for recording in tested)
-        fake.told.append(tallies)
-        answers = ["happy" if tallies is not None and tallies.any() else "neutral"] * len(tested)
-        return one_hot(
-            [
-                make_recording("", "", "sad" if recording.condition else answer)
-                for recording, answer in zip(tested, answers, strict=True)
-            ]
-        )
+        fake.heard.append(tallies)
+        answer = "happy" if tallies is not None and tallies.any() else "neutral"
+        return one_hot([make_recording("", "", "sad" if r.condition else answer) for r in tested])
 
     monkeypatch.setattr(module, "run_jobs", run_jobs_here)
-    monkeypatch.setattr(sentimental.training.fit, "train", train)
-    monkeypatch.setattr(sentimental.training.fit, "predict_recordings", predict_recordings)
+    monkeypatch.setattr(sentimental.training.network, "build_network", lambda units: None)
+    monkeypatch.setattr(sentimental.training.fit, "fit", fit)
+    monkeypatch.setattr(sentimental.training.fit, "predict", predict)
     return fake
 
 
@@ -105,15 +98,15 @@ def test_finished_folds_are_not_trained_again(tmp_path, fake):
         sizes = {"train": len(train), "validation": len(validation), "test": len(test)}
         assert run["sizes"] == sizes
         assert (run["temperature"], run["seconds"], run["split_seed"]) == (1.0, 1.5, 1)
-    assert not [path for path in tmp_path.iterdir() if path.is_dir()]  # no checkpoint is left
+    assert not [*tmp_path.glob("*_checkpoint*")]
 
     # Of other settings nothing is taken up.
     other = SETTINGS | {"training": Training(units=32)}
     run_folds(*arguments[:-1], other)
     assert len(fake.trained) == 20
-    (tmp_path / "speaker_seed3_fold1.json").write_text("{}")
+    (tmp_path / "speaker_seed3_fold1.npz").touch()
     clear_folds("speaker", runs, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["speaker_seed3_fold1.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["speaker_seed3_fold1.npz"]
 
 
 def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path, fake, monkeypatch):
@@ -130,39 +123,14 @@ def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path,
     assert len(run_folds(*arguments)) == len(fake.trained) == 5
 
 
-def seal(result):
-    return json.dumps(result | {"checksum": checksum(result)})
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: "",
-        lambda text: text[:200],
-        lambda text: text.replace("1.0", "1.5", 1),
-        lambda text: text.replace("fingerprint", "fingerprimt"),
-        lambda text: "[]",
-        lambda text: '{"probabilities": {"h0": 3}}',
-        lambda text: "[" * 100_000,
-        lambda text: "\xff",
-        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0] * 8]}}),
-        lambda text: seal(json.loads(text) | {"probabilities": {"h0": [[1.0], [0.5, 0.5]]}}),
-        lambda text: seal(json.loads(text) | {"probabilities": {}}),
-    ],
-    ids=range(11),
-)
-def test_a_damaged_fold_is_set_aside_and_trained_again(damage, tmp_path, fake, capsys):
+def test_a_damaged_fold_is_set_aside_and_trained_again(tmp_path, fake, capsys):
     arguments = "tess-speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
     runs = run_folds(*arguments)
-    path = tmp_path / "tess-speaker_seed1_fold2.json"
-    whole = path.read_text()
-    damaged = damage(whole)
-    path.write_text(damaged, encoding="latin-1")
+    path = tmp_path / "tess-speaker_seed1_fold2.npz"
+    path.write_bytes(path.read_bytes()[:-1])
     again = run_folds(*arguments)
     assert len(fake.trained) == 3
     np.testing.assert_array_equal(again[1]["probabilities"]["h0"], runs[1]["probabilities"]["h0"])
-    assert path.read_text() == whole
-    assert path.with_name(f"{path.name}.damaged").read_text(encoding="latin-1") == damaged
     line = f"seed 1, fold 2: {path}: damaged, kept as {path.name}.damaged; this part starts anew\n"
     assert capsys.readouterr().out == line
 
@@ -217,7 +185,7 @@ def test_ten_others_were_heard_before_any_or_of_one_emotion(tmp_path, fake):
     np.testing.assert_array_equal(again["h10"], histories["h10"])
 
     run_folds("corpus", recordings, {}, 1, tmp_path, SETTINGS)
-    h0, h10, _ = fake.told[:3]
+    h0, h10, _ = fake.heard[:3]
     assert h0 is None
     assert {*count(h10)} == {10}
 
@@ -234,15 +202,14 @@ def test_conditions_are_matched_by_content_and_name():
         match_conditions(recordings, {"white": recordings[1:]})
 
 
-def test_frames_are_packed_and_unpacked():
+def test_all_frames_are_shared_in_one_file(tmp_path):
     recordings = make_recordings(5)
-    frames, (first, second) = pack_frames([recordings[:2], recordings[2:]])
-    assert "frames" not in first[0]
-    assert "frames" in recordings[0]
-    json.dumps([first, second])
-    for before, after in zip(recordings, unpack_frames(frames, first + second), strict=True):
+    first, second = share_frames([recordings[:2], recordings[2:]], tmp_path / "frames.npy")
+    assert first[0].frames == (0, len(recordings[0].frames))
+    frames = np.load(tmp_path / "frames.npy", mmap_mode="r")
+    for before, after in zip(recordings, read_frames(first + second, frames), strict=True):
         np.testing.assert_array_equal(before.frames, after.frames)
-        assert before.file == after.file
+        assert before == after
 
 
 # Temperatures

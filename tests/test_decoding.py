@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import warnings
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 from signals import voice
 
-from sentimental import decoding, ffmpeg
+from sentimental import decoding
 from sentimental.decoding import decode, decode_blocks
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
@@ -186,6 +187,115 @@ def test_what_comes_after_damage_is_found_once_and_in_its_place(tmp_path):
     np.testing.assert_array_equal(samples[-32_000:], whole[-32_000:])
 
 
+# Recordings that are longer than libsndfile believes
+
+
+def join(path, *parts):
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("end", ["wav", "flac", "ogg", "opus", "aiff", "au", "caf", "w64", "rf64"])
+def test_recordings_that_were_joined_are_all_heard(tmp_path, end):
+    options = {"format": "OGG", "subtype": "OPUS"} if end == "opus" else {}
+    parts = [write(tmp_path / f"{n}.{end}", voice(0.5 + n, seed=n), **options) for n in range(3)]
+    expected = np.concatenate([decode_noting(part)[0] for part in parts])
+    samples, notes = decode_noting(join(tmp_path / f"joined.{end}", *parts))
+    np.testing.assert_array_equal(samples, expected)
+    assert notes == []
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("end", ["m4a", "webm", "wma", "mp3"])
+def test_the_same_of_what_ffmpeg_reads(tmp_path, end):
+    part = convert(tmp_path / f"a.{end}", *(["-ar", "48000"] if end == "webm" else []))
+    notes = []
+    samples, sample_rate = decode(join(tmp_path / f"joined.{end}", part, part), notes.append)
+    assert 1.9 * sample_rate < len(samples) < 2.2 * sample_rate
+    assert end == "mp3" or notes == []
+
+
+def test_a_joint_is_found_across_the_border_of_what_is_searched_at_once(tmp_path, monkeypatch):
+    parts = [write(tmp_path / f"{n}.wav", voice(seed=n)) for n in range(2)]
+    joined = join(tmp_path / "joined.wav", *parts)
+    joint = len(parts[0].read_bytes())
+    for place in (joint - 1024 - 4, joint - 1024):
+        monkeypatch.setattr(decoding.containers, "SEARCHED", place)
+        assert len(decode_noting(joined)[0]) == 2 * SAMPLE_RATE
+
+
+def test_what_was_joined_and_does_not_fit_is_told(tmp_path):
+    first = write(tmp_path / "a.wav")
+    others = [write(tmp_path / "b.wav", sample_rate=8_000), cut(write(tmp_path / "c.wav"), 0.04)]
+    for other in others:
+        samples, notes = decode_noting(join(tmp_path / "joined.wav", first, other))
+        np.testing.assert_array_equal(samples[:SAMPLE_RATE], decode_noting(first)[0])
+        assert notes
+    assert "MB from byte 32044 on are not used" in notes[-1] or "that can be read" in notes[-1]
+
+
+def test_all_samples_of_a_wav_file_are_used_whose_length_is_of_an_earlier_moment(tmp_path):
+    path = write(tmp_path / "a.wav", voice(2.0))
+    whole, _ = decode_noting(path)
+    samples, (note,) = decode_noting(patch(path, b"data", "<I", 20_000))
+    np.testing.assert_array_equal(samples, whole)
+    assert "never completed" in note
+
+
+@pytest.mark.parametrize("between", [b"", struct.pack("<4sI", b"LIST", 4) + b"INFO"])
+@pytest.mark.parametrize("subtype", ["PCM_16", "IMA_ADPCM"])
+def test_a_second_chunk_of_samples_is_heard(tmp_path, between, subtype):
+    path = write(tmp_path / "a.wav", voice(2.0), subtype=subtype)
+    whole, _ = decode_noting(path)
+    content = path.read_bytes()
+    start = content.index(b"data") + 8
+    half = start + (len(content) - start) // 2048 * 1024
+    second = between + struct.pack("<4sI", b"data", len(content) - half)
+    path.write_bytes(content[:half] + second + content[half:])
+    heard, notes = decode_noting(patch(path, b"data", "<I", half - start))
+    np.testing.assert_array_equal(heard, whole)
+    assert notes == []
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("has_ffmpeg", [False, True])
+@pytest.mark.parametrize("first", ["anullsrc=d=3", "anoisesrc=a=0.4:d=3"])
+def test_mp3_of_variable_bit_rate_without_a_header_that_tells_its_length(
+    tmp_path, monkeypatch, first, has_ffmpeg
+):
+    path = tmp_path / "a.mp3"
+    other = "anoisesrc=a=0.4:d=3" if "null" in first else "anullsrc=d=3"
+    graph = ["-filter_complex", "[0][1]concat=v=0:a=1", "-ar", "22050", "-q:a", "9"]
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", first, "-f", "lavfi", "-i", other]
+    subprocess.run([*command, *graph, "-write_xing", "0", path], check=True)
+    if not has_ffmpeg:
+        monkeypatch.setenv("PATH", "")
+    samples, notes = decode_noting(path)
+    seconds = len(samples) / 22_050
+    if has_ffmpeg or "null" in first:
+        assert 5.9 < seconds < 6.2
+        assert notes == []
+    else:
+        assert f"its first {seconds:.1f} s are used; install ffmpeg for " in notes[0]
+        missing = float(re.search(r"for ([\d.]+) more", notes[0])[1])
+        assert 5.9 < seconds + missing < 6.2
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_of_a_film_the_first_track_with_sound_is_heard(tmp_path, name):
+    silence = ["-f", "lavfi", "-i", "anullsrc=d=2:cl=stereo:r=16000"]
+    peaks = []
+    for tracks in ([*silence, "-map", "1"], [*silence, "-map", "1", "-map", "0"]):
+        (tmp_path / name).unlink(missing_ok=True)
+        samples, notes = decode_noting(convert(tmp_path / name, *tracks))
+        peaks.append(np.abs(samples).max())
+        assert notes == []
+        assert len(samples) > 15_000
+    assert peaks[0] == 0
+    assert peaks[1] == pytest.approx(1 / 8, rel=0.1)
+
+
 # Recordings of which something is missing
 
 
@@ -279,16 +389,45 @@ def test_a_video_without_sound(tmp_path):
     assert "no sound in it" in refusal(video)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a shell script")
-def test_ffmpeg_that_does_not_end(tmp_path, monkeypatch):
-    program = tmp_path / "ffmpeg"
-    program.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(ffmpeg, "FFMPEG_SECONDS", 0.1)
-    path = tmp_path / "a.m4a"
-    path.write_bytes(b"\0\0\0\x20ftypM4A ")
-    assert "found no end" in refusal(path)
+@pytest.fixture
+def fake_ffmpeg(tmp_path, monkeypatch):
+    """Have a shell script run in place of ffmpeg; returns the path of a file that it is for."""
+
+    def make(script):
+        if os.name == "nt":
+            pytest.skip("a shell script")
+        program = tmp_path / "ffmpeg"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+        path = tmp_path / "a.m4a"
+        path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(1000))
+        return path
+
+    return make
+
+
+def test_ffmpeg_that_does_not_end(fake_ffmpeg, monkeypatch):
+    monkeypatch.setattr(decoding, "FFMPEG_SECONDS", 0.1)
+    assert "found no end" in refusal(fake_ffmpeg("exec sleep 60"))
+
+
+def test_ffmpeg_that_hangs_is_killed_when_nobody_reads_on(fake_ffmpeg, tmp_path, monkeypatch):
+    started, popen = [], subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **o: started.append(popen(*a, **o)) or started[0]
+    )
+    soundfile.write(tmp_path / "a.au", np.ones(4096), SAMPLE_RATE, "FLOAT", format="AU")
+    blocks = decode_blocks(fake_ffmpeg(f"cat {tmp_path}/a.au; exec sleep 600"))
+    assert len(next(blocks).samples) == 4096
+    blocks.close()
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_ffmpeg_reads_nothing_but_files(fake_ffmpeg, tmp_path):
+    refusal(fake_ffmpeg(f'echo "$@" > {tmp_path}/arguments'))
+    arguments = (tmp_path / "arguments").read_text()
+    assert "-protocol_whitelist file -i file:" in arguments
 
 
 def test_a_name_that_is_too_long(tmp_path):
@@ -312,6 +451,17 @@ def test_a_file_that_must_not_be_read(tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav")
     monkeypatch.setattr("builtins.open", refuse)  # the administrator may read everything
     assert "cannot be read (Permission denied)" in refusal(path)
+
+
+def test_without_a_temporary_folder_only_what_needs_one_is_refused(
+    fake_ffmpeg, monkeypatch, tmp_path
+):
+    def refuse(**options):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(decoding.tempfile, "TemporaryFile", refuse)
+    assert len(decode_noting(write(tmp_path / "a.wav"))[0]) == SAMPLE_RATE
+    assert "No usable temporary directory" in refusal(fake_ffmpeg(""))
 
 
 def test_a_note_is_a_warning_where_nobody_takes_it(tmp_path):

@@ -99,7 +99,7 @@ def test_keras_is_what_the_scripts_need_whatever_the_environment_says(tmp_path, 
     settings = {"backend": "jax", "floatx": floatx, "epsilon": 0.01}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
     code = (
-        "from sentimental.model import import_keras, build_network; keras = import_keras(); "
+        "from sentimental.training.network import keras, build_network; "
         "print(keras.backend.backend(), build_network(2).dtype, keras.config.epsilon())"
     )
     environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
@@ -115,8 +115,7 @@ def test_keras_that_was_imported_with_another_backend_is_told(tmp_path):
         "sys.modules['keras'].backend = types.SimpleNamespace(backend=lambda: 'jax')\n"
         "sys.modules['tensorflow'].get_logger = lambda: types.SimpleNamespace(setLevel=print)\n"
         "from sentimental.scripts import run_script\n"
-        "from sentimental.model import import_keras\n"
-        "sys.exit(run_script(import_keras))\n"
+        "sys.exit(run_script(lambda: __import__('sentimental.training.network')))\n"
     )
     done = python("-c", code)
     assert done.returncode == 1
@@ -142,7 +141,7 @@ def test_in_a_notebook_features_are_computed(happy, tmp_path):
 
 def test_in_a_notebook_an_error_is_a_line(tmp_path):
     done = python("-c", NOTEBOOK, "train_model.py", tmp_path / "none.json")
-    line = f"error: {tmp_path / 'none.json'}: no such file; make it with preprocess.py"
+    line = f"error: {tmp_path / 'none.json'}: no such file; make it with: python preprocess.py"
     assert done.stdout.splitlines() == ["status 1", line]
 
 

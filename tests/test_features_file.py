@@ -31,6 +31,15 @@ def test_what_is_saved_is_loaded_bit_by_bit(tmp_path):
     np.testing.assert_array_equal(first.frames, recording().frames)
 
 
+def test_a_part_of_a_file_stays_one(tmp_path):
+    path = tmp_path / "features.json"
+    parts = [recording(start=1.5, end=3.0), recording(start=1.5), recording()]
+    save_features(path, parts)
+    assert load_features(path) == parts
+    names = [part.name for part in load_features(path)]
+    assert names == ["a.wav (1.5 s to 3 s)", "a.wav (1.5 s to end)", "a.wav"]
+
+
 def test_features_made_with_other_constants_are_refused(tmp_path):
     path = tmp_path / "features.json"
     save_features(path, [recording()])
@@ -54,6 +63,8 @@ def test_features_made_with_other_constants_are_refused(tmp_path):
         {"frames": np.ones((0, N_STORED), np.float32)},
         {"frames": np.ones((MAX_FRAMES + 1, N_STORED), np.float32)},
         {"condition": 3},
+        {"start": -1.0},
+        {"end": "9"},
         {"file": None},
     ],
 )

@@ -27,6 +27,12 @@ from sentimental.vad import Endpointer
 class Loudness:
     """A recognizer whose answer depends on nothing but the samples; quick."""
 
+    def compute_features(self, samples):
+        return samples
+
+    def predict_features(self, samples, voice):
+        return self.predict_samples(samples)
+
     def predict_samples(self, samples, name="", voice=None):
         answer = np.full(8, 0.05)
         answer[0] += np.sqrt(np.mean(samples**2))
@@ -187,7 +193,8 @@ def test_channels_that_cancel_each_other_are_heard(tmp_path, long_file):
 
 def test_a_voice_grows_by_each_utterance(long_file):
     recognizer, voice = load_recognizer(), Voice()
-    findings = [one for _, one in recognize_all([Recording(long_file)], recognizer, voice)]
+    recordings = [Recording(long_file)]
+    findings = [one for _, one in recognize_all(recordings, recognizer, {None: voice})]
     assert voice.n_recordings == 4
     alone = recognize(long_file, recognizer=recognizer)[1]
     same = [
@@ -206,10 +213,10 @@ def test_a_long_recording_without_speech_says_so(tmp_path):
 
 
 def test_speech_that_the_chain_refuses_is_told_from_silence(long_file):
-    def refuse(samples, voice):
+    def refuse(samples):
         raise SentimentalError("too little")
 
-    _, (finding,) = recognize(long_file, recognizer=SimpleNamespace(predict_samples=refuse))
+    _, (finding,) = recognize(long_file, recognizer=SimpleNamespace(compute_features=refuse))
     assert "too little of it stands out" in str(finding.result)
 
 
@@ -275,6 +282,49 @@ def test_a_silent_channel_is_told_and_is_no_failure(tmp_path):
         assert not recording.failed
 
 
+def test_what_leaks_from_the_other_channel_is_not_heard_there(tmp_path):
+    first, second = conversation(), np.concatenate([np.zeros(18 * SAMPLE_RATE), speech(4)])
+    first, second = (np.pad(one, (0, 22 * SAMPLE_RATE - len(one))) for one in (first, second))
+    leak = np.roll(second, 800), np.roll(first, 800)  # 50 ms later
+    sound = np.stack([first + 0.1 * leak[0], second + 0.1 * leak[1]], axis=1)
+    path = tmp_path / "call.wav"
+    soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
+    _, findings = recognize(path, separate=True)
+    heard = {channel: spans(findings, channel) for channel in (1, 2)}
+    assert [start for start, _ in heard[1]] == [start for start, _ in live(first)]
+    ((start, _),) = heard[2]
+    assert start == pytest.approx(18, abs=0.5)
+
+
+def test_a_short_call_has_no_speech_on_the_channel_that_only_leaks(tmp_path):
+    path = tmp_path / "call.wav"
+    soundfile.write(path, np.stack([speech(0), 0.1 * speech(0)], axis=1), SAMPLE_RATE)
+    _, findings = recognize(path, separate=True)
+    assert [(f.channel, f.kind) for f in findings] == [(1, "file"), (2, "error")]
+
+
+def test_two_who_speak_at_once_are_both_heard(tmp_path):
+    path = tmp_path / "call.wav"
+    first, second = conversation(), np.concatenate([conversation()[SAMPLE_RATE:], noise(1)])
+    sound = np.stack([first + 0.05 * second, 0.7 * second + 0.05 * first], axis=1)
+    soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
+    _, findings = recognize(path, separate=True)
+    for channel, samples in ((1, first), (2, second)):
+        found, expected = spans(findings, channel), [start for start, _ in live(samples)]
+        assert [start for start, _ in found] == pytest.approx(expected, abs=0.5)
+
+
+def test_each_channel_has_a_voice_and_a_summary_of_its_own(call, capsys):
+    voices = {}
+    recordings = [Recording(call[0], separate=True)]
+    findings = [one for _, one in recognize_all(recordings, load_recognizer(), voices)]
+    for channel in (1, 2):
+        assert voices[channel].n_recordings == len(spans(findings, channel)) > 1
+    lines = capsys.readouterr().err.splitlines()
+    starts = [f"{call[0]}, channel {n}: {voices[n].n_recordings} utterances" for n in (1, 2)]
+    assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True] * 2
+
+
 def test_one_channel_is_not_called_the_first(long_file):
     assert {finding.channel for finding in recognize(long_file, separate=True)[1]} == {None}
 
@@ -288,7 +338,7 @@ def test_a_chart_of_recordings_one_after_the_other(monkeypatch, tmp_path, long_f
     recordings = [Recording(path, separate=True) for path in (SAMPLES[0], long_file, call[0])]
     all(recognize_all(recordings, Loudness()))
     save_chart("a.png", recordings)
-    ((_, tracks, seconds),) = seen
+    ((_, tracks, seconds, *_),) = seen
     lengths = [recording.seconds for recording in recordings]
     starts = [0, *itertools.accumulate(lengths)]
     assert seconds == pytest.approx(sum(lengths))

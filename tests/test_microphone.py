@@ -1,6 +1,7 @@
 """The sound card: fake ones everywhere, a virtual one where there is PulseAudio."""
 
-import queue
+import contextlib
+import itertools
 import subprocess
 import sys
 import time
@@ -11,13 +12,20 @@ import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT
-from signals import speech, tone
+from signals import noise, speech, tone
 
 from benchmarks import virtual_microphone as air
 from sentimental import SentimentalError
-from sentimental.audio import to_mono
+from sentimental.audio import load_audio, to_mono
 from sentimental.live import microphone
-from sentimental.live.microphone import BACKENDS, Input, Microphone, choose_input
+from sentimental.live.microphone import (
+    BACKENDS,
+    Backend,
+    Input,
+    Microphone,
+    Replay,
+    choose_input,
+)
 from sentimental.spectrum import SAMPLE_RATE
 
 # Where a sound lies in the file that is played, in samples.
@@ -92,68 +100,168 @@ def test_backend_that_is_not_installed(backend, monkeypatch):
         BACKENDS[backend][0]()
 
 
-# What it hears ----------------------------------------------------------------------------------
+# Streams ----------------------------------------------------------------------------------------
 
 
-def fake_microphone(sample_rate=SAMPLE_RATE, is_active=lambda: True):
-    """An open microphone, and what its sound card calls with (samples, overflowed)."""
-    blocks = queue.Queue()
-    device = Input(0, "fake", "ALSA", 2, sample_rate, True)
-    return Microphone(device, blocks, is_active), blocks.put
+class FakeCard:
+    """A backend with one input, whose sound card calls `put` with (samples, overflowed)."""
+
+    def __init__(
+        self, monkeypatch, channels=2, sample_rate=SAMPLE_RATE, refuses=lambda device: False
+    ):
+        self.device = Input(0, "fake", "ALSA", channels, sample_rate, True)
+        self.refuses, self.opened, self.is_active, self.put = refuses, [], lambda: True, None
+        backend = Backend(lambda: [self.device], self.open, lambda: None)
+        monkeypatch.setitem(BACKENDS, "fake", backend)
+        monkeypatch.setattr(microphone, "RETURN_SECONDS", 0.0)
+
+    @contextlib.contextmanager
+    def open(self, device, put):
+        self.opened.append((device.sample_rate, device.channels))
+        if self.refuses(device):
+            raise SentimentalError("fake: cannot be opened (-9997)")
+        self.put = put
+        yield lambda: self.is_active()
+
+    def hear(self, blocks, overflows=()):
+        """All that a microphone hears of blocks, and then of its end; returns it and the rest."""
+        heard, coming = [], enumerate(blocks)
+        with Microphone(self.device, "fake") as stream:
+            for original, samples in stream:  # the first is empty
+                heard.append((original, samples))
+                for number, block in itertools.islice(coming, 1):
+                    self.put((block, number in overflows))
+                    break
+                else:
+                    stream.close()
+            self.n_overflows = stream.n_overflows
+        originals, samples = zip(*heard, strict=True)
+        return np.concatenate(originals), np.concatenate(samples)
 
 
 @pytest.mark.parametrize("sample_rate", [8_000, 11_025, 16_000, 44_100, 48_000])
-def test_blocks_are_resampled_as_a_file_is(sample_rate):
+def test_blocks_are_resampled_as_a_file_is(monkeypatch, sample_rate):
     sound = tone(300, 1.0, 0.3, sample_rate) + tone(1_234, 1.0, 0.2, sample_rate)
     blocks = np.array_split(np.stack([sound, 0.5 * sound], axis=1), 50)
-    heard, put = fake_microphone(sample_rate)
-    taken = []
-    for block in blocks[:30]:
-        put((block, False))
-        taken.append(heard.read(0))
-    for block in blocks[30:]:
-        put((block, False))
-    originals, samples = zip(*taken, heard.read_rest(), strict=True)
-    np.testing.assert_allclose(np.concatenate(originals), 0.75 * sound, atol=1e-6)
+    card = FakeCard(monkeypatch, sample_rate=sample_rate)
+    originals, samples = card.hear(blocks, overflows={3, 30})
+    assert card.n_overflows == 2
+    np.testing.assert_allclose(originals, 0.75 * sound, atol=1e-6)
     expected = to_mono(0.75 * sound, sample_rate)
-    samples = np.concatenate(samples)
     assert abs(len(samples) - len(expected)) <= 1
     n = min(len(samples), len(expected))
     np.testing.assert_allclose(samples[:n], expected[:n], atol=1e-3)
 
 
-def test_overflows_are_counted():
-    heard, put = fake_microphone()
-    for overflowed in (False, True, True):
-        put((np.zeros((320, 1), np.float32), overflowed))
-    heard.read(0)
-    assert heard.n_overflows == 2
+def fail():
+    raise OSError(-9988, "Stream closed")
 
 
-def test_microphone_that_vanishes_is_gone_when_all_is_heard():
-    heard, put = fake_microphone(is_active=lambda: False)
-    put((np.ones((320, 1), np.float32), False))
-    assert len(heard.read(0)[0]) == 320
-    with pytest.raises(SentimentalError, match="fake is gone; was it unplugged"):
-        heard.read(0)
-
-
-def test_microphone_whose_state_cannot_be_told_is_gone():
-    def fail():
-        raise OSError(-9988, "Stream closed")
-
-    heard, _ = fake_microphone(is_active=fail)
-    with pytest.raises(SentimentalError, match="fake is gone"):
-        heard.read(0)
+@pytest.mark.parametrize("is_active", [lambda: False, fail])
+def test_microphone_that_vanishes_is_gone_when_all_is_heard(monkeypatch, is_active):
+    card = FakeCard(monkeypatch)
+    with Microphone(card.device, "fake") as stream:
+        card.put((np.ones((320, 1), np.float32), False))
+        card.is_active, heard = is_active, iter(stream)
+        assert len(next(heard)[0]) == 320
+        with pytest.raises(SentimentalError, match="fake is gone; was it unplugged"):
+            next(heard)
 
 
 def test_microphone_that_hangs_is_gone(monkeypatch):
-    heard, _ = fake_microphone()
-    heard.read(0)
+    card = FakeCard(monkeypatch)
     monkeypatch.setattr(microphone, "GONE_SECONDS", 0.05)
-    time.sleep(0.1)
-    with pytest.raises(SentimentalError, match="fake is gone"):
-        heard.read(0)
+    with (
+        Microphone(card.device, "fake") as stream,
+        pytest.raises(SentimentalError, match="fake is gone"),
+    ):
+        all(original.size == 0 for original, _ in stream)
+
+
+def test_a_microphone_that_comes_back_is_heard_again(monkeypatch, capsys):
+    card = FakeCard(monkeypatch)
+    monkeypatch.setattr(microphone, "RETURN_SECONDS", 60.0)
+    monkeypatch.setattr(microphone, "RETRY_SECONDS", 0.1)
+    sound, originals = tone(300, 0.5), []
+    with Microphone(card.device, "fake") as stream:
+        card.put((sound[:, None], False))
+        card.is_active = lambda: len(card.opened) > 2  # it can be opened, and is not there yet
+        for original, _ in stream:
+            originals.append(original)
+            if len(card.opened) > 2 and len(originals) < 1000:
+                card.put((sound[:, None], False))
+                originals += 1000 * [original[:0]]
+            elif len(originals) > 1000 and original.any():
+                stream.close()
+    heard = np.concatenate(originals)
+    missed = len(heard) - 2 * len(sound)  # silence takes the place of what was missed
+    assert missed >= 0.2 * SAMPLE_RATE
+    np.testing.assert_array_equal(heard, np.concatenate([sound, np.zeros(missed), sound]))
+    notes = capsys.readouterr().err.splitlines()
+    assert notes == ["fake is gone; waiting 60 s for it to come back", "fake is back"]
+
+
+def test_a_device_that_refuses_its_own_rate_and_channels_is_asked_for_others(monkeypatch):
+    card = FakeCard(monkeypatch, 2, 44_100, refuses=lambda d: d[3:5] != (1, 48_000))
+    with Microphone(card.device, "fake") as stream:
+        assert stream.sample_rate == 48_000
+    assert card.opened[0] == (44_100, 2)
+    card.refuses = lambda device: True
+    with pytest.raises(SentimentalError, match="-9997"):
+        Microphone(card.device, "fake")
+
+
+def test_a_microphone_among_empty_inputs_is_found(monkeypatch):
+    rng = np.random.default_rng(0)
+    sound = 1e-4 * rng.standard_normal((2 * SAMPLE_RATE, 8)).astype(np.float32)
+    sound[8_000:, 2] += tone(300, 1.5)
+    card = FakeCard(monkeypatch, channels=8)
+    originals, _ = card.hear(np.split(sound, 100))
+    assert card.opened == [(SAMPLE_RATE, 8)]
+    np.testing.assert_array_equal(originals[9_600:], sound[9_600:, 2])
+
+
+def test_a_server_with_copies_of_one_microphone_is_opened_with_two_channels(monkeypatch):
+    card = FakeCard(monkeypatch, channels=64)
+    Microphone(card.device, "fake")
+    assert card.opened == [(SAMPLE_RATE, 2)]
+
+
+def test_channels_that_cancel_each_other_leave_one_for_the_whole_session(monkeypatch):
+    left, right = tone(440, 1.0, 0.5), tone(440, 1.0, -0.4)
+    right[8_000:] = -1.2 * left[8_000:]  # now this is the stronger one
+    blocks = np.split(np.stack([left, right], axis=1), 50)
+    originals, _ = FakeCard(monkeypatch).hear(blocks)
+    np.testing.assert_array_equal(originals, left)
+
+
+class Clock:
+    """Stands for the module `time`, of which it is the fast one."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def test_a_recording_comes_in_the_time_that_it_takes(tmp_path, monkeypatch):
+    clock, path = Clock(), tmp_path / "stereo.wav"
+    monkeypatch.setattr(microphone, "time", clock)
+    sound = np.stack([noise(1.005, sample_rate=44_100), noise(1.005, sample_rate=44_100)], axis=1)
+    soundfile.write(path, sound, 44_100)
+    stream, heard = Replay(path), []
+    clock.now = 100.0  # it begins when it is first listened to
+    for original, samples in stream:
+        heard.append((original, samples))
+        n = sum(len(original) for original, _ in heard)
+        assert n == pytest.approx((clock.now - 100) * 44_100, abs=1)
+    originals, samples = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+    np.testing.assert_allclose(originals, sound[:, 0], atol=1e-4)
+    np.testing.assert_allclose(samples, load_audio(path), atol=1e-4)
 
 
 # A virtual one ----------------------------------------------------------------------------------
@@ -162,16 +270,17 @@ def test_microphone_that_hangs_is_gone(monkeypatch):
 STALLING_LISTENER = """
 import ctypes, select, sys
 import numpy as np, soundfile
-from sentimental.live.microphone import BACKENDS, choose_input, open_microphone
+from sentimental.live.microphone import BACKENDS, Microphone, choose_input
 
 heard = []
-with open_microphone(choose_input(BACKENDS["sounddevice"][0]())) as microphone:
+with Microphone(choose_input(BACKENDS["sounddevice"].inputs())) as microphone:
     print("listening", flush=True)
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        heard.append(microphone.read(0.02)[0])
-        if len(heard) % 25 == 0:
+    for original, _ in microphone:
+        heard.append(original)
+        if select.select([sys.stdin], [], [], 0)[0]:
+            microphone.close()
+        elif len(heard) % 25 == 0:
             ctypes.PyDLL(None).usleep(200_000)
-heard.append(microphone.read_rest()[0])
 soundfile.write(sys.argv[1], np.concatenate(heard), 44_100)
 print(microphone.n_overflows)
 """
@@ -202,14 +311,3 @@ def test_nothing_is_lost_while_python_stalls(tmp_path):
                 break
         assert int(n_overflows) == 0
         assert place is not None  # it is there whole
-
-
-def test_channels_that_cancel_each_other_leave_one_for_the_whole_session():
-    blocks = queue.Queue()
-    hears = Microphone(INPUTS[1], blocks, is_active=lambda: True)
-    left, right = tone(440, 1.0, 0.5, 48_000), tone(440, 1.0, -0.4, 48_000)
-    right[24_000:] = -1.2 * left[24_000:]  # now this is the stronger one
-    for start in range(0, 48_000, 960):
-        blocks.put((np.stack([left, right], axis=1)[start : start + 960], False))
-    original, _ = hears.read(timeout=1)
-    np.testing.assert_array_equal(original, left)

@@ -14,6 +14,7 @@ from sentimental import EMOTIONS, SentimentalError, load_recognizer, model
 from sentimental.corpora import CORPORA
 from sentimental.features import MAX_FRAMES, N_INPUTS, N_SUMMARY
 from sentimental.speaker import MODEL_CHAIN
+from sentimental.training import network as network_module
 
 ROOT = Path(__file__).resolve().parent.parent
 # What trained a model, as the model tells it.
@@ -22,8 +23,8 @@ TRAINING = {"corpora": ["TESS", "mine"], "held_out": "0"}
 
 @pytest.fixture(scope="module")
 def network():
-    model.import_keras().utils.set_random_seed(1)
-    network, rng = model.build_network(), np.random.default_rng(1)
+    network_module.keras.utils.set_random_seed(1)
+    network, rng = network_module.build_network(), np.random.default_rng(1)
     network.set_weights([w + rng.normal(0, 0.1, w.shape) for w in network.get_weights()])
     return network
 
@@ -31,7 +32,7 @@ def network():
 @pytest.fixture
 def saved(network, tmp_path):
     path = tmp_path / "m.json"
-    model.save_model(network, make_usual(), TRAINING, path)
+    network_module.save_model(network, make_usual(), TRAINING, path)
     return path
 
 
@@ -80,7 +81,7 @@ def test_padding_is_not_speech(network, clip):
 
 
 def test_a_reloaded_model_gives_the_same_probabilities(network, saved, clip):
-    loaded, content = model.load_network(saved)
+    loaded, content = network_module.load_network(saved)
     np.testing.assert_array_equal(probabilities(loaded, *clip), probabilities(network, *clip))
     assert content["training"] == TRAINING
     for usual in (content["usual"], load_recognizer(saved).usual):
@@ -105,13 +106,13 @@ def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip
 
 USUAL = {name: values.tolist() for name, values in vars(make_usual()).items()}
 LAMBDA = {"class_name": "Lambda", "config": {}}
-LOADERS = [model.load_network, load_recognizer]
+LOADERS = [network_module.load_network, load_recognizer]
 
 
 @pytest.mark.parametrize("load", LOADERS)
 def test_weights_of_another_training_are_refused(saved, tmp_path, load):
     other = tmp_path / "other.json"
-    model.save_model(model.build_network(), make_usual(), TRAINING, other)
+    network_module.save_model(network_module.build_network(), make_usual(), TRAINING, other)
     model.weights_path_of(other).replace(model.weights_path_of(saved))
     with pytest.raises(SentimentalError, match="not as they were saved together"):
         load(saved)
@@ -157,8 +158,8 @@ def test_a_model_without_a_checksum_of_all_is_refused(saved, load):
 
 def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
     path = tmp_path / "m.json"
-    small = model.build_network(4)
-    model.save_model(small, make_usual(), TRAINING, path)
+    small = network_module.build_network(4)
+    network_module.save_model(small, make_usual(), TRAINING, path)
     expected = load_recognizer(path).predict_inputs(clip[0][0], clip[1][0])
     rng = np.random.default_rng(1)
     for file in (path, model.weights_path_of(path)):
@@ -179,9 +180,9 @@ def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
 @pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_numbers_are_refused(tmp_path, value, load):
-    network = model.build_network(4)
+    network = network_module.build_network(4)
     network.set_weights([np.full_like(weight, value) for weight in network.get_weights()])
-    model.save_model(network, make_usual(), TRAINING, tmp_path / "m.json")
+    network_module.save_model(network, make_usual(), TRAINING, tmp_path / "m.json")
     with pytest.raises(SentimentalError, match=r"m_weights\.h5: .*not finite"):
         load(tmp_path / "m.json")
 
@@ -231,7 +232,7 @@ def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, lo
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path, network):
+def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path, network, clip):
     content = json.loads(saved.read_text())
     marker = tmp_path / "was_run"
     layer(content, "emotions")["activation"] = {
@@ -240,8 +241,8 @@ def test_a_model_file_cannot_name_a_function_to_run(saved, tmp_path, network):
     }
     content["checksum"] = model.model_checksum(content, network.get_weights())
     saved.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="cannot load it"):
-        model.load_network(saved)
+    loaded, _ = network_module.load_network(saved)  # whose layers are not those of the file
+    np.testing.assert_array_equal(probabilities(loaded, *clip), probabilities(network, *clip))
     assert not marker.exists()
 
 
@@ -263,22 +264,23 @@ def test_damaged_or_missing_weights_are_one_clear_line(saved, load):
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     path = tmp_path / "m.json"
-    model.save_model(model.build_network(8), make_usual(), TRAINING, path)
+    network_module.save_model(network_module.build_network(8), make_usual(), TRAINING, path)
     assert load_recognizer(path)
-    keras = model.import_keras()
+    keras = network_module.keras
     frames, summary = keras.Input((None, N_INPUTS)), keras.Input((N_SUMMARY,))
     both = keras.layers.Concatenate()([keras.layers.LSTM(8)(frames), summary])
     other = keras.Model([frames, summary], keras.layers.Dense(8, activation="softmax")(both))
-    model.save_model(other, make_usual(), TRAINING, path)
-    with pytest.raises(SentimentalError, match="not the weights of this network"):
-        load_recognizer(path)
+    network_module.save_model(other, make_usual(), TRAINING, path)
+    for load in LOADERS:
+        with pytest.raises(SentimentalError, match="not the weights of this network"):
+            load(path)
 
 
 # The files that are shipped
 
 
 def test_the_shipped_model_is_small_and_tells_what_trained_it():
-    network, content = model.load_network(model.SHIPPED_MODEL)
+    network, content = network_module.load_network(model.SHIPPED_MODEL)
     assert network.count_params() <= 70_000
     assert {"TESS", "RAVDESS"} <= {*content["training"]["corpora"]} <= {*CORPORA}
 

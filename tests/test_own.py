@@ -22,7 +22,7 @@ SPEAKERS = ("anna", "ben", "cem", "dana")
 EMOTIONS_HERE = {"happy": 1.2, "sad": 0.85, "angry": 1.0}
 UNTRAINED = [emotion for emotion in EMOTIONS if emotion not in EMOTIONS_HERE]
 QUICK = [
-    "--set=training.epochs={'random': 1, 'speaker': 1}",
+    "--set=training.epochs={'random': 1}",
     "--set=training.fine_tuning_epochs=1",
     "--set=training.steps_per_epoch=1",
     "--set=training.batch_size=4",
@@ -113,7 +113,9 @@ def test_own_recordings_train_are_measured_and_recognized(make_features, train, 
     features = make_features("emotions")
     train(features, "--model", "me.json")
     never = f"never answered, as no recordings of it trained: {', '.join(UNTRAINED)}\n"
-    assert never in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert never in out
+    assert "strangers will be recognized less well" in out
     metrics = read(tmp_path / "results" / "metrics.json")
     assert metrics["untrained"] == UNTRAINED
     assert metrics["sizes"] == {"train": 70, "validation": 10, "test": 0}
@@ -122,7 +124,7 @@ def test_own_recordings_train_are_measured_and_recognized(make_features, train, 
     low, high = tested["intervals"]["accuracy"]
     assert low < tested["accuracy"] < high
     assert {e for e in EMOTIONS if tested["answers"][e]} <= {*EMOTIONS_HERE}
-    assert not list((tmp_path / "results" / "folds").iterdir())
+    assert not [*tmp_path.glob("*_checkpoint"), *tmp_path.glob("results/*/")]
 
     train(features, "--model", "me.json", "--evaluate", "--results", "again")
     assert never in capsys.readouterr().out
@@ -140,17 +142,21 @@ def test_own_speakers_are_folds_and_a_model_is_a_start_for_others(
     make_features, train, tmp_path, capsys
 ):
     features = make_features("speakers")
-    train(features, "--protocol", "speaker")
-    result = read(tmp_path / "results" / "speaker.json")
-    assert len(result["folds"]) == 4
-    assert result["pooled"]["h0"]["n"] == 80
-    assert result["pooled"]["h0"]["intervals"]["over"] == "speakers"
-    assert "with as many other speakers" in capsys.readouterr().out
-
+    capsys.readouterr()
     train(features, "--model", "me.json")
+    out = capsys.readouterr().out
+    assert out.index("seed 1, fold 4: epoch") < out.index("unseen speakers ") < out.index("\nvalid")
+    assert "strangers" not in out
+    metrics = read(tmp_path / "results" / "metrics.json")
+    measured = metrics["unseen speakers"]
+    assert (measured["n"], measured["intervals"]["over"]) == (80, "speakers")
+    assert metrics["groups"]["my"]["accuracy"] == measured["accuracy"]
+    headline = read(tmp_path / "results" / "headline.json")
+    assert {*headline} == {"random_unseen_speakers", "random_validation"}
+
     (tmp_path / "my").rename(tmp_path / "old")
     other = make_features("table", "other.json")
-    with pytest.raises(SentimentalError, match="was trained with my, so no figure of it would"):
+    with pytest.raises(SentimentalError, match="was trained with my, so testing on them would"):
         train(other, "--start-from", "me.json", "--model", "you.json")
     (tmp_path / "my").rename(tmp_path / "your")
     arguments = ["--labels", str(tmp_path / "your" / "labels.csv"), "--output", str(other)]

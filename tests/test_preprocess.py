@@ -40,7 +40,6 @@ def preprocess(*arguments, folder=None):
 def here(monkeypatch, capsys):
     """Run preprocess.py in this process; what it prints."""
     monkeypatch.setattr("preprocess.run_jobs", scripts.run_jobs_here)
-    monkeypatch.setattr("preprocess.mute_libraries", lambda: None)
 
     def here(*arguments):
         monkeypatch.setattr("sys.argv", ["preprocess.py", *map(str, arguments)])

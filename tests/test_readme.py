@@ -108,7 +108,7 @@ def test_help_teaches(script):
     assert f"python {script}" in done.stdout
 
 
-WINGS = {"preprocessing": "preprocess", "training": "train_model", "live": "realtime_emotion"}
+WINGS = {"preprocessing": "preprocess", "training": "train_model", "live": ("realtime", "__main__")}
 
 
 def imports_of(path):

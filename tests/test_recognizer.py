@@ -13,12 +13,13 @@ from sentimental import EMOTIONS, Recognizer, SentimentalError, Voice, load_reco
 from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY, summarize
 from sentimental.speaker import measure
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.training import network as network_module
 
 
 @pytest.fixture(scope="module")
 def network():
-    model.import_keras().utils.set_random_seed(1)
-    return model.build_network()
+    network_module.keras.utils.set_random_seed(1)
+    return network_module.build_network()
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +40,12 @@ def probabilities(network, frames, summary):
 
 
 def shipped(network):
-    return model.load_network(model.SHIPPED_MODEL)[0]
+    return network_module.load_network(model.SHIPPED_MODEL)[0]
 
 
 def with_large_weights(network):
     """Gates far from their middle, where a wrong activation would show."""
-    large = model.build_network()
+    large = network_module.build_network()
     large.set_weights([4 * weight for weight in network.get_weights()])
     return large
 
@@ -63,7 +64,9 @@ def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
 
 
 def test_a_loaded_recognizer_answers_as_the_network_that_was_saved(network, tmp_path):
-    model.save_model(network, make_usual(), {"corpora": [], "held_out": ""}, tmp_path / "m.json")
+    network_module.save_model(
+        network, make_usual(), {"corpora": [], "held_out": ""}, tmp_path / "m.json"
+    )
     clip = make_clip(40)
     answer = load_recognizer(tmp_path / "m.json").predict_inputs(*clip)
     np.testing.assert_allclose(answer, probabilities(network, *clip), atol=1e-5)

@@ -1,6 +1,5 @@
 """Recordings that are shown as if they were live, with keys pressed; the clock is a fast one."""
 
-import csv
 import re
 import time
 from types import SimpleNamespace
@@ -8,17 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from sessions import read_log, wait_for_answers
 from signals import noise, speech
-from test_display import press
-from test_display import window as _window  # noqa: F401
+from test_window import press
+from test_window import window as _window  # noqa: F401
 
 import realtime_emotion_recognition as realtime
 from sentimental import Voice
-from sentimental.audio import load_audio
 from sentimental.features import N_FEATURES
-from sentimental.live import replay
+from sentimental.live import microphone
 from sentimental.live import window as displays
-from sentimental.live.replay import Replay
 from sentimental.live.session import Session
 from sentimental.scripts import run_script
 from sentimental.spectrum import SAMPLE_RATE
@@ -34,8 +32,8 @@ class Clock:
         return self.now
 
     def sleep(self, seconds):
-        while self.session and self.session._pending and not self.session._pending[0][-1].done():
-            time.sleep(0.001)
+        if self.session:
+            wait_for_answers(self.session)
         self.now += seconds
 
     def __getattr__(self, name):
@@ -55,7 +53,7 @@ def clock(monkeypatch):
         compute_features=lambda samples: np.ones((60, N_FEATURES), np.float32),
         predict_features=lambda features, voice: np.eye(8)[2],
     )
-    monkeypatch.setattr(replay, "time", clock)
+    monkeypatch.setattr(microphone, "time", clock)
     monkeypatch.setattr(realtime, "time", clock)
     monkeypatch.setattr(realtime, "Session", listen)
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
@@ -65,25 +63,6 @@ def clock(monkeypatch):
 def save(path, *parts):
     soundfile.write(path, np.concatenate(parts), SAMPLE_RATE)
     return path
-
-
-def test_a_recording_comes_in_the_time_that_it_takes(tmp_path, clock):
-    path = tmp_path / "stereo.wav"
-    sound = np.stack([noise(1.005, sample_rate=44_100), noise(1.005, sample_rate=44_100)], axis=1)
-    soundfile.write(path, sound, 44_100)
-    recording, heard = Replay(path, None), []
-    clock.now = 100.0  # it begins when it is first listened to
-    for number in range(1, 51):
-        heard.append(recording.read(0.02))
-        assert sum(len(original) for original, _ in heard) == pytest.approx(
-            number * 0.02 * 44_100, abs=0.02 * 44_100
-        )
-        assert not recording.is_over
-    heard += [recording.read(5), recording.read_rest()]
-    assert recording.is_over
-    originals, samples = (np.concatenate(parts) for parts in zip(*heard, strict=True))
-    np.testing.assert_allclose(originals, sound[:, 0], atol=1e-4)
-    np.testing.assert_allclose(samples, load_audio(path), atol=1e-4)
 
 
 def test_what_is_no_sound_ends_a_session_with_what_came_before(tmp_path, capsys, clock):
@@ -105,11 +84,6 @@ def run_replay(capsys, *options):
     return status, out.splitlines(), err.splitlines()
 
 
-def read_rows(path):
-    with open(path, newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_log_chart_and_voice_are_those_of_a_session(tmp_path, capsys, clock, monkeypatch):
     monkeypatch.setattr(realtime, "END_SECONDS", 1.0)  # the silence of a recording ends nothing
     path = save(tmp_path / "session.flac", noise(1), speech(0), noise(3), speech(1))
@@ -119,9 +93,12 @@ def test_log_chart_and_voice_are_those_of_a_session(tmp_path, capsys, clock, mon
         capsys, "--no-window", "--replay", path, *(word for pair in options for word in pair)
     )
     assert status == 0
-    assert notes[:2] == [f"Replaying {path}; Ctrl-C ends.", "Ended: the recording is over."]
+    assert notes[:2] == [
+        f"Replaying {path} at 16000 Hz; Ctrl-C ends.",
+        "Ended: the recording is over.",
+    ]
     assert len(lines) == 2
-    rows = [row for row in read_rows(outputs[0]) if row["kind"] == "utterance"]
+    rows = [row for row in read_log(outputs[0]) if row["kind"] == "utterance"]
     assert {row["source"] for row in rows} == {str(path)}
     second = 1 + len(speech(0)) / SAMPLE_RATE + 3
     assert [float(row["start_s"]) for row in rows] == pytest.approx([1, second], abs=0.5)
@@ -193,7 +170,7 @@ def replay_in_window(_window, monkeypatch, tmp_path, capsys, clock):  # noqa: F8
         status, _, notes = run_replay(capsys, "--replay", path, "--log", log, *options)
         assert status == 0
         assert fingers.presses == []
-        return fingers.titles, read_rows(log), notes
+        return fingers.titles, read_log(log), notes
 
     return run
 
@@ -227,7 +204,7 @@ def test_a_pause_in_a_word_ends_the_utterance_there(replay_in_window):
     titles, rows, _ = replay_in_window([noise(1), speech(0), noise(1)], [(2.5, " ")])
     (row,) = [row for row in rows if row["kind"] == "utterance"]
     assert float(row["end_s"]) == pytest.approx(2.6, abs=0.2)
-    assert {title for seconds, title in titles if seconds > 3} == {"paused"}
+    assert {title for seconds, title in titles if seconds > 3} == {"paused", "finishing"}
 
 
 def test_s_saves_the_chart_so_far_and_n_begins_a_new_voice(replay_in_window, tmp_path, clock):

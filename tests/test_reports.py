@@ -1,18 +1,33 @@
 """What is told of runs: tables, records, the headline, the report of a protocol."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
+import matplotlib.figure
+import matplotlib.image
 import numpy as np
 import pytest
+from scripts import ROOT
 from signals import make_corpora, make_recording, make_recordings
 
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.augment import Augmentation
-from sentimental.training.metrics import compute_metrics, one_hot
+from sentimental.training.metrics import calibration, compute_metrics, one_hot
 from sentimental.training.protocols import protocol_folds
-from sentimental.training.reports import print_metrics, report_runs, run_record, update_headline
+from sentimental.training.reports import (
+    plot_calibration,
+    plot_confusion,
+    plot_history,
+    plot_risk_coverage,
+    print_metrics,
+    report_runs,
+    run_record,
+    update_headline,
+)
 from sentimental.training.settings import Training
 
 
@@ -23,20 +38,39 @@ def read(folder, name="headline"):
 # Tables and records
 
 
-def test_a_table_has_a_line_for_each_part(capsys):
+def test_a_table_has_three_lines_for_each_part(capsys):
     recordings = [r for r in make_recordings(16) if r.emotion in ("happy", "sad")]
     recordings = [replace(r, speaker="") for r in recordings]
     metrics = compute_metrics(recordings, one_hot([make_recording("", "", "neutral")] * 4))
-    print_metrics({"a name that is long": metrics, "short": metrics})
+    print_metrics({"a name": metrics, "short": metrics})
     _, head, *lines, foot = capsys.readouterr().out.splitlines()
-    assert head.split()[:6] == ["clips", "over", "accuracy", "UAR", "own", "ECE"]
-    assert [line.split("  ")[0] for line in lines] == ["a name that is long", "short"]
-    assert len({len(line) for line in lines}) == 1
-    for line in lines:
-        for figure in ("4  clips", "0.0000 (0.00 to 0.49)", "0.5000 (", "1.0000 ("):
-            assert figure in line
-        assert "neutral 100%; happy 0.00 (0.00 to 0.66)  sad 0.00 (0.00 to 0.66)" in line
-    assert "95 % intervals" in foot
+    assert head.split()[:5] == ["clips", "accuracy", "UAR", "own", "ECE"]
+    for name, part in (("a name", lines[:3]), ("short", lines[3:])):
+        figures, intervals, recall = part
+        assert figures.startswith(name)
+        told = figures.removeprefix(name).split()
+        assert told == ["4", "0.0000", "0.0000", "0.5000", "1.0000", "neutral", "100%"]
+        assert intervals.startswith("  95 % over clips")
+        assert intervals.index("0.00-0.49") == figures.index("0.0000")
+        assert recall == "  recall happy 0% sad 0%"
+    assert "calibration error" in foot
+
+
+@pytest.mark.parametrize("corpus", ["BanglaSER", "a corpus that was given a name of many words"])
+def test_tables_are_100_columns_wide(corpus, capsys):
+    recordings = [make_recording("my", "", emotion) for emotion in EMOTIONS]
+    print_metrics({f"{corpus} h10, one emotion": compute_metrics(recordings, one_hot(recordings))})
+    lines = capsys.readouterr().out.splitlines()
+    assert " h10, one emotion " in lines[2]
+    assert 90 < max(map(len, lines)) <= 100
+
+
+def test_what_a_terminal_would_obey_is_escaped(capsys):
+    recordings = [make_recording("my", "", emotion) for emotion in EMOTIONS]
+    print_metrics({"\x1b[2Jmine\udcfc h0": compute_metrics(recordings, one_hot(recordings))})
+    out = capsys.readouterr().out
+    assert "\\x1b[2Jmine\\xfc h0" in out
+    assert "\x1b" not in out
 
 
 def test_a_record_tells_what_trained_and_with_what():
@@ -81,6 +115,7 @@ def make_runs(protocol, answers, n_seeds):
             "split_seed": 1,
             "sizes": {"train": len(train), "validation": len(validation), "test": len(test)},
             "tested": test,
+            "unseen_speakers": True,
             "temperature": 0.5 * number,
             "seconds": 2.0 * seed,
             "probabilities": {
@@ -138,7 +173,7 @@ def test_what_is_written_of_protocol_speaker(report, tmp_path, capsys):
     expected = {f"speaker_{way}": pytest.approx(value, abs=1e-4) for way, value in figures.items()}
     assert read(tmp_path) == expected
     out = capsys.readouterr().out
-    assert "speaker h0: 0.5625 ± 0.6187 over 2 seeds; with as many other speakers 0.562" in out
+    assert "speaker h0: 0.5625 ± 0.6187 over 2 seeds; 95 % over speakers: 0.562" in out
 
 
 def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(report, tmp_path, capsys):
@@ -158,4 +193,116 @@ def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(report, tmp_path, cap
     assert headline["corpus_mean_h0"] == pytest.approx(mean, abs=1e-4)
     assert headline["corpus_RAVDESS_h0"] == 0.125
     assert headline["corpus_CREMA-D_h10"] == 1
-    assert "corpus h0: 0.3750 with one seed; with as many" in capsys.readouterr().out
+    assert "corpus h0: 0.3750 with one seed; 95 % over speakers: " in capsys.readouterr().out
+
+
+# Plots
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures as they are when they are saved, by the name of their file."""
+    seen, save = {}, matplotlib.figure.Figure.savefig
+
+    def keep(figure, path, **options):
+        seen[path.name.rpartition("partial.")[2]] = figure
+        save(figure, path, **options)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return seen
+
+
+def labels(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_a_history_shows_training_validation_and_what_was_saved(figures, tmp_path):
+    history = {"loss": [3, 2, 1], "val_loss": [2.5, 1.5, 2], "epoch_saved": 2}
+    plot_history(history, "loss", tmp_path / "loss.png")
+    (axes,) = figures["loss.png"].axes
+    training, validation, saved = axes.get_lines()
+    np.testing.assert_array_equal(training.get_xydata(), [[1, 3], [2, 2], [3, 1]])
+    np.testing.assert_array_equal(validation.get_ydata(), [2.5, 1.5, 2])
+    assert set(saved.get_xdata()) == {2}
+    assert labels(axes)[2] == "saved: epoch 2"
+    assert matplotlib.image.imread(tmp_path / "loss.png").std() > 0
+
+
+def test_a_confusion_matrix_has_counts_recall_and_no_emotion_without_recordings(figures, tmp_path):
+    recordings = [r for r in make_corpora() if r.corpus == "TESS"]  # nobody is calm
+    answers = one_hot(recordings)
+    answers[0] = answers[1]
+    metrics = compute_metrics(recordings, answers)
+    answers[0] = one_hot([make_recording("TESS", "OAF", "calm")])
+    calm = compute_metrics(recordings, answers)
+    plot_confusion({"h0": metrics, "$x_$ \n": calm}, tmp_path / "c.png")
+    first, second, _ = figures["c.png"].axes  # and the colors
+    assert f"h0: accuracy {(len(recordings) - 1) / len(recordings):.3f}" in first.get_title()
+    assert second.get_title().startswith("\\$x_\\$ \\n: ")
+    others = [emotion for emotion in EMOTIONS if emotion != "calm"]
+    for axes, answered in ((first, others), (second, EMOTIONS)):
+        told = [text.get_text() for text in axes.get_yticklabels()]
+        assert told == ["neutral 0.50", *(f"{emotion} 1.00" for emotion in others[1:])]
+        assert [text.get_text() for text in axes.get_xticklabels()] == [*answered]
+        boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+        assert all(above.y0 >= below.y1 for above, below in zip(boxes, boxes[1:], strict=False))
+    counts = np.array([int(text.get_text()) for text in first.texts]).reshape(7, 7)
+    np.testing.assert_array_equal(counts, np.delete(np.delete(metrics["confusion"], 1, 0), 1, 1))
+    colors = np.array(first.collections[0].get_array()).reshape(7, 7)
+    np.testing.assert_allclose(colors, counts / counts.sum(axis=1)[:, None])
+
+
+def test_calibration_shows_accuracy_over_confidence(figures, tmp_path):
+    recordings = make_recordings(8)
+    probabilities = np.full((8, 8), 0.05)
+    probabilities[:, 0] = 0.65
+    plot_calibration(*calibration(recordings, probabilities), "A title", tmp_path / "c.png")
+    (axes,) = figures["c.png"].axes
+    assert axes.get_title() == "A title: calibration error 0.525"
+    np.testing.assert_allclose(axes.get_lines()[1].get_xydata(), [[0.65, 0.125]])
+    (bar,) = axes.patches
+    assert (bar.get_x(), bar.get_height()) == pytest.approx((9 / 15, 1))
+    assert matplotlib.image.imread(tmp_path / "c.png").std() > 0
+
+
+def test_risk_coverage_is_drawn_where_all_are_unsure(figures, tmp_path):
+    plot_risk_coverage([(0.0, 0.0, 0.2), (0.2, 0.5, 0.3)], "A title", tmp_path / "r.png")
+    (axes,) = figures["r.png"].axes
+    assert len(axes.get_lines()) == 1
+
+
+def test_risk_coverage_shows_what_the_unsure_answers_cost(figures, tmp_path):
+    curve = [(0.0, 0.0, 0.6), (0.4, 0.2, 0.7), (0.6, 0.5, 0.9)]
+    plot_risk_coverage(curve, "A title", tmp_path / "r.png")
+    (axes,) = figures["r.png"].axes
+    line, point = axes.get_lines()
+    np.testing.assert_allclose(line.get_xydata(), [[0, 0.6], [0.2, 0.7], [0.5, 0.9]])
+    np.testing.assert_allclose(point.get_xydata(), [[0.2, 0.7]])
+    assert point.get_label() == "without those below 40%"
+    assert matplotlib.image.imread(tmp_path / "r.png").std() > 0
+
+
+HOSTILE = """
+text.usetex: True
+figure.dpi: 300
+savefig.dpi: 30
+savefig.facecolor: black
+font.size: 40
+axes.facecolor: black
+"""
+
+
+def test_plots_look_the_same_whatever_the_user_has_set(tmp_path):
+    (tmp_path / "matplotlibrc").write_text(HOSTILE)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; "
+        "from sentimental.training.reports import plot_history; "
+        "history = {'loss': [3, 2], 'val_loss': [2, 1], 'epoch_saved': 2}; "
+        "plot_history(history, 'loss', Path(sys.argv[2]))"
+    )
+    for name, settings in (("usual.png", {}), ("other.png", {"MATPLOTLIBRC": str(tmp_path)})):
+        settings |= {"MPLBACKEND": "inline"} if settings else {}
+        command = [sys.executable, "-c", code, ROOT, tmp_path / name]
+        subprocess.run(command, env=os.environ | settings, check=True)
+    usual, other = (matplotlib.image.imread(tmp_path / n) for n in ("usual.png", "other.png"))
+    np.testing.assert_array_equal(usual, other)

@@ -46,7 +46,8 @@ def another(value):
 def effects(settings, tmp_path):
     """What settings have an effect on, the cheapest first."""
     from sentimental.training.dataset import AugmentedBatches
-    from sentimental.training.fit import train
+    from sentimental.training.fit import fit
+    from sentimental.training.network import build_network
 
     recordings = make_recordings(64)
     training, augmentation = settings["training"], settings["augmentation"]
@@ -58,16 +59,9 @@ def effects(settings, tmp_path):
     batches = AugmentedBatches(recordings, training, augmentation, seed=1)
     read, *others = batches[0]
     yield [len(batches), *(array.tobytes() for array in [*read, *others])]
-    network, *_ = train(
-        recordings,
-        recordings[:8],
-        training,
-        augmentation,
-        training.epochs["random"],
-        1,
-        tmp_path / "checkpoint",
-        temperature=training.temperature,
-    )
+    network, checkpoint = build_network(training.units), tmp_path / "training.npz"
+    parts = network, recordings, recordings[:8], settings, training.epochs["random"], 1, checkpoint
+    fit(*parts, temperature=training.temperature)
     yield [weight.tobytes() for weight in network.get_weights()]
 
 

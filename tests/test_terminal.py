@@ -1,18 +1,21 @@
-"""Bars in the terminal, as a terminal shows them."""
+"""Bars in the terminal, as a terminal shows them; keys typed there; notes."""
 
 import contextlib
+import io
 import os
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_display import ACQUAINTANCE, UTTERANCES, session, voice
+from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session
 
 from sentimental import EMOTIONS
 from sentimental.live import terminal
-from sentimental.live.display import note
-from sentimental.live.terminal import TerminalBars
+from sentimental.live.terminal import PlainLines, TerminalBars, headline, note, typed_keys
+
+posix_only = pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
 
 
 class Screen:
@@ -146,7 +149,7 @@ def test_what_follows_the_end_is_lines_alone(screen):
         with TerminalBars({}) as bars:
             bars.show(session(sad=1.0), [])
         bars.show(session(), ["the last utterance"])
-        bars.show_summary(UTTERANCES, 5)
+        bars.show_summary(session(5, utterances=UTTERANCES))
     lines = [line.rstrip() for line in screen.lines]
     assert lines[0] == "the last utterance"
     assert "surprise 100%" in lines[1]
@@ -157,7 +160,7 @@ def test_terminal_tells_how_well_the_voice_is_known(screen):
     n_full = []
     with printing_on(screen), TerminalBars({}) as bars:
         for n, words in ACQUAINTANCE:
-            bars.show(session(voice=voice(n)), [])
+            bars.show(session(voice=known_voice(n)), [])
             line = screen.lines[-1].rstrip()
             assert re.fullmatch(rf" +voice ▮* +{words}", line)
             n_full.append(line.count("▮"))
@@ -169,7 +172,7 @@ def test_terminal_tells_how_well_the_voice_is_known(screen):
 
 @pytest.mark.parametrize("width", [1, 5, 16, 20, 40, 80, 200])
 def test_bars_fit_into_the_terminal(width):
-    for line in terminal.bar_lines(np.ones(8), width):
+    for line in terminal.bar_lines(np.ones(8), EMOTIONS, width):
         assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) < width
 
 
@@ -186,3 +189,141 @@ def test_the_size_is_that_of_the_terminal_and_not_of_the_environment(monkeypatch
         assert terminal.terminal_size() == (80, 24)  # it tells none
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 33, 0, 0))
         assert terminal.terminal_size() == (33, 11)
+
+
+def test_without_color_the_bars_have_none(screen, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not any("\x1b" in line for line in terminal.bar_lines(np.ones(8), EMOTIONS, 80))
+
+
+def test_only_emotions_that_can_be_answered_have_bars(screen):
+    with printing_on(screen), TerminalBars({}) as bars:
+        bars.show(session(emotions=("happy", "sad"), sad=1.0), [])
+        assert [line.split()[0] for line in screen.lines[1:]] == ["happy", "sad", "level"]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"is_ready": False, "sad": 1.0}, "loading the model"),
+        ({"end": "q was pressed", "sad": 1.0}, "finishing"),
+        ({"paused": True, "sad": 1.0}, "paused"),
+        ({"happy": 0.35, "sad": 0.3}, "unsure"),
+        ({"happy": 0.5}, "happy 50%"),
+        ({}, "silence"),
+    ],
+)
+def test_what_is_going_on_is_told_in_two_words(state, words):
+    assert headline(session(**state)) == words
+
+
+def test_plain_lines_are_nothing_else(capsys):
+    lines = PlainLines()
+    lines.show(session(happy=1.0), ["12:00:00  an utterance"])
+    lines.show(session(), [])
+    assert capsys.readouterr().out == "12:00:00  an utterance\n"
+    lines.show_summary(session(5, utterances=UTTERANCES, emotions=("sad", "surprise")))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1 utterance, 1.0 s of speech in 5 s; on average surprise 100%" in err
+    assert err.endswith("\nsad 0%, surprise 100%\n")
+
+
+def test_a_note_is_one_line_whatever_name_is_in_it(capsys):
+    note("saved: a\nb\x1b[31m\udcfc.wav")
+    assert capsys.readouterr().err == "saved: a\\nb\\x1b[31m\\xfc.wav\n"
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_program(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    note("nobody reads this")
+
+
+# Keys -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typing(monkeypatch):
+    """A terminal as standard input: `type`, `mode` and `close` it."""
+    import termios
+
+    outside, inside = os.openpty()
+    with open(inside) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        yield SimpleNamespace(
+            type=lambda text: os.write(outside, text),
+            mode=lambda: termios.tcgetattr(inside),
+            close=lambda: os.close(outside),
+        )
+    with contextlib.suppress(OSError):
+        os.close(outside)
+
+
+@posix_only
+def test_keys_come_at_once_and_the_terminal_is_as_before(typing):
+    import termios
+
+    before = typing.mode()
+    with typed_keys() as read:
+        assert read() == ""
+        assert not typing.mode()[3] & (termios.ECHO | termios.ICANON)
+        assert typing.mode()[3] & termios.ISIG  # Ctrl-C still works
+        typing.type(b"q s")
+        assert read() == "q s"
+        typing.type(b"\x1b[A")  # an arrow
+        assert read() == ""
+        typing.type("ä".encode())
+        assert read() == ""
+    assert typing.mode() == before
+
+
+@posix_only
+def test_after_an_error_the_terminal_is_as_before(typing):
+    before = typing.mode()
+    with contextlib.suppress(ZeroDivisionError), typed_keys() as read:
+        read()
+        raise ZeroDivisionError
+    assert typing.mode() == before
+
+
+@posix_only
+def test_a_terminal_that_was_closed_has_no_keys(typing):
+    with typed_keys() as read:
+        read()
+        typing.close()
+        assert read() == ""
+
+
+@posix_only
+def test_in_the_background_the_terminal_is_the_shells(typing, monkeypatch):
+    before = typing.mode()
+    monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: os.getpgrp() + 1)
+    with typed_keys() as read:
+        typing.type(b"q\n")
+        assert read() == ""
+        assert typing.mode() == before
+        monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: os.getpgrp())
+        assert read() == "q\n"  # in the foreground again
+
+
+def test_without_a_terminal_nobody_can_type(monkeypatch):
+    with open(os.devnull) as null:
+        for stream in (None, null):
+            monkeypatch.setattr(sys, "stdin", stream)
+            with typed_keys() as read:
+                assert read is None
+
+
+def test_keys_of_a_windows_console(monkeypatch):
+    typed = [*"q\xe0H\x00;s"]  # with an arrow and a function key
+    console = SimpleNamespace(kbhit=lambda: bool(typed), getwch=lambda: typed.pop(0))
+    monkeypatch.setitem(sys.modules, "msvcrt", console)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(closed=False, isatty=lambda: True))
+    monkeypatch.setattr(terminal, "os", SimpleNamespace(name="nt"))
+    with typed_keys() as read:
+        assert read() == "qs"
+        assert read() == ""

@@ -1,17 +1,23 @@
 """train_model.py as its user meets it: options, protocols, a second run, what is written."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scripts import run
+from scripts import ROOT, run
 from signals import make_recording, make_recordings, make_usual
 
 import sentimental.training.fit
+import sentimental.training.network
 import train_model
 from sentimental.features_file import save_features
+from sentimental.files import lock_folder
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.metrics import one_hot
@@ -66,6 +72,8 @@ def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     for part in PARTS:
         (line,) = [x for x in evaluated.stdout.splitlines() if x.startswith(part)]
         assert line in trained.stdout
+    assert "strangers will be recognized less well" in trained.stdout
+    assert trained.stdout.index("lstm_2") < trained.stdout.index("epoch ")
     evaluation = read(tmp_path / "again", "evaluation")
     assert evaluation == {part: metrics[part] for part in PARTS}
     other_split = run("train_model.py", *command[:3], "--evaluate", folder=tmp_path)
@@ -87,7 +95,7 @@ def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tm
     assert result["seeds"] == {"split": [1, 2], "training": [1, 2]}
     for seed in (1, 2):
         assert f"seed {seed}, fold 1: epoch   2/2" in done.stdout
-    assert not list((results / "folds").iterdir())
+    assert not [*results.glob("*/")]
     accuracy = result["mean_and_standard_deviation"]["h0"]["accuracy"][0]
     assert read(results) == {"splits_of_random": pytest.approx(accuracy, abs=1e-4)}
 
@@ -99,12 +107,12 @@ def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tm
 def evaluate(monkeypatch, tmp_path):
     """Evaluate a model that answers neutral at first, and the truth after some recordings."""
 
-    def predict_recordings(network, usual, recordings, tallies=None):
+    def predict(network, usual, recordings, tallies=None):
         if tallies is None:
             return one_hot([make_recording("", "", "neutral")] * len(recordings))
         return one_hot(recordings)
 
-    monkeypatch.setattr(sentimental.training.fit, "predict_recordings", predict_recordings)
+    monkeypatch.setattr(sentimental.training.fit, "predict", predict)
     monkeypatch.chdir(tmp_path)
 
     def evaluate(recordings, corpora, held_out="", *options):
@@ -113,7 +121,9 @@ def evaluate(monkeypatch, tmp_path):
             "training": {"corpora": corpora, "held_out": held_out},
         }
         network = SimpleNamespace(get_weights=lambda: [np.eye(8), np.zeros(8)])
-        monkeypatch.setattr(train_model, "load_network", lambda path: (network, content))
+        monkeypatch.setattr(
+            sentimental.training.network, "load_network", lambda path: (network, content)
+        )
         features = write_features(tmp_path, recordings)
         train_model.main([str(features), "--evaluate", *options])
 
@@ -149,7 +159,7 @@ def test_where_no_speaker_is_known_there_is_no_history(evaluate, tmp_path, capsy
 def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
     recordings = sorted(make_recordings(160), key=lambda r: (r.corpus, r.file))
     ((_, *held_out),) = protocol_folds("random", recordings, Training(), 1)
-    mark = train_model.held_out_mark(held_out)
+    mark = train_model.fingerprint_files(sum(held_out, []))
     moved = [replace(r, file=f"elsewhere/{r.file}") for r in recordings]
     for some, corpora in [(moved, ["TESS", "RAVDESS"]), (moved + make_strangers(), ["TESS"])]:
         evaluate(some, corpora, mark)
@@ -232,3 +242,38 @@ def test_options_that_make_no_sense_are_refused(options, capsys):
 def test_recordings_that_cannot_train_are_refused(tmp_path, recordings, reason):
     with pytest.raises(SentimentalError, match=reason):
         train_model.main([str(write_features(tmp_path, recordings))])
+
+
+def test_without_arguments_it_takes_what_preprocess_writes_or_says_how(tmp_path):
+    done = run("train_model.py", folder=tmp_path)
+    expected = (
+        f"error: {Path('data/features.json')}: no such file; make it with: python preprocess.py\n"
+    )
+    assert (done.returncode, done.stderr) == (1, expected)
+    assert not [*tmp_path.iterdir()]  # nor an empty folder of results
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [(["--model", "me.json"], "me_checkpoint"), (["--seeds", "1"], "results/random_unfinished")],
+)
+def test_a_second_training_says_who_holds_the_first(options, folder, tmp_path, monkeypatch):
+    features = write_features(tmp_path, make_recordings(160))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / folder).parent.mkdir(exist_ok=True)
+    lock = lock_folder(tmp_path / folder)
+    with pytest.raises(SentimentalError, match=rf"{folder}: process {os.getpid()} .* is at work"):
+        train_model.main([str(features), *options])
+    lock.release()
+
+
+def test_what_is_not_installed_is_told_before_any_work(tmp_path):
+    code = (
+        "import runpy, sys; sys.modules['json_tricks'] = sys.modules['tensorflow'] = None; "
+        "sys.argv = ['train_model.py']; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: tensorflow, json_tricks: not installed; run ")
+    assert "pip install -r requirements.txt" in done.stderr
+    assert done.stderr.count("\n") == 1

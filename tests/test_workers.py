@@ -56,6 +56,16 @@ def is_running(number):
         return False
 
 
+def test_without_locks_between_processes_one_does_all_jobs(monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
+    jobs = ((n,) for n in range(3))
+    assert [*run_jobs(double, jobs)] == [(0, 0), (1, 2), (2, 4)]
+    assert dict(run_jobs(os.getpid, [()])) == {0: os.getpid()}
+
+
 def test_every_job_has_its_result():
     assert dict(run_jobs(double, ((n,) for n in range(20)))) == {n: 2 * n for n in range(20)}
     assert list(run_jobs(double, [])) == []

@@ -1,6 +1,6 @@
 """Log and audio as they are while a session still writes them."""
 
-import csv
+import json
 import os
 import shutil
 import sys
@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+from sessions import read_log
 from signals import tone
 
 from sentimental import EMOTIONS, SentimentalError
@@ -19,11 +20,6 @@ from sentimental.spectrum import SAMPLE_RATE
 UTTERANCE = Utterance(1.0, 2.5, np.eye(8)[3])
 
 
-def read_rows(path):
-    with open(path, newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 # The log
 
 
@@ -31,15 +27,16 @@ def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("an old one\n" * 1000)
     with Log(str(path)) as log:
-        assert read_rows(path) == []
+        assert read_log(path) == []
         log.write("utterance", "a microphone", UTTERANCE)
         log.write_error("b\udcfc.wav", "b.wav: no speech")  # a name that is not UTF-8
-        of_speech, of_error = read_rows(path)
+        of_speech, of_error = read_log(path)
     assert of_speech["source"] == "a microphone"
     assert (of_speech["start_s"], of_speech["end_s"]) == ("1.000", "2.500")
     assert (of_speech["emotion"], of_speech["sad"], of_speech["error"]) == ("sad", "1.0000", "")
-    assert of_error["error"] == "b.wav: no speech"
-    assert [of_error[name] for name in ("start_s", "emotion", *EMOTIONS)] == [""] * 10
+    assert (of_error["source"], of_error["error"]) == ("b\udcfc.wav", "b.wav: no speech")
+    assert of_speech["unsure"] == "false"
+    assert [of_error[name] for name in ("start_s", "emotion", "unsure", *EMOTIONS)] == [""] * 11
     assert not log.failed
 
 
@@ -60,13 +57,13 @@ def test_a_log_goes_through_a_pipe_and_a_link(tmp_path):
     pipe, link, read = tmp_path / "pipe", tmp_path / "link.csv", []
     os.mkfifo(pipe)
     link.symlink_to(tmp_path / "real.csv")
-    reader = threading.Thread(target=lambda: read.extend(read_rows(pipe)))
+    reader = threading.Thread(target=lambda: read.extend(read_log(pipe)))
     reader.start()
     for path in (pipe, link):
         with Log(str(path)) as log:
             log.write("utterance", "a microphone", UTTERANCE)
     reader.join(10)
-    assert len(read) == len(read_rows(tmp_path / "real.csv")) == 1
+    assert len(read) == len(read_log(tmp_path / "real.csv")) == 1
     assert pipe.is_fifo()
     assert link.is_symlink()
 
@@ -138,7 +135,7 @@ def test_a_full_disk_costs_the_log_what_comes_and_not_what_came(tmp_path, capsys
             log.write("utterance", "a microphone", UTTERANCE)
     assert log.failed
     assert len(path.read_bytes().splitlines()) == 2
-    assert len(read_rows(path)) == 1
+    assert len(read_log(path)) == 1
     assert capsys.readouterr().err == (
         f"error: {path}: cannot be written (No space left on device); it holds what came before\n"
     )
@@ -200,3 +197,54 @@ def test_a_full_disk_costs_the_audio_what_comes_and_not_what_came(tmp_path, caps
     assert len(soundfile.read(path)[0]) == len(sound)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {path}: cannot be written (")
+
+
+# Subtitles and JSON
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("srt", "1\n00:00:01,000 --> 00:00:02,500\nsad 100%\n\n"),
+        ("vtt", "WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.500\nsad 100%\n\n"),
+    ],
+)
+def test_subtitles(capsys, form, expected):
+    last = Utterance(3723.4567, 3724.0, np.full(8, 1 / 8))
+    with Report(None, form, ["film.mp4"]) as report:
+        report.tell("film.mp4", None, "utterance", UTTERANCE)
+        report.tell("film.mp4", 2, "utterance", last)
+        report.tell("film.mp4", None, "error", "film.mp4: cut off")
+    out, err = capsys.readouterr()
+    point = "," if form == "srt" else "."
+    times = f"01:02:03{point}457 --> 01:02:04{point}000"
+    assert out == f"{expected}2\n{times}\n2: unsure\n\n"
+    assert err == "error: film.mp4: cut off\n"
+
+
+def test_names_are_data_and_escaped_on_the_terminal_alone(tmp_path, capsys):
+    name = "Screen\u202frecording\t1\xa0\udcfc.wav"
+    with Report(str(tmp_path / "log.csv"), "json", [name]) as report:
+        report.tell(name, None, "utterance", UTTERANCE)
+        report.tell(name, None, "error", f"{name}: no such file")
+    of_speech, of_error = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (of_speech["file"], of_error["file"]) == (name, name)
+    assert [row["source"] for row in read_log(tmp_path / "log.csv")] == [name, name]
+    with Report(None, "text", [name]) as report:
+        report.tell(name, None, "utterance", UTTERANCE)
+        report.tell(name, None, "error", f"{name}: no such file")
+    out, err = capsys.readouterr()
+    shown = r"Screen\u202frecording\t1\xa0\xfc.wav"
+    assert out.startswith(shown)
+    assert err == f"error: {shown}: no such file\n"
+
+
+def test_an_answer_that_is_printed_as_the_limit_is_sure(capsys):
+    probabilities = np.array([0.396, 0.3, 0.3, 0.004, 0, 0, 0, 0])
+    for p, is_unsure in ((0.396, False), (0.394, True)):
+        probabilities[0] = p
+        for form in ("json", "text"):
+            with Report(None, form, ["a"]) as report:
+                report.tell("a", None, "file", Utterance(0.0, 1.0, probabilities))
+        line, text = capsys.readouterr().out.splitlines()
+        assert json.loads(line)["unsure"] == is_unsure == ("unsure" in text)

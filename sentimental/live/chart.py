@@ -1,14 +1,16 @@
 """What was recognized of a session or of recordings: in a line, as a summary, as a time line."""
 
+import contextlib
+import os
 from collections import namedtuple
 
 import numpy as np
 
 from sentimental.files import atomic_write
-from sentimental.scripts import EMOTIONS, UNSURE_BELOW
+from sentimental.scripts import EMOTIONS, UNSURE_BELOW, shown
 from sentimental.vad import LOWEST_DBFS
 
-# Inches.
+# Inches, of 100 pixels.
 WINDOW_SIZE = (12, 7)
 # Okabe and Ito's palette, made for color-blind eyes: https://jfly.uni-koeln.de/color/
 COLORS = {
@@ -21,14 +23,16 @@ COLORS = {
     "disgust": "#009e73",
     "surprise": "#e69f00",
 }
-# Light gray, where nobody speaks.
-SILENCE_COLOR = "#f0f0f0"
-# Columns of the time line. In more of them, an hour would be too restless to read.
-N_COLUMNS = 200
-# s between two labels of it.
+# Light gray, where nobody speaks; and a darker one.
+SILENCE_COLOR, GRAY = "#f0f0f0", "#444444"
+# Columns of the time line: one for each pixel.
+N_COLUMNS = 1_000
+# s between two labels of a time axis.
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 36_000)
 # Inches of a time line: its width, and the height of each track and of what is around them.
 TRACK_SIZE, AROUND = (12, 5), 2
+# Letters of a file's name that fit into the whole width of a chart.
+NAME_LETTERS = 110
 
 # Start and end in s of the session; probabilities as np.ndarray [shape=(8,)].
 Utterance = namedtuple("Utterance", "start end probabilities")
@@ -44,8 +48,23 @@ def strongest(probabilities):
 
 
 def is_unsure(probabilities):
-    """Does the strongest emotion say little?"""
-    return np.max(probabilities) < UNSURE_BELOW
+    """Does the strongest emotion say little? Its probability counts as it is printed."""
+    return round(float(np.max(probabilities)), 2) < UNSURE_BELOW
+
+
+def answer(probabilities):
+    """The strongest emotion in two words; "unsure" where it says little."""
+    emotion, p, *_ = strongest(probabilities)
+    return "unsure" if is_unsure(probabilities) else f"{emotion} {p:.0%}"
+
+
+def result_line(name, utterance):
+    """One line for an utterance or a file."""
+    first, p_first, second, p_second = strongest(utterance.probabilities)
+    name = f"{name}  {utterance.end - utterance.start:4.1f} s"
+    if is_unsure(utterance.probabilities):
+        return f"{name}  unsure: {first} {p_first:.2f} or {second} {p_second:.2f}"
+    return f"{name}  {first:8s} {p_first:.2f}  ({second} {p_second:.2f})"
 
 
 def clock(seconds):
@@ -74,7 +93,26 @@ def summary_line(utterances, seconds):
     return f"{count}, {speech:.1f} s of speech in {seconds:.0f} s; on average {emotion} {p:.0%}"
 
 
-def draw_summary(figure, utterances, seconds):
+def to_rgb(color):
+    """Red, green and blue, 0 to 255, of a color like "#f0e442"."""
+    return tuple(bytes.fromhex(color[1:]))
+
+
+@contextlib.contextmanager
+def own_style():
+    """Matplotlib as it comes, whatever style, backend or size of letters has been set outside."""
+    os.environ.pop("MPLBACKEND", None)  # of a notebook, for instance
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+# Charts -----------------------------------------------------------------------------------------
+
+
+def draw_summary(figure, utterances, seconds, emotions=EMOTIONS, files=()):
     """The session as a chart: mean probabilities above, the utterances over time below.
 
     Parameters
@@ -82,47 +120,56 @@ def draw_summary(figure, utterances, seconds):
     figure : matplotlib.figure.Figure, is cleared first
     utterances : list of Utterance, not empty
     seconds : float, of the whole session
+    emotions : sequence of str, those that can be answered
+    files : sequence of (start in s, name), when there are several
     """
     figure.clear()
-    means = mean_probabilities(utterances)
+    means = dict(zip(EMOTIONS, mean_probabilities(utterances), strict=True))
+    means = [means[emotion] for emotion in emotions]
     bars, line = figure.subplots(2, 1, height_ratios=[2, 1])
-    drawn = bars.bar(range(8), means, color=COLORS.values(), edgecolor="black")
+    colors = [COLORS[emotion] for emotion in emotions]
+    drawn = bars.bar(range(len(emotions)), means, color=colors, edgecolor="black")
     bars.bar_label(drawn, [f"{p:.0%}" for p in means], fontsize=21, padding=2)
-    bars.set(ylim=(0, means.max() * 1.15), yticks=[])  # the space above is for its figure
-    bars.set_xticks(range(8), EMOTIONS, fontsize=21)
+    bars.set(ylim=(0, 1.15), yticks=[])  # the space above is for the figure of 100 %
+    bars.set_xticks(range(len(emotions)), emotions, fontsize=21)
     bars.tick_params(length=0)
     bars.set_title(summary_line(utterances, seconds), fontsize=20, loc="left", pad=14)
     starts, ends, probabilities = zip(*utterances, strict=True)
-    heights = np.max(probabilities, axis=1)
     colors = [COLORS[strongest(p)[0]] for p in probabilities]
-    line.bar(starts, heights, np.subtract(ends, starts), align="edge", color=colors)
-    line.set(xlim=(0, seconds), ylim=(0, 1), facecolor=SILENCE_COLOR)
-    line.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    line.tick_params(labelsize=16)
-    line.set_xlabel("seconds; each utterance has the color of its strongest emotion", fontsize=16)
+    # In a session of hours an utterance is less than a pixel wide; its edge can be seen.
+    style = {"align": "edge", "color": colors, "edgecolor": colors, "linewidth": 0.7}
+    line.bar(starts, np.max(probabilities, axis=1), np.subtract(ends, starts), **style)
+    line.set(ylim=(0, 1), facecolor=SILENCE_COLOR)
+    line.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
+    _label_time(line, seconds, fontsize=16)
+    line.set_xlabel("time; each utterance has the color of its strongest emotion", fontsize=16)
+    _draw_files([line], files, seconds)
     for axes in (bars, line):
         axes.spines[["top", "right", "left"]].set_visible(False)
     figure.set_layout_engine("tight")
 
 
-def draw_timeline(figure, tracks, seconds):
+def draw_timeline(figure, tracks, seconds, emotions=EMOTIONS, files=()):
     """Recordings over time: of each track the probabilities, stacked, and the level below them.
+
+    The stack is as high as the share of the time in which somebody speaks.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure, is cleared first
     tracks : list of Track, with utterances
     seconds : float, of the whole
+    emotions, files : as of `draw_summary`
     """
     figure.clear()
     rows = figure.subplots(2 * len(tracks), 1, sharex=True, height_ratios=[3, 1] * len(tracks))
     edges = np.linspace(0, seconds, N_COLUMNS + 1)
+    numbers = [EMOTIONS.index(emotion) for emotion in emotions]
+    style = {"colors": [COLORS[emotion] for emotion in emotions], "labels": emotions}
     for track, (stack, level) in zip(tracks, rows.reshape(-1, 2), strict=True):
-        sums = _sum_columns(edges, *zip(*track.utterances, strict=True))
-        speech = sums.sum(axis=1, keepdims=True)  # in s
-        means = sums / np.where(speech > 0, speech, np.inf)
-        heights = np.vstack([means, means[-1:]]).T  # the last column ends where no other begins
-        stack.stackplot(edges, heights, step="post", colors=COLORS.values(), labels=EMOTIONS)
+        shares = _sum_columns(edges, *zip(*track.utterances, strict=True)) / np.diff(edges)[:, None]
+        heights = np.vstack([shares, shares[-1:]]).T[numbers]  # the last column ends at the edge
+        stack.stackplot(edges, heights, step="post", **style)
         stack.set(ylim=(0, 1), facecolor=SILENCE_COLOR)
         stack.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=14)
         if track.channel:
@@ -130,20 +177,39 @@ def draw_timeline(figure, tracks, seconds):
         starts, ends, levels = zip(*track.levels, strict=True)
         powers = _sum_columns(edges, starts, ends, 10 ** (np.array(levels)[:, None] / 10))[:, 0]
         dbfs = 10 * np.log10(powers / np.diff(edges) + 10 ** (LOWEST_DBFS / 10))
-        level.stairs(dbfs, edges, baseline=LOWEST_DBFS, fill=True, color="#444444")
+        level.stairs(dbfs, edges, baseline=LOWEST_DBFS, fill=True, color=GRAY)
         level.set(ylim=(LOWEST_DBFS, 0))
         level.set_yticks([-80, -40, 0], ["−80 dB", "−40", "0"], fontsize=14)
         for axes in (stack, level):
             axes.spines[["top", "right", "left"]].set_visible(False)
-    level.set(xlim=(0, seconds))
-    step = next((step for step in TICKS if seconds <= 12 * step), TICKS[-1])
-    ticks = np.arange(0, seconds, step)
-    level.set_xticks(ticks, [clock(tick).removesuffix(".0") for tick in ticks], fontsize=14)
+    _label_time(level, seconds, fontsize=14)
+    _draw_files(rows, files, seconds)
     everything = [one for track in tracks for one in track.utterances]
     figure.suptitle(summary_line(everything, seconds), fontsize=20)
     handles, labels = stack.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=14, frameon=False)
     figure.set_layout_engine("constrained")
+
+
+def _label_time(axes, seconds, fontsize):
+    """Label the time axis with places as `clock` tells them."""
+    step = next((step for step in TICKS if seconds <= 12 * step), TICKS[-1])
+    ticks = np.arange(0, seconds, step)
+    axes.set_xlim(0, seconds)
+    axes.tick_params(axis="x", pad=10)
+    axes.set_xticks(ticks, [clock(tick).removesuffix(".0") for tick in ticks], fontsize=fontsize)
+
+
+def _draw_files(rows, files, seconds):
+    """A line where each file begins, and as much of its name as has room."""
+    ends = [start for start, _ in files[1:]] + [seconds]
+    for (start, name), end in zip(files, ends, strict=True) if len(files) > 1 else ():
+        for axes in rows:
+            axes.axvline(start, color=GRAY, linewidth=0.7)
+        room = int(NAME_LETTERS * (end - start) / seconds)
+        if room >= 3:
+            name = shown(name) if len(shown(name)) <= room else f"…{shown(name)[1 - room :]}"
+            rows[0].text(start, 1.0, f" {name}", fontsize=11, va="bottom", parse_math=False)
 
 
 def _sum_columns(edges, starts, ends, values):
@@ -166,22 +232,23 @@ def _sum_columns(edges, starts, ends, values):
     return np.diff([np.interp(edges, places, column) for column in sums.T]).T
 
 
-def save_plot(path, utterances, seconds):
+def save_plot(path, utterances, seconds, emotions=EMOTIONS, files=()):
     """Write the summary chart; the end of the name chooses the format."""
-    _save(path, WINDOW_SIZE, draw_summary, utterances, seconds)
+    _save(path, WINDOW_SIZE, draw_summary, utterances, seconds, emotions, files)
 
 
-def save_timeline(path, tracks, seconds):
+def save_timeline(path, tracks, seconds, emotions=EMOTIONS, files=()):
     """Write the time line; the end of the name chooses the format."""
     width, height = TRACK_SIZE
     size = width, AROUND + height * len(tracks)
-    _save(path, size, draw_timeline, tracks, seconds)
+    _save(path, size, draw_timeline, tracks, seconds, emotions, files)
 
 
 def _save(path, size, draw, *drawn):
     from matplotlib.figure import Figure
 
-    figure = Figure(size)
-    draw(figure, *drawn)
-    with atomic_write(path) as partial:
-        figure.savefig(partial)
+    with own_style():
+        figure = Figure(size)
+        draw(figure, *drawn)
+        with atomic_write(path) as partial:
+            figure.savefig(partial)

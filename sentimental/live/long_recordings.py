@@ -1,4 +1,4 @@
-"""Recordings that are given by name: found, read in blocks, cut into utterances as live.
+"""Recordings that are given by name: found, read in blocks, cut into utterances as a session is.
 
     find_recordings  files, folders, patterns  -> files, in natural order
     Recording        a file of any length      -> what is recognized of it, as soon as it is
@@ -25,8 +25,10 @@ from sentimental.audio import MAX_SECONDS, ToMono, to_mono
 from sentimental.decoding import check_samples, decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import Track, Utterance, save_plot, save_timeline, summary_line
-from sentimental.live.display import note
+from sentimental.live.session import Session
+from sentimental.live.terminal import note
 from sentimental.scripts import (
+    EMOTIONS,
     SentimentalError,
     check_stop,
     interruptible,
@@ -34,7 +36,8 @@ from sentimental.scripts import (
     shown,
 )
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import LOWEST_DBFS, Endpointer, check_speech
+from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
+from sentimental.voice import Voice
 
 # Of full scale. Digital silence counts as this much.
 LOWEST_POWER = 10 ** (LOWEST_DBFS / 10)
@@ -43,6 +46,11 @@ STDIN = "-"
 # s. A longer recording is cut at its pauses. That is what an utterance can have, and some silence
 # around it; none of the clips that the model was trained and tested on is longer.
 WHOLE_SECONDS = MAX_SECONDS + 1.0
+# dB. What another channel holds so much louder at the same moment is not this channel's: a phone
+# hears the other caller, a microphone the other speaker. Two who speak at once differ by less.
+LEAK_DB = 12.0
+# Chunks (0.16 s) for which a channel's level counts: what leaks comes late, and rings on.
+LEAK_CHUNKS = 5
 
 # `channel` counts from 1, and is None where all are mixed; `kind` is "file", "utterance" or
 # "error", and `result` an Utterance, whose times are those of the recording, or a SentimentalError.
@@ -123,7 +131,7 @@ class Recording:
     Parameters
     ----------
     name : str or Path, of a file; ``STDIN`` for the standard input
-    separate : bool, whether each channel is taken by itself; else they are mixed
+    separate : bool, whether each channel is recognized on its own; else they are mixed
     error : SentimentalError or None, why it cannot be read, if that is known already
 
     Attributes
@@ -140,13 +148,14 @@ class Recording:
         self.utterances, self.levels = {}, []
         self._separate, self._error = separate, error
 
-    def recognize(self, recognizer, voice=None):
+    def recognize(self, recognizer, voices=None):
         """Hear it, and recognize each utterance as soon as it is over.
 
         Parameters
         ----------
         recognizer : sentimental.Recognizer
-        voice : sentimental.Voice or None, of the person who speaks; see `Recognizer.predict`
+        voices : dict of sentimental.Voice or None
+            Of the person who speaks, by channel; see `Recognizer.predict`. Who is missing is added.
 
         Yields
         ------
@@ -167,10 +176,10 @@ class Recording:
                 head.append(block)
                 if self.seconds > WHOLE_SECONDS:
                     self.is_cut = True
-                    findings = self._recognize_utterances(head, blocks, recognizer, voice)
+                    findings = self._recognize_utterances(head, blocks, recognizer, voices)
                     break
             else:
-                findings = self._recognize_whole(head, recognizer, voice)
+                findings = self._recognize_whole(head, recognizer, voices)
             for finding in findings:
                 if finding.kind != "error":
                     self.utterances.setdefault(finding.channel, []).append(finding.result)
@@ -181,7 +190,7 @@ class Recording:
 
         def tell(line):
             with tqdm.external_write_mode(file=sys.stderr, nolock=True):
-                note(shown(f"note: {line.replace(str(path), str(self.name))}"))
+                note(f"note: {line.replace(str(path), str(self.name))}")
 
         for block in decode_blocks(path, tell):
             check_stop()
@@ -197,15 +206,20 @@ class Recording:
     def _channels(self, samples):
         """Samples of each channel by its number, or of all of them under None."""
         if self._separate and samples.shape[1] > 1:
-            return dict(enumerate(samples.T.copy(), 1))
+            return {n: channel[:, None] for n, channel in enumerate(samples.T.copy(), 1)}
         return {None: samples}
 
-    def _recognize_whole(self, blocks, recognizer, voice):
+    def _recognize_whole(self, blocks, recognizer, voices):
         whole = np.concatenate([block.samples for block in blocks])
-        for channel, samples in self._channels(whole).items():
+        channels = {
+            channel: to_mono(samples, blocks[0].sample_rate, self.name)
+            for channel, samples in self._channels(whole).items()
+        }
+        own = [chunk * is_own for chunk, is_own in _Gate(len(channels)).chunks(channels.values())]
+        for number, (channel, samples) in enumerate(channels.items()):
             try:
-                samples = to_mono(samples, blocks[0].sample_rate, self.name)
-                check_speech(samples, self.name)
+                check_speech(np.concatenate(own)[:, number] if own else samples, self.name)
+                voice = _voice_of(channel, voices)
                 probabilities = recognizer.predict_samples(samples, self.name, voice)
             except SentimentalError as error:
                 yield Finding(channel, "error", error)
@@ -213,30 +227,49 @@ class Recording:
                 utterance = Utterance(0.0, len(samples) / SAMPLE_RATE, probabilities)
                 yield Finding(channel, "file", utterance)
 
-    def _recognize_utterances(self, first, blocks, recognizer, voice):
-        _, sample_rate, n_declared = first[0]
-        listeners = {
-            channel: _Listener(sample_rate, recognizer, voice)
+    def _recognize_utterances(self, first, blocks, recognizer, voices):
+        sessions = {
+            channel: Session(recognizer, _voice_of(channel, voices), with_updates=False)
             for channel in self._channels(first[0].samples)
         }
+        mixers = [ToMono(first[0].sample_rate) for _ in sessions]
+        gate = _Gate(len(sessions))
+        n_declared, the_end = first[0].n_declared, first[0]._replace(samples=first[0].samples[:0])
         with tqdm(
             desc=shown(Path(self.name).name),
-            total=n_declared and round(n_declared / sample_rate),
+            total=n_declared and round(n_declared / first[0].sample_rate),
             unit=" s",
             unit_scale=True,
             leave=False,
             disable=None,  # where the standard error is no terminal
         ) as bar:
-            for block in itertools.chain(first, blocks):
-                bar.update(len(block.samples) / sample_rate)
-                for channel, samples in self._channels(block.samples).items():
-                    for utterance in listeners[channel].hear(samples):
-                        yield Finding(channel, "utterance", utterance)
-        for channel, listener in listeners.items():
-            for utterance in listener.finish():
-                yield Finding(channel, "utterance", utterance)
-            if listener.n_recognized == 0:
-                yield Finding(channel, "error", SentimentalError(f"{self.name}: {listener.lack}"))
+            for block in itertools.chain(first, blocks, [the_end]):
+                bar.update(len(block.samples) / block.sample_rate)
+                parts = zip(mixers, self._channels(block.samples).values(), strict=True)
+                heard = [mixer.push(part, last=block is the_end) for mixer, part in parts]
+                for chunk, is_own in gate.chunks(heard):
+                    for session, samples, own in zip(
+                        sessions.values(), chunk.T, is_own, strict=True
+                    ):
+                        session.hear(samples, own)
+                for channel, session in sessions.items():
+                    found = session.finish() if block is the_end else session.collect(wait=True)
+                    yield from (Finding(channel, *one) for one in found)
+        for channel, session in sessions.items():
+            if not session.utterances:
+                yield Finding(channel, "error", SentimentalError(f"{self.name}: {_lack(session)}"))
+
+
+def _lack(session):
+    """Why nothing was recognized."""
+    if session.n_refused:
+        return "there is speech in it, but too little of it stands out of the noise"
+    return "no speech in it; record it again, or leave it out"
+
+
+def _voice_of(channel, voices):
+    """The voice of who speaks on a channel, for `Recording.recognize`."""
+    return None if voices is None else voices.setdefault(channel, Voice())
 
 
 def _powers(samples):
@@ -245,46 +278,38 @@ def _powers(samples):
     return np.maximum(np.einsum("nc,nc->c", samples, samples) / len(samples) - means**2, 0)
 
 
-class _Listener:
-    """One channel of a long recording, or all in one, heard and cut as a live session is."""
+class _Gate:
+    """Tells what of each channel is its own, and what another channel holds far louder."""
 
-    def __init__(self, sample_rate, recognizer, voice):
-        self.n_recognized, self.n_refused = 0, 0
-        self._recognizer, self._voice = recognizer, voice
-        self._to_mono = ToMono(sample_rate)
-        self._endpointer = Endpointer()
+    def __init__(self, n_channels):
+        self._rest = np.empty((0, n_channels), np.float32)
+        self._powers = np.zeros((LEAK_CHUNKS, n_channels))  # of the last chunks
 
-    def hear(self, samples):
-        """The utterances that end in samples, np.ndarray [shape=(n,) or (n, channels)]."""
-        return self._recognize(self._endpointer.feed(self._to_mono.push(samples)))
+    def chunks(self, channels):
+        """Cut samples of all channels, an iterable of np.ndarray [shape=(n,)], and judge them.
 
-    def finish(self):
-        """The utterances that end with the recording."""
-        rest = self._to_mono.push(np.empty(0, np.float32), last=True)
-        found = self._endpointer.feed(rest)
-        return self._recognize([*found, *filter(None, [self._endpointer.utterance()])])
-
-    def _recognize(self, found):
-        for start, samples in found:
-            check_stop()
-            try:
-                probabilities = self._recognizer.predict_samples(samples, voice=self._voice)
-            except SentimentalError:
-                self.n_refused += 1  # as live: too little is left when it is trimmed
-            else:
-                self.n_recognized += 1
-                yield Utterance(start, start + len(samples) / SAMPLE_RATE, probabilities)
-
-    @property
-    def lack(self):
-        """Why nothing was recognized."""
-        if self.n_refused:
-            return "there is speech in it, but too little of it stands out of the noise"
-        return "no speech in it; record it again, or leave it out"
+        Yields
+        ------
+        chunk : np.ndarray [shape=(CHUNK_LENGTH, n_channels)]
+        is_own : np.ndarray of bool [shape=(n_channels,)]
+        """
+        samples = np.concatenate([self._rest, np.stack([*channels], axis=1)])
+        n = len(samples) // CHUNK_LENGTH * CHUNK_LENGTH
+        self._rest = samples[n:]
+        for start in range(0, n, CHUNK_LENGTH):
+            chunk = samples[start : start + CHUNK_LENGTH]
+            self._powers = np.vstack([self._powers[1:], _powers(chunk)])
+            power = self._powers.max(axis=0)
+            yield chunk, power >= power.max() * 10 ** (-LEAK_DB / 10)
 
 
-def recognize_all(recordings, recognizer, voice=None):
+def recognize_all(recordings, recognizer, voices=None):
     """Recognize one recording after the other; what goes wrong with one costs that one only.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    recognizer, voices : as for `Recording.recognize`
 
     Yields
     ------
@@ -295,23 +320,23 @@ def recognize_all(recordings, recognizer, voice=None):
         check_stop()
         name = recording.name
         try:
-            for finding in recording.recognize(recognizer, voice):
+            for finding in recording.recognize(recognizer, voices):
                 yield recording, finding
-        except Exception as error:
-            if not isinstance(error, SentimentalError):  # of the program
-                error = program_error(name, error)
+        except SentimentalError as error:
             yield recording, Finding(None, "error", error)
+        except Exception as error:
+            yield recording, Finding(None, "error", program_error(name, error))
         else:
             recording.failed = not recording.utterances
-        if recording.is_cut and recording.utterances:
-            everything = [one for part in recording.utterances.values() for one in part]
-            note(shown(f"{name}: {summary_line(everything, recording.seconds)}"))
+        for channel, utterances in sorted(recording.utterances.items()) if recording.is_cut else ():
+            source = f"{name}, channel {channel}" if channel else name
+            note(f"{source}: {summary_line(utterances, recording.seconds)}")
 
 
 # The chart --------------------------------------------------------------------------------------
 
 
-def save_chart(path, recordings):
+def save_chart(path, recordings, emotions=EMOTIONS):
     """Write what was recognized of some recordings as a chart, as if they followed each other.
 
     That is the summary, and of recordings that were cut into utterances the time line.
@@ -320,10 +345,12 @@ def save_chart(path, recordings):
     ----------
     path : str or Path; the end of the name chooses the format
     recordings : list of Recording, of each of which something was recognized
+    emotions : sequence of str, those that can be answered
     """
-    starts = [0.0, *itertools.accumulate(recording.seconds for recording in recordings)]
+    *starts, seconds = itertools.accumulate([0.0, *(one.seconds for one in recordings)])
+    files = [(start, Path(one.name).name) for start, one in zip(starts, recordings, strict=True)]
     tracks = {}
-    for start, recording in zip(starts, recordings, strict=False):
+    for start, recording in zip(starts, recordings, strict=True):
         for channel, utterances in recording.utterances.items():
             track = tracks.setdefault(channel, Track(channel, [], []))
             track.utterances.extend(
@@ -335,7 +362,8 @@ def save_chart(path, recordings):
                 (start + begin, start + end, levels[row]) for begin, end, levels in recording.levels
             )
     if any(recording.is_cut for recording in recordings):
-        save_timeline(path, [tracks[channel] for channel in sorted(tracks, key=str)], starts[-1])
+        tracks = [tracks[channel] for channel in sorted(tracks, key=str)]
+        save_timeline(path, tracks, seconds, emotions, files)
     else:
         everything = [one for track in tracks.values() for one in track.utterances]
-        save_plot(path, everything, starts[-1])
+        save_plot(path, everything, seconds, emotions, files)

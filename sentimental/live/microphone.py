@@ -1,10 +1,12 @@
-"""The sound card: which inputs there are, and what one of them hears.
+"""Streams: what a sound card hears, or a recording in the time that it takes, in one channel.
 
-PortAudio reaches it, by way of sounddevice or, where that does not work, of PyAudio. Its thread
-copies each block into a queue and does nothing else; the main thread takes the blocks from there.
+PortAudio reaches the sound card, by way of sounddevice or, where that does not work, of PyAudio.
+Its thread copies each block into a queue and does nothing else; the main thread takes the blocks
+from there.
 """
 
 import contextlib
+import itertools
 import queue
 import time
 from collections import namedtuple
@@ -12,7 +14,9 @@ from collections import namedtuple
 import numpy as np
 
 from sentimental.audio import ToMono
-from sentimental.scripts import SentimentalError
+from sentimental.decoding import check_samples, decode_blocks
+from sentimental.live.terminal import note
+from sentimental.scripts import SentimentalError, shown
 
 # s of sound that the sound card hands over at once.
 BLOCK_SECONDS = 0.02
@@ -21,13 +25,24 @@ BLOCK_SECONDS = 0.02
 BUFFER_SECONDS = 0.2
 # s without any sound, not even silence, after which it is gone. Bluetooth may take 3 s to begin.
 GONE_SECONDS = 5.0
+# s in which a sound card that is gone may come back, as after a sound server began anew; and
+# between two trials.
+RETURN_SECONDS, RETRY_SECONDS = 10.0, 0.5
+# Channels. A device that has more is no sound card but a server's, with copies of one microphone.
+MAX_INPUTS = 24
+# Hz, beside the device's own rate.
+OTHER_RATES = (48_000, 44_100, 16_000)
+# Of many channels the loudest is heard, until another is so many times as powerful.
+LOUDER = 4.0
+# Factor by which the power of a block counts less with each block that follows.
+FADE = 0.99
 
 Input = namedtuple("Input", "number name host_api channels sample_rate is_default")
 
 
 # Backends: one function lists the inputs, one opens an input. The latter hands every block to `put`
 # as (samples [shape=(n, channels), float32], overflowed), and gives a function that tells whether
-# the input is still there.
+# the input is still there. One has PortAudio look for devices anew.
 
 
 def sounddevice_inputs():
@@ -59,7 +74,7 @@ def open_sounddevice(device, put):
             samplerate=device.sample_rate,
             blocksize=round(BLOCK_SECONDS * device.sample_rate),
             device=device.number,
-            channels=min(device.channels, 2),
+            channels=device.channels,
             dtype="float32",
             latency=BUFFER_SECONDS,
             callback=callback,
@@ -69,6 +84,14 @@ def open_sounddevice(device, put):
         raise _cannot_open(device, error) from None
     with stream:
         yield lambda: stream.active
+
+
+def restart_sounddevice():
+    """Have PortAudio look for devices anew; it knows those of its start only."""
+    import sounddevice
+
+    sounddevice._terminate()
+    sounddevice._initialize()
 
 
 @contextlib.contextmanager
@@ -112,7 +135,7 @@ def open_pyaudio(device, put):
         try:
             stream = portaudio.open(
                 device.sample_rate,
-                min(device.channels, 2),
+                device.channels,
                 pyaudio.paFloat32,
                 input=True,
                 input_device_index=device.number,
@@ -148,9 +171,10 @@ def _cannot_open(device, error):
     )
 
 
+Backend = namedtuple("Backend", "inputs open restart")
 BACKENDS = {
-    "sounddevice": (sounddevice_inputs, open_sounddevice),
-    "pyaudio": (pyaudio_inputs, open_pyaudio),
+    "sounddevice": Backend(sounddevice_inputs, open_sounddevice, restart_sounddevice),
+    "pyaudio": Backend(pyaudio_inputs, open_pyaudio, lambda: None),
 }
 
 
@@ -198,63 +222,143 @@ def choose_input(inputs, wanted=None):
     return found[0]
 
 
-# What it hears ----------------------------------------------------------------------------------
+# Streams ----------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def open_microphone(device, backend="sounddevice"):
-    """Open an Input, by a backend of ``BACKENDS``; gives a Microphone, which hears until the end.
+class Stream(contextlib.AbstractContextManager):
+    """Sound in blocks, mixed to one channel, as it comes; it is open until the end of a ``with``.
+
+    Attributes
+    ----------
+    name : str
+    sample_rate : int > 0, Hz
+    n_overflows : int, how often the sound card's buffer was full
+    """
+
+    n_overflows = 0
+
+    def __init__(self, name, sample_rate):
+        self.name, self.sample_rate = name, sample_rate
+        self._is_closed = False
+
+    def __exit__(self, *error):
+        pass
+
+    def close(self):
+        """Let no more come than has come already."""
+        self._is_closed = True
+
+    def __iter__(self):
+        """Give each block as (samples at the own rate, the same at ``SAMPLE_RATE``)."""
+        to_mono = ToMono(self.sample_rate)
+        for block in self._blocks():
+            yield to_mono.mix(block), to_mono.push(block)
+        yield np.empty(0, np.float32), to_mono.push(np.empty(0, np.float32), last=True)
+
+
+class Replay(Stream):
+    """A recording that is heard in the time that it takes, and decoded meanwhile.
+
+    Parameters
+    ----------
+    path : str or Path
 
     Raises
     ------
     SentimentalError
-        When it cannot be opened.
+        When it cannot be read; of damage further on, when it is heard.
     """
-    _, open_input = BACKENDS[backend]
-    blocks = queue.Queue()
-    with open_input(device, blocks.put) as is_active:
-        yield Microphone(device, blocks, is_active)
+
+    def __init__(self, path):
+        blocks = decode_blocks(path, lambda line: note(f"note: {line}"))
+        first = next(blocks)
+        super().__init__(shown(path), first.sample_rate)
+        self._path, self._decoded = path, itertools.chain([first], blocks)
+
+    def _blocks(self):
+        """Pieces as short as those of a sound card, each when it is due."""
+        began, n_heard, n = time.monotonic(), 0, round(BLOCK_SECONDS * self.sample_rate)
+        for samples, *_ in self._decoded:
+            check_samples(self._path, samples)
+            for piece in np.split(samples, range(n, len(samples), n)):
+                n_heard += len(piece)
+                time.sleep(max(0.0, began + n_heard / self.sample_rate - time.monotonic()))
+                if self._is_closed:
+                    return
+                yield piece
 
 
-class Microphone:
-    """An open input; `n_overflows` counts how often the sound card's buffer was full."""
+class Microphone(Stream):
+    """An input of the sound card.
 
-    is_over = False  # as recordings can be (`sentimental.live.replay`)
+    Parameters
+    ----------
+    device : Input
+    backend : str, of ``BACKENDS``
 
-    def __init__(self, device, blocks, is_active):
-        self.n_overflows = 0
-        self._device, self._blocks, self._is_active = device, blocks, is_active
-        self._to_mono = ToMono(device.sample_rate)
-        self._last_sound = time.monotonic()  # when it came
+    Raises
+    ------
+    SentimentalError
+        When it cannot be opened; while it is heard, when it is gone.
+    """
 
-    def read(self, timeout):
-        """Take all the sound that has come, mixed to one channel.
+    def __init__(self, device, backend="sounddevice"):
+        self._backend, self._queue = BACKENDS[backend], queue.Queue()
+        self._opened, self._is_active = contextlib.ExitStack(), None
+        self._loudest, self._powers = 0, 0.0  # of many channels
+        self._device = self._open(device, (device.sample_rate, *OTHER_RATES))
+        super().__init__(device.name, self._device.sample_rate)
 
-        Parameters
-        ----------
-        timeout : float, s to wait for some
+    def __exit__(self, *error):
+        self._opened.close()
 
-        Returns
-        -------
-        original : np.ndarray [shape=(n,), float32], at the input's own rate
-        samples : np.ndarray [shape=(m,), float32], the same sound at ``SAMPLE_RATE``
+    def _open(self, device, rates):
+        """Open with as many channels as there are, or fewer, at one of these rates."""
+        most, refused = device.channels if device.channels <= MAX_INPUTS else 2, None
+        for sample_rate, channels in itertools.product(rates, (most, min(most, 2), 1)):
+            tried = device._replace(channels=channels, sample_rate=sample_rate)
+            try:
+                opened = self._backend.open(tried, self._queue.put)
+                self._is_active = self._opened.enter_context(opened)
+                return tried
+            except SentimentalError as error:
+                refused = refused or error
+        raise refused
 
-        Raises
-        ------
-        SentimentalError
-            When the input is gone.
-        """
-        original = self._take(timeout)
-        if original.size:
-            self._last_sound = time.monotonic()
-        elif not self._is_there() or time.monotonic() - self._last_sound > GONE_SECONDS:
-            raise SentimentalError(f"{self._device.name} is gone; was it unplugged?")
-        return original, self._to_mono.push(original)
+    def _blocks(self):
+        """All that has come, again and again, until the input is closed."""
+        last_sound, gone = time.monotonic(), None  # when it was found to be gone
+        while not self._is_closed:
+            block, now = self._take(BLOCK_SECONDS), time.monotonic()
+            if len(block):
+                if gone:
+                    note(f"{self.name} is back")
+                    missed = np.zeros((round((now - last_sound) * self.sample_rate), 1), np.float32)
+                    yield missed  # the times in the session stay right
+                last_sound, gone = now, None
+            elif not (gone or self._is_there() and now - last_sound <= GONE_SECONDS):
+                gone = now
+                if RETURN_SECONDS:
+                    note(f"{self.name} is gone; waiting {RETURN_SECONDS:g} s for it to come back")
+            if gone and now - gone >= RETURN_SECONDS:
+                raise SentimentalError(f"{self.name} is gone; was it unplugged?")
+            if gone and not self._is_there():
+                self._open_again()
+            yield block
+        self._opened.close()
+        yield self._take(timeout=0)
 
-    def read_rest(self):
-        """The same of what came before the input was closed; to be called once."""
-        original = self._take(timeout=0)
-        return original, self._to_mono.push(original, last=True)
+    def _open_again(self):
+        """Open the input again, as after a sleep, or when the sound server begins anew."""
+        time.sleep(RETRY_SECONDS)
+        self._opened.close()
+        self._is_active = lambda: False
+        with contextlib.suppress(SentimentalError):
+            self._backend.restart()
+            for found in self._backend.inputs():
+                if found[1:3] == self._device[1:3]:  # name and host API
+                    self._open(found, (self.sample_rate,))
+                    return
 
     def _is_there(self):
         try:
@@ -263,11 +367,20 @@ class Microphone:
             return False
 
     def _take(self, timeout):
-        taken = [np.empty(0, np.float32)]
+        """All blocks that have come in one, np.ndarray [shape=(n, channels)]."""
+        taken = []
         with contextlib.suppress(queue.Empty):
             while True:
-                block, overflowed = self._blocks.get(timeout=timeout)
-                taken.append(self._to_mono.mix(block))
+                block, overflowed = self._queue.get(timeout=0 if taken else timeout)
+                taken.append(self._pick(block))
                 self.n_overflows += overflowed
-                timeout = 0
-        return np.concatenate(taken)
+        return np.concatenate(taken) if taken else np.empty((0, 1), np.float32)
+
+    def _pick(self, block):
+        """Of more channels than two, the loudest: a microphone among inputs that are empty."""
+        if block.shape[1] <= 2:
+            return block
+        self._powers = np.maximum(FADE * self._powers, block.var(axis=0))
+        if self._powers.max() > LOUDER * self._powers[self._loudest]:
+            self._loudest = int(self._powers.argmax())
+        return block[:, [self._loudest]]

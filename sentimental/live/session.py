@@ -1,12 +1,19 @@
-"""A live session: what is heard of a stream, and what is recognized of it."""
+"""A session: what is heard of one stream, what is recognized of it, and the keys it heeds.
+
+The microphone, a replay and each channel of a long recording have one.
+"""
 
 import collections
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
-from sentimental.live.chart import Utterance
-from sentimental.scripts import SentimentalError
+from sentimental.live.chart import Utterance, save_plot
+from sentimental.live.terminal import note
+from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
 from sentimental.voice import Voice
@@ -15,6 +22,14 @@ from sentimental.voice import Voice
 UPDATE_SECONDS = 0.09
 # s of silence after which an update comes early: what was said is complete.
 BREATH_SECONDS = 0.03
+# Where the chart goes, with date and time in its name, when no other was named.
+CHART_PATH = "emotions.png"
+
+# What --voice takes for a history that is not wanted.
+NO_VOICE = "none"
+
+# What a key is called on the screen, and a callable without arguments.
+Key = collections.namedtuple("Key", "words act")
 
 
 class Session:
@@ -26,13 +41,16 @@ class Session:
     voice : sentimental.Voice or None
         What was heard before of who speaks: utterances, and the updates while they last, are
         compared with it. It grows by each utterance that is over. None: with nothing.
+    with_updates : bool, whether utterances in progress are recognized as well
 
     Attributes
     ----------
     end : str, why the session ends; empty while it goes on
     endpointer : sentimental.vad.Endpointer
     probabilities : np.ndarray [shape=(8,)], of the utterance in progress; None in silence
-    utterances : list of Utterance, the finished ones
+    utterances : list of Utterance, those that are over
+    emotions : tuple of str, those that the network answers
+    is_ready : bool, whether all is loaded that recognition needs
     n_updates : int, of the bars
     n_refused : int, utterances of which the chain left too little
     peak : float, of all that was heard; full scale is 1.0
@@ -40,18 +58,21 @@ class Session:
     paused : bool, whether silence is heard in place of what comes
     """
 
-    def __init__(self, recognizer, voice=None):
+    def __init__(self, recognizer, voice=None, with_updates=True):
         self.end = ""
         self.endpointer = Endpointer()
         self.probabilities = None
         self.utterances = []
+        self.emotions = emotions_of(recognizer)
+        self.is_ready = True
         self.n_updates = 0
         self.n_refused = 0
         self.peak = 0.0
         self.voice = voice
         self.paused = False
+        self._with_updates = with_updates
         self._went_on = 0.0  # s of the stream at the end of the last pause
-        self._kept, self._kept_grew = voice, False  # what was begun with, and may be saved
+        self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
@@ -60,8 +81,14 @@ class Session:
 
     def warm_up(self):
         """Import the chain's libraries, which takes a second, by recognizing a second of noise."""
-        noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
-        self._worker.submit(self._recognize, "update", noise, None)
+
+        def warm_up():
+            noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
+            self._recognize("update", noise, None)
+            self.is_ready = True
+
+        self.is_ready = False
+        self._worker.submit(warm_up)
 
     @property
     def silence(self):
@@ -84,7 +111,7 @@ class Session:
 
     def new_voice(self):
         """Somebody else speaks from now on; what began before is still the last one's."""
-        is_pressed_again = self.voice is not self._kept and not self.voice.n_recordings
+        is_pressed_again = self.voice is not self._first_voice and not self.voice.n_recordings
         if self.voice is None or is_pressed_again:
             return
         # What begins now is found with some of the silence before it.
@@ -92,20 +119,21 @@ class Session:
         self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
         self.voice = Voice()
 
-    def hear(self, samples):
+    def hear(self, samples, is_own=True):
         """Take more of the stream, and have recognized what is new of it.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        is_own : bool, as for `Endpointer.feed`
         """
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
         if self.paused:
             samples = np.zeros_like(samples)  # time goes on
             self._went_on = self.endpointer.seconds
-        for utterance in self.endpointer.feed(samples):
+        for utterance in self.endpointer.feed(samples, is_own):
             self._submit("utterance", *utterance)
-        if not self._pending and self._update_is_due():
+        if self._with_updates and not self._pending and self._update_is_due():
             utterance = self.endpointer.utterance()
             if utterance:
                 self._submit("update", *utterance)
@@ -133,18 +161,17 @@ class Session:
         probabilities = self._recognizer.predict_features(features, voice)
         if kind == "utterance" and voice is not None:
             voice.add(features)
-            self._kept_grew |= voice is self._kept
         return probabilities
 
-    def collect(self):
-        """Take what was recognized since the last call.
+    def collect(self, wait=False):
+        """Take what was recognized since the last call; `wait` for what is still to be recognized.
 
         Returns
         -------
         results : list of (kind, Utterance), kind being "update" or "utterance"
         """
         results = []
-        while self._pending and self._pending[0][-1].done():
+        while self._pending and (wait or self._pending[0][-1].done()):
             kind, start, end, future = self._pending.popleft()
             probabilities = future.result()
             if kind == "update":
@@ -160,12 +187,81 @@ class Session:
         return results
 
     def finish(self):
-        """No more sound will come: recognize what is being said, and wait for all that is."""
+        """No more sound will come: recognize what is being said; returns what `collect` does."""
         self._end_utterance()
-        self._worker.shutdown()
+        return self.collect(wait=True)
 
-    def save_voice(self, path):
-        """Keep the voice that was begun with, if something new was heard of it."""
-        self._worker.shutdown()  # the voice grows by what is still to be recognized
-        if self._kept_grew:
-            self._kept.save(path)
+
+class KeptVoice:
+    """The voice of who speaks first, which is kept between sessions.
+
+    Parameters
+    ----------
+    path : str or None
+        The voice's file, which need not be there yet; ``NO_VOICE``: compare with nothing; None: a
+        voice that is not kept.
+
+    Attributes
+    ----------
+    voice : sentimental.Voice or None
+    """
+
+    def __init__(self, path):
+        self.voice = None
+        if path != NO_VOICE:
+            self.voice = Voice.load(path) if path and os.path.exists(path) else Voice()
+            self._before = self.voice.tally.copy()
+
+    def save(self, path):
+        """Add what is new of the voice to its file, which others may have written meanwhile."""
+        if self.voice is None or np.array_equal(self.voice.tally, self._before):
+            return
+        kept = Voice.load(path) if os.path.exists(path) else Voice()
+        kept.tally += self.voice.tally - self._before
+        kept.save(path)
+
+
+def emotions_of(recognizer):
+    """The emotions that a recognizer answers: all but those that did not train it."""
+    kernel = getattr(recognizer, "kernel", np.ones((1, len(EMOTIONS))))
+    return tuple(e for e, weights in zip(EMOTIONS, kernel.T, strict=True) if weights.any())
+
+
+# Keys -------------------------------------------------------------------------------------------
+
+
+def session_keys(session, plot_path=None):
+    """The keys that a session heeds.
+
+    Parameters
+    ----------
+    session : Session
+    plot_path : str or None, beside which charts are saved
+
+    Returns
+    -------
+    keys : dict of Key, by the character that is typed
+    """
+    keys = {
+        "q": Key("q quit", session.quit),
+        " ": Key("space pause", session.pause),
+        "s": Key("s save chart", lambda: save_chart_so_far(session, plot_path or CHART_PATH)),
+    }
+    if session.voice is not None:
+        keys["n"] = Key("n new voice", session.new_voice)
+    return keys
+
+
+def save_chart_so_far(session, plot_path):
+    """Save the chart so far beside `plot_path`, with date and time in its name, and say so."""
+    if not session.utterances:
+        note("no chart saved: no utterance is over yet")
+        return
+    path = Path(plot_path)
+    path = path.with_stem(f"{path.stem}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    try:
+        save_plot(path, session.utterances, session.endpointer.seconds, session.emotions)
+    except SentimentalError as error:
+        note(f"error: {error}")
+    else:
+        note(f"saved: {path}")

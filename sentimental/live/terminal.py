@@ -1,19 +1,30 @@
-"""Live bars in the terminal."""
+"""What a live session shows in a terminal: notes, lines, bars below them; and the keys typed there.
+
+The window builds on it.
+"""
 
 import contextlib
 import os
+import select
 import sys
 
 import numpy as np
 
-from sentimental.live.chart import COLORS, mean_probabilities, summary_line
-from sentimental.live.display import PlainLines, acquaintance, headline, note, to_rgb
-from sentimental.live.keyboard import legend, press, typed_keys
-from sentimental.scripts import EMOTIONS
+from sentimental.live.chart import (
+    COLORS,
+    answer,
+    count_utterances,
+    mean_probabilities,
+    summary_line,
+    to_rgb,
+)
+from sentimental.scripts import EMOTIONS, shown
 from sentimental.vad import LOWEST_DBFS
 
+# Share, of what there is to know of a voice, from which it is called known: 14 s of speech.
+KNOWN = 0.75
 # Columns and rows of a terminal that does not tell them.
-USUAL_SIZE = (80, 24)
+DEFAULT_SIZE = (80, 24)
 # Columns of a whole bar, at most, and of a whole meter.
 MAX_BAR, MAX_METER = 60, 20
 # Columns beside them: words, and one at the end that stays free.
@@ -25,8 +36,72 @@ NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 
+def note(text):
+    """Tell the user something that is not a result; names in it are escaped."""
+    with contextlib.suppress(OSError):  # the terminal may have been closed
+        # Bars that the terminal shows are below, and come again.
+        clear = CLEAR_BELOW if os.name == "posix" and knows_escapes(sys.stderr) else ""
+        print(f"{clear}{shown(text)}", file=sys.stderr, flush=True)
+
+
+def knows_escapes(stream):
+    """Whether a stream is a terminal in which the cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def headline(session):
+    """What is going on, in two or three words."""
+    if not session.is_ready:
+        return "loading the model"
+    if session.end:
+        return "finishing"
+    if session.paused:
+        return "paused"
+    if session.probabilities is not None:
+        return answer(session.probabilities)
+    return "listening" if session.endpointer.speaking else "silence"
+
+
+def acquaintance(voice):
+    """How well a voice (`sentimental.Voice`) is known, in words."""
+    if voice.n_recordings == 0:
+        return "new"
+    what = "known" if voice.known >= KNOWN else "getting to know it"
+    return f"{what}: {count_utterances(voice.n_recordings)}"
+
+
+# Plain lines and bars ---------------------------------------------------------------------------
+
+
+class PlainLines(contextlib.AbstractContextManager):
+    """The display where the output is no terminal: a line for each utterance that is over.
+
+    After its ``with``, a display heeds no keys; last lines and the summary may still come.
+    """
+
+    # Only a window can be closed by the user.
+    closed = False
+
+    def __exit__(self, *error):
+        pass
+
+    def show(self, session, lines):
+        """Leave the lines (list of str) of utterances that are over and draw the present state.
+
+        `session` is a `sentimental.live.session.Session`.
+        """
+        for line in lines:
+            print(line, flush=True)
+
+    def show_summary(self, session):
+        """Show the mean of a session; a window stays until the user leaves."""
+        means = dict(zip(EMOTIONS, mean_probabilities(session.utterances), strict=True))
+        note(summary_line(session.utterances, session.endpointer.seconds))
+        note(", ".join(f"{emotion} {means[emotion]:.0%}" for emotion in session.emotions))
+
+
 class TerminalBars(PlainLines):
-    """Bars that stay in place below the lines of finished utterances.
+    """Bars that stay in place below the lines of utterances that are over.
 
     Between two drawings, the cursor rests in an empty line above the bars. So what others print
     comes above them, and it need not be known how many lines they take when the terminal was made
@@ -34,7 +109,7 @@ class TerminalBars(PlainLines):
 
     Parameters
     ----------
-    keys : dict, as of `sentimental.live.keyboard.session_keys`
+    keys : dict, as of `sentimental.live.session.session_keys`
     """
 
     def __init__(self, keys):
@@ -60,12 +135,11 @@ class TerminalBars(PlainLines):
         if not self._is_open:
             super().show(session, lines)
             return
-        if self._read_keys:
-            for character in self._read_keys():
-                press(self._keys, character)
+        for character in self._read_keys() if self._read_keys else "":
+            press(self._keys, character)
         width, height = terminal_size()
         probabilities = np.zeros(8) if session.probabilities is None else session.probabilities
-        bars = bar_lines(probabilities, width)
+        bars = bar_lines(probabilities, session.emotions, width)
         level = 1 - session.endpointer.level / LOWEST_DBFS
         meters = [_meter("level", level, headline(session), width)]
         if session.voice is not None:
@@ -80,11 +154,12 @@ class TerminalBars(PlainLines):
         text += NO_WRAP + f"{CLEAR_LINE}\n".join(block) + CLEAR_BELOW + WRAP
         print(f"{text}\x1b[{len(block) - 1}A\r", end="", flush=True)
 
-    def show_summary(self, utterances, seconds):
+    def show_summary(self, session):
         """Leave bars of the mean; see `PlainLines.show_summary`."""
-        note(summary_line(utterances, seconds))
+        note(summary_line(session.utterances, session.endpointer.seconds))
         width, _ = terminal_size()
-        note("\n".join(bar_lines(mean_probabilities(utterances), width)))
+        means = mean_probabilities(session.utterances)
+        print("\n".join(bar_lines(means, session.emotions, width)), file=sys.stderr, flush=True)
 
 
 def terminal_size():
@@ -93,16 +168,18 @@ def terminal_size():
         size = os.get_terminal_size(sys.stdout.fileno())
     except OSError:
         size = (0, 0)
-    return tuple(n or usual for n, usual in zip(size, USUAL_SIZE, strict=True))
+    return tuple(n or default for n, default in zip(size, DEFAULT_SIZE, strict=True))
 
 
-def bar_lines(probabilities, width):
-    """Eight bars as text of less than `width` columns."""
+def bar_lines(probabilities, emotions, width):
+    """Bars of some emotions as text of less than `width` columns."""
     n_bar = max(0, min(MAX_BAR, width - BAR_MARGIN))
     lines = []
-    for emotion, p in zip(EMOTIONS, probabilities, strict=True):
+    for emotion in emotions:
+        p = probabilities[EMOTIONS.index(emotion)]
         bar = "█" * round(p * n_bar)
-        if emotion != "neutral":  # whose black would be invisible on black
+        # Black would be invisible on black.
+        if emotion != "neutral" and not os.environ.get("NO_COLOR"):
             red, green, blue = (round(x / 51) for x in to_rgb(COLORS[emotion]))
             bar = f"\x1b[38;5;{16 + 36 * red + 6 * green + blue}m{bar}{PLAIN}"
         lines.append(f"{emotion:>9s} {p:4.0%} "[: width - 1] + bar)
@@ -113,3 +190,91 @@ def _meter(name, share, words, width):
     """A short bar with words beside it, as text of less than `width` columns."""
     n_bar = max(0, min(MAX_METER, width - METER_MARGIN))
     return f"    {name} {'▮' * round(share * n_bar):{n_bar}s} {words}"[: width - 1]
+
+
+# Keys -------------------------------------------------------------------------------------------
+
+
+def press(keys, name):
+    """Do what a key stands for, if anything; its name is a character, another str, or None."""
+    if name and name.lower() in keys:
+        keys[name.lower()].act()
+
+
+def legend(keys):
+    """All keys in a line."""
+    return "   ".join(key.words for key in keys.values())
+
+
+@contextlib.contextmanager
+def typed_keys():
+    """Have what is typed come at once, and not appear; at the end, the terminal is as it was.
+
+    Yields
+    ------
+    read : callable
+        Returns the characters (str) typed since its last call. None where nobody can type: the
+        standard input is no terminal.
+    """
+    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
+        yield None
+    elif os.name == "nt":
+        yield _read_console
+    else:
+        with _unbuffered(sys.stdin.fileno()) as read:
+            yield read
+
+
+@contextlib.contextmanager
+def _unbuffered(terminal):
+    """`typed_keys` of a POSIX terminal, by its file descriptor.
+
+    Blessed has it in fewer lines, but a process in the background, after Ctrl-Z and `bg`, would be
+    stopped by the system when it ends.
+    """
+    import termios
+    import tty
+
+    def read():
+        if not _is_ours(terminal):
+            return ""
+        try:
+            # Again each time: the shell may have had it meanwhile, after Ctrl-Z.
+            tty.setcbreak(terminal, termios.TCSANOW)
+            if not select.select([terminal], [], [], 0)[0]:
+                return ""
+            typed = os.read(terminal, 1024)
+        except (OSError, termios.error):  # it was closed
+            return ""
+        # Arrows and the like send a sequence of characters that begins with Escape.
+        return "" if typed.startswith(b"\x1b") else typed.decode("ascii", "ignore")
+
+    before = termios.tcgetattr(terminal)
+    try:
+        yield read
+    finally:
+        if _is_ours(terminal):
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(terminal, termios.TCSANOW, before)
+
+
+def _is_ours(terminal):
+    """Whether we run in its foreground; who uses it in the background is stopped by the system."""
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return True  # it has no background, as it is not of a shell
+
+
+def _read_console():
+    """What was typed in a console of Windows."""
+    import msvcrt
+
+    typed = ""
+    while msvcrt.kbhit():
+        character = msvcrt.getwch()
+        if character in "\x00\xe0":  # of a function or arrow key; its number follows
+            msvcrt.getwch()
+        else:
+            typed += character
+    return typed

@@ -1,14 +1,32 @@
 """The window of a live session, and the choice between it and what the terminal can show."""
 
+import contextlib
 import os
 import sys
 
 import numpy as np
 
-from sentimental.live.chart import COLORS, SILENCE_COLOR, WINDOW_SIZE, draw_summary, strongest
-from sentimental.live.display import PlainLines, acquaintance, headline, knows_escapes, note, to_rgb
-from sentimental.live.keyboard import Key, legend, press
-from sentimental.live.terminal import TerminalBars
+from sentimental.live.chart import (
+    COLORS,
+    GRAY,
+    SILENCE_COLOR,
+    WINDOW_SIZE,
+    answer,
+    draw_summary,
+    own_style,
+    to_rgb,
+)
+from sentimental.live.session import Key
+from sentimental.live.terminal import (
+    PlainLines,
+    TerminalBars,
+    acquaintance,
+    headline,
+    knows_escapes,
+    legend,
+    note,
+    press,
+)
 from sentimental.scripts import EMOTIONS, SentimentalError, on_end_signals
 from sentimental.vad import LOWEST_DBFS
 
@@ -20,15 +38,18 @@ STRIP_SECONDS = 30.0
 STRIP_ROWS = 60
 # Points of the smallest letters, in a window of whatever size.
 MIN_FONT_SIZE = 3.0
+# Share of the screen that the window takes, at most: title bar and task bar need some.
+SCREEN_SHARE = 0.9
 
 
-def open_display(with_window, keys):
+def open_display(with_window, keys, emotions):
     """The best display that there is: a window, bars in the terminal, or lines.
 
     Parameters
     ----------
     with_window : bool, whether one is wanted
-    keys : dict, as of `sentimental.live.keyboard.session_keys`
+    keys : dict, as of `sentimental.live.session.session_keys`
+    emotions : sequence of str, those that can be answered
 
     Returns
     -------
@@ -39,7 +60,7 @@ def open_display(with_window, keys):
     )
     if has_screen and with_window:
         try:
-            return Window(keys)
+            return Window(keys, emotions)
         except Exception as error:  # each toolkit has errors of its own
             note(f"no window ({' '.join(str(error).split())}); the bars come in the terminal")
     return TerminalBars(keys) if knows_escapes(sys.stdout) else PlainLines()
@@ -48,31 +69,33 @@ def open_display(with_window, keys):
 class Window(PlainLines):
     """Live bars, meters, and the last seconds as a strip; at the end the summary chart.
 
-    Only what moves is drawn again, on top of a copy of what does not (blitting). Where there can
-    be no window, it raises what matplotlib or the toolkit does, or SentimentalError.
+    Only the parts in which something moved are drawn again, on top of a copy of what does not move
+    (blitting). Where there can be no window, it raises what matplotlib or the toolkit does, or
+    SentimentalError.
 
     Parameters
     ----------
-    keys : dict, as of `sentimental.live.keyboard.session_keys`
+    keys, emotions : as of `open_display`
     """
 
-    def __init__(self, keys):
+    def __init__(self, keys, emotions):
+        self._style = contextlib.ExitStack()  # for as long as the process lives
+        self._style.enter_context(own_style())
         import matplotlib.pyplot as plt
 
         plt.rcParams["toolbar"] = "None"
         self._figure = plt.figure("Emotions in speech", WINDOW_SIZE, facecolor="white")
-        if self._figure.canvas.required_interactive_framework is None:  # it draws into files only
-            raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
         self._plt, self._canvas = plt, self._figure.canvas
-        self._add_animated(*_lay_out(self._figure))
-        if "n" in keys:
-            self._add_voice()
-        self._figure.text(0.97, 0.012, legend(keys), fontsize=13, ha="right", color="#444444")
-        self._keys = dict(keys)
+        if self._canvas.required_interactive_framework is None:  # it draws into files only
+            raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
+        self._fit_screen()
+        self._emotions, self._keys = emotions, dict(keys)
+        self._parts = []  # of the window, which are drawn each by itself
+        self._lay_out(with_voice="n" in keys)
         self._font_sizes = self._find_font_sizes()
-        self._background = None
+        self._fit_fonts()
         connect = self._canvas.mpl_connect
-        self._on_draw_id = connect("draw_event", self._on_draw)
+        self._on_draw_id = connect("draw_event", lambda event: self._copy_background())
         connect("resize_event", lambda event: self._fit_fonts())
         # Matplotlib's own keys would close the window, or give its axes a grid.
         self._canvas.mpl_disconnect(self._canvas.manager.key_press_handler_id)
@@ -80,36 +103,62 @@ class Window(PlainLines):
         self._column = 0  # the last one of the strip, counted from the start of the session
         plt.show(block=False)
 
-    def _add_animated(self, bars, meter, strip):
-        style = {"color": COLORS.values(), "edgecolor": "black", "animated": True}
-        self._bars = bars.bar(range(8), np.zeros(8), **style)
-        style = {"ha": "center", "va": "bottom", "fontsize": 20, "animated": True}
-        self._percents = [bars.text(i, 0, "", **style) for i in range(8)]
-        text = self._figure.text
-        self._title = text(0.03, 0.905, "", fontsize=38, weight="bold", animated=True)
-        self._last = text(0.97, 0.915, "", fontsize=24, ha="right", color="#444444", animated=True)
-        style = {"width": 0.9, "color": "#444444", "animated": True}
-        (self._level,) = meter.bar(0, 0, bottom=LOWEST_DBFS, **style)
+    def _fit_screen(self):
+        """Make the window small enough for a small screen."""
+        window = getattr(self._canvas.manager, "window", None)
+        with contextlib.suppress(Exception):  # only Tk has these methods
+            screen = np.array([window.winfo_screenwidth(), window.winfo_screenheight()])
+            scale = min(1.0, *(SCREEN_SHARE * screen / self._figure.bbox.size))
+            self._figure.set_size_inches(scale * np.array(WINDOW_SIZE))
+
+    def _lay_out(self, with_voice):
+        """What does not move, and parts that do: their places in shares of the window, artists."""
+        figure, n = self._figure, len(self._emotions)
+        bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
+        bars.set(xlim=(-0.6, n - 0.4), ylim=(0, 1.08))
+        bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
+        bars.set_xticks(range(n), self._emotions, fontsize=21)
+        bars.tick_params(length=0)
+        meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
+        meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
+        meter.set_xlabel("level", fontsize=18)
+        strip = figure.add_axes((0.065, 0.155, 0.905, 0.17))
+        strip.set(xlim=(-STRIP_SECONDS, 0), ylim=(0, 1), yticks=[])
+        ticks = np.linspace(STRIP_SECONDS, 0, 4)
+        names = [f"{ticks[0]:.0f} s ago", f"{ticks[1]:.0f}", f"{ticks[2]:.0f}", "now"]
+        strip.set_xticks(-ticks, names, fontsize=18)
+        for axes in (bars, strip):
+            axes.spines[["top", "right", "left"]].set_visible(False)
+
+        style = {"animated": True}
+        colors = [COLORS[emotion] for emotion in self._emotions]
+        self._bars = bars.bar(range(n), np.zeros(n), color=colors, edgecolor="black", **style)
+        centered = style | {"ha": "center", "va": "bottom", "fontsize": 20}
+        self._percents = [bars.text(i, 0, "", **centered) for i in range(n)]
+        self._title = figure.text(0.03, 0.905, "", fontsize=38, weight="bold", **style)
+        right = style | {"fontsize": 24, "ha": "right", "color": GRAY}
+        self._last = figure.text(0.97, 0.915, "", **right)
+        (self._level,) = meter.bar(0, 0, 0.9, bottom=LOWEST_DBFS, color=GRAY, **style)
         n_columns = round(STRIP_SECONDS / COLUMN_SECONDS)
         self._history = np.full((STRIP_ROWS, n_columns, 3), to_rgb(SILENCE_COLOR), np.uint8)
-        self._strip = strip.imshow(
-            self._history,
-            extent=(-STRIP_SECONDS, 0, 0, 1),
-            aspect="auto",
-            interpolation="nearest",  # five times as fast as the default
-            origin="lower",
-            animated=True,
-        )
-        self._animated = [*self._bars, *self._percents, self._title, self._last]
-        self._animated += [self._level, self._strip]
-
-    def _add_voice(self):
-        axes = self._figure.add_axes((0.13, 0.05, 0.15, 0.03))
-        axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
-        self._figure.text(0.065, 0.05, "voice", fontsize=18)
-        (self._known,) = axes.barh(0, 0, color="#444444", animated=True)
-        self._acquaintance = self._figure.text(0.295, 0.05, "", fontsize=18, animated=True)
-        self._animated += [self._known, self._acquaintance]
+        extent = (-STRIP_SECONDS, 0, 0, 1)
+        style |= {"aspect": "auto", "origin": "lower", "extent": extent}
+        # The interpolation is five times as fast as the default.
+        self._strip = strip.imshow(self._history, interpolation="nearest", **style)
+        self._parts = [
+            _Part((0.0, 0.895, 1.0, 1.0), [self._title, self._last]),
+            _Part((0.065, 0.405, 0.93, 0.895), [*self._bars, *self._percents]),
+            _Part((0.935, 0.40, 0.98, 0.87), [self._level]),
+            _Part((0.06, 0.15, 0.98, 0.33), [self._strip]),
+        ]
+        figure.text(0.97, 0.012, legend(self._keys), fontsize=13, ha="right", color=GRAY)
+        if with_voice:
+            axes = figure.add_axes((0.13, 0.05, 0.15, 0.03))
+            axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
+            figure.text(0.065, 0.05, "voice", fontsize=18)
+            (self._known,) = axes.barh(0, 0, color=GRAY, animated=True)
+            self._acquaintance = figure.text(0.295, 0.05, "", fontsize=18, animated=True)
+            self._parts.append(_Part((0.125, 0.035, 0.75, 0.1), [self._known, self._acquaintance]))
 
     def _find_font_sizes(self):
         """The size, in points, of each text in a window of the usual size."""
@@ -127,42 +176,47 @@ class Window(PlainLines):
         return not self._plt.fignum_exists(self._figure.number)
 
     def show(self, session, lines):
-        """Print the lines and redraw what moves; see `PlainLines.show`."""
+        """Print the lines and draw what moved; see `PlainLines.show`."""
         super().show(session, lines)
         if self.closed:  # the last utterances may still come
             return
-        if self._background is None:
-            self._canvas.draw()
         self._set_results(session)
-        self._canvas.restore_region(self._background)
-        self._draw_animated()
-        self._canvas.blit(self._figure.bbox)
+        if self._parts[0].background is None:
+            self._canvas.draw()
+        for part in self._parts:
+            part.draw(self._figure)
         self._canvas.flush_events()
 
-    def _on_draw(self, event):
+    def _copy_background(self):
         """Copy what does not move: the first time, and whenever the window got another size."""
-        self._background = self._canvas.copy_from_bbox(self._figure.bbox)
-        self._draw_animated()
-
-    def _draw_animated(self):
-        for artist in self._animated:
-            self._figure.draw_artist(artist)
+        for part in self._parts:
+            part.copy_background(self._figure)
 
     def _set_results(self, session):
+        title, bars, level, strip, *voice = self._parts
         is_silent = session.probabilities is None
-        probabilities = np.zeros(8) if is_silent else session.probabilities
-        for bar, percent, p in zip(self._bars, self._percents, probabilities, strict=True):
-            bar.set_height(p)
-            percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
-        self._title.set(text=headline(session), color="#777777" if is_silent else "black")
-        if session.utterances:
-            emotion, p, *_ = strongest(session.utterances[-1].probabilities)
-            self._last.set_text(f"last: {emotion} {p:.0%}")
-        self._level.set_height(session.endpointer.level - LOWEST_DBFS)
-        if session.voice is not None:
+        color = "#777777" if is_silent else "black"
+        last = f"last: {answer(session.utterances[-1].probabilities)}" if session.utterances else ""
+        if title.changes(headline(session), color, last):
+            self._title.set(text=headline(session), color=color)
+            self._last.set_text(last)
+        shown = dict(
+            zip(EMOTIONS, np.zeros(8) if is_silent else session.probabilities, strict=True)
+        )
+        if bars.changes(is_silent, *shown.values()):
+            for emotion, bar, percent in zip(
+                self._emotions, self._bars, self._percents, strict=True
+            ):
+                p = shown[emotion]
+                bar.set_height(p)
+                percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
+        if level.changes(round(session.endpointer.level)):
+            self._level.set_height(session.endpointer.level - LOWEST_DBFS)
+        if session.voice is not None and voice[0].changes(session.voice.known):
             self._known.set_width(session.voice.known)
             self._acquaintance.set_text(acquaintance(session.voice))
-        self._move_strip(session.endpointer.seconds, session.probabilities)
+        if strip.changes(int(session.endpointer.seconds / COLUMN_SECONDS)):
+            self._move_strip(session.endpointer.seconds, session.probabilities)
 
     def _move_strip(self, seconds, probabilities):
         """Add the columns since last time: all colors, each as high as its emotion is likely."""
@@ -179,14 +233,15 @@ class Window(PlainLines):
             self._history[:, -n_new:] = colors[which][:, None]
         self._strip.set_data(self._history)
 
-    def show_summary(self, utterances, seconds):
+    def show_summary(self, session):
         """Replace the bars by the summary chart until the user closes it or a signal comes."""
-        super().show_summary(utterances, seconds)
+        super().show_summary(session)
         if self.closed:
             return
         note("Close the window, or press q in it or Ctrl-C, to leave.")
         self._canvas.mpl_disconnect(self._on_draw_id)
-        draw_summary(self._figure, utterances, seconds)
+        seconds = session.endpointer.seconds
+        draw_summary(self._figure, session.utterances, seconds, session.emotions)
         self._font_sizes = self._find_font_sizes()
         self._fit_fonts()
         self._canvas.draw()
@@ -197,21 +252,40 @@ class Window(PlainLines):
         self._plt.show(block=True)
 
 
-def _lay_out(figure):
-    """The parts of the window that do not move; returns the axes of bars, meter and strip."""
-    bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
-    bars.set(xlim=(-0.6, 7.6), ylim=(0, 1.08))
-    bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
-    bars.set_xticks(range(8), EMOTIONS, fontsize=21)
-    bars.tick_params(length=0)
-    meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
-    meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
-    meter.set_xlabel("level", fontsize=18)
-    strip = figure.add_axes((0.065, 0.155, 0.905, 0.17))
-    strip.set(xlim=(-STRIP_SECONDS, 0), ylim=(0, 1), yticks=[])
-    ticks = np.linspace(STRIP_SECONDS, 0, 4)
-    names = [f"{ticks[0]:.0f} s ago", f"{ticks[1]:.0f}", f"{ticks[2]:.0f}", "now"]
-    strip.set_xticks(-ticks, names, fontsize=18)
-    for axes in (bars, strip):
-        axes.spines[["top", "right", "left"]].set_visible(False)
-    return bars, meter, strip
+class _Part:
+    """A part of the window that is drawn by itself, when something in it has changed.
+
+    Parameters
+    ----------
+    place : (left, bottom, right, top), in shares of the window
+    artists : list of matplotlib artists, animated
+    """
+
+    def __init__(self, place, artists):
+        self.background = None
+        self._place, self._artists = place, artists
+        self._shown, self._is_drawn = None, False
+
+    def changes(self, *shown):
+        """Whether this is not what is shown already; then it is drawn the next time."""
+        changed = shown != self._shown
+        self._shown = shown
+        self._is_drawn &= not changed
+        return changed
+
+    def copy_background(self, figure):
+        from matplotlib.transforms import Bbox
+
+        corners = np.reshape(self._place, (2, 2)) * figure.bbox.size
+        self._box = Bbox(corners.round())
+        self.background = figure.canvas.copy_from_bbox(self._box)
+        self._is_drawn = False
+
+    def draw(self, figure):
+        if self._is_drawn:
+            return
+        figure.canvas.restore_region(self.background)
+        for artist in self._artists:
+            figure.draw_artist(artist)
+        figure.canvas.blit(self._box)
+        self._is_drawn = True

@@ -11,19 +11,80 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from tqdm import tqdm
 
+from sentimental import __version__
 from sentimental.files import is_special
-from sentimental.live.chart import clock, strongest
-from sentimental.live.display import note, result_line
+from sentimental.live.chart import answer, clock, is_unsure, result_line, strongest
+from sentimental.live.session import NO_VOICE
+from sentimental.live.terminal import note
+from sentimental.model import SHIPPED_MODEL
 from sentimental.scripts import EMOTIONS, SentimentalError, shown
 
 # The path of a log that is the standard output.
 STDOUT = "-"
-COLUMNS = ("kind", "source", "clock", "start_s", "end_s", "emotion", *EMOTIONS, "error")
+COLUMNS = ("kind", "source", "clock", "start_s", "end_s", "emotion", "unsure", *EMOTIONS, "error")
+# Subtitles, and what stands in their times before the milliseconds.
+SUBTITLES = {"srt": ",", "vtt": "."}
+# What the standard output can be.
+FORMATS = ("text", "json", "csv", *SUBTITLES)
+# How names of other files end, by the option without its dashes.
+ENDINGS = {
+    "save_audio": (".flac", ".wav"),
+    "save_plot": (".png", ".pdf", ".svg"),
+    "voice": (".json",),
+}
 # Samples that are encoded to FLAC at once, and after which a header is told how many there are.
 AUDIO_BLOCK = 4096
+
+
+def add_options(parser):
+    """Add the options that both scripts have: the model and what is written."""
+    parser.add_argument(
+        "--voice",
+        metavar="FILE.json",
+        help="file that keeps a speaker's statistics between sessions; none: compare with nothing",
+    )
+    parser.add_argument(
+        "--log", metavar="FILE.csv", help=f"one row for each result; {STDOUT}: standard output"
+    )
+    parser.add_argument("--save-plot", metavar="FILE.png", help="the summary chart")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE.json",
+        default=SHIPPED_MODEL,
+        help="with its weights in FILE_weights.h5 (default: the shipped model)",
+    )
+    parser.add_argument("--version", action="version", version=f"Sentimental {__version__}")
+
+
+def check_options(parser, args):
+    """Refuse names that do not end as what is written there."""
+    for option, endings in ENDINGS.items():
+        path = getattr(args, option, None)
+        if path not in (None, NO_VOICE) and not path.lower().endswith(endings):
+            name = option.replace("_", "-")
+            parser.error(f"--{name} {path}: the name must end with {' or '.join(endings)}")
+
+
+def output_paths(args):
+    """The files that are to be written."""
+    paths = [getattr(args, option, None) for option in ("log", *ENDINGS)]
+    return [path for path in paths if path not in (None, STDOUT, NO_VOICE)]
+
+
+def try_to_save(path, save, *arguments):
+    """Save what is wanted if its path is given; an error costs this file only. Returns a status."""
+    try:
+        if path:
+            save(path, *arguments)
+    except SentimentalError as error:
+        note(f"error: {error}")
+        return 1
+    return 0
 
 
 class Output:
@@ -84,6 +145,8 @@ class Log(Output):
         self._closing = contextlib.ExitStack()
         if self._path == STDOUT or _is_stdout(self._path):
             self._file, self._errors = sys.stdout, ()  # fails as all that is printed does
+            if hasattr(sys.stdout, "reconfigure"):  # names of files as they are, whatever bytes
+                sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
             self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
         else:
             # What was there before is given up when there is room for something new.
@@ -98,22 +161,21 @@ class Log(Output):
         start, end, probabilities = utterance
         times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
         values = [f"{p:.4f}" for p in probabilities]
-        row = [kind, source, *times, strongest(probabilities)[0], *values, ""]
-        self._attempt(self._add, row)
+        answer = [strongest(probabilities)[0], str(is_unsure(probabilities)).lower()]
+        self._attempt(self._add, [kind, source, *times, *answer, *values, ""])
 
     def write_error(self, source, error):
         """Add a row for a file that could not be recognized."""
-        empty = [""] * (3 + len(EMOTIONS))  # start to probabilities
+        empty = [""] * (4 + len(EMOTIONS))  # start to probabilities
         self._attempt(self._add, ["file", source, f"{time.time():.3f}", *empty, error])
 
     def _add(self, row):
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerow(row)
+        content = rest = text.getvalue().encode("utf-8", "surrogateescape")
         if isinstance(self._file, io.TextIOBase):
             print(text.getvalue(), end="", file=self._file, flush=True)
             return
-        content = text.getvalue().encode("utf-8", "backslashreplace")
-        rest = content
         try:
             while rest:  # a full disk takes a part
                 rest = rest[self._file.write(rest) :]
@@ -150,15 +212,17 @@ class Report:
     Parameters
     ----------
     log : str or None, path of a `Log`
-    form : str, of the standard output
-        "text": a line each; "csv": as the log; "json": JSON Lines
+    form : str, of ``FORMATS``, for the standard output
     names : list of str or Path, of the recordings; lines leave room for the longest
     """
 
     def __init__(self, log, form, names):
-        self._form = form
+        self._form, self._several = form, len(names) > 1
         self._width = max((len(shown(name)) for name in names), default=0)
+        self._n_subtitles = 0
         self._logs = [Log(log), Log(STDOUT if form == "csv" else None)]
+        if form == "vtt":
+            print("WEBVTT\n", flush=True)
 
     @property
     def failed(self):
@@ -177,34 +241,49 @@ class Report:
         Parameters
         ----------
         name : str or Path
-        channel : int or None, counted from 1 where each is taken by itself
+        channel : int or None, counted from 1 where each is recognized on its own
         kind : str, "file", "utterance" or "error"
         result : Utterance, or what the error is
         """
-        source = f"{shown(name)}, channel {channel}" if channel else shown(name)
+        source = f"{name}, channel {channel}" if channel else str(name)
         with tqdm.external_write_mode(nolock=True):  # a signal may come while one is taken
             for log in self._logs:
                 if kind == "error":
-                    log.write_error(source, shown(result))
+                    log.write_error(source, str(result))
                 else:
                     log.write(kind, source, result)
             if self._form == "json":
-                print(_json_line(shown(name), channel, kind, result), flush=True)
+                print(_json_line(name, channel, kind, result), flush=True)
             if kind == "error":
-                note(shown(f"error: {result}"))
+                note(f"error: {result}")
             elif self._form == "text":
                 place = f"  {clock(result.start):>7s}" if kind == "utterance" else ""
-                print(result_line(f"{source:{self._width}s}{place}", result), flush=True)
+                print(result_line(f"{shown(source):{self._width}s}{place}", result), flush=True)
+            elif self._form in SUBTITLES:
+                self._n_subtitles += 1
+                who = f"{source}: " if self._several else f"{channel}: " if channel else ""
+                print(_subtitle(self._form, self._n_subtitles, who, result), flush=True)
 
 
-def _json_line(source, channel, kind, result):
-    line = {"file": source} | ({"channel": channel} if channel else {})
+def _json_line(name, channel, kind, result):
+    line = {"file": str(name)} | ({"channel": channel} if channel else {})
     if kind == "error":
-        return json.dumps(line | {"error": shown(result)})
+        return json.dumps(line | {"error": str(result)})
     start, end, probabilities = result
     rounded = {name: round(float(p), 4) for name, p in zip(EMOTIONS, probabilities, strict=True)}
     line |= {"start": round(start, 3), "end": round(end, 3)}
-    return json.dumps(line | {"emotion": strongest(probabilities)[0], "probabilities": rounded})
+    line |= {"emotion": strongest(probabilities)[0], "unsure": is_unsure(probabilities)}
+    return json.dumps(line | {"probabilities": rounded})
+
+
+def _subtitle(form, number, who, utterance):
+    """One subtitle: number, times, text, and an empty line."""
+    times = []
+    for seconds in (utterance.start, utterance.end):
+        minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+        seconds = f"{milliseconds // 1000:02}{SUBTITLES[form]}{milliseconds % 1000:03}"
+        times.append(f"{minutes // 60:02}:{minutes % 60:02}:{seconds}")
+    return f"{number}\n{' --> '.join(times)}\n{who}{answer(utterance.probabilities)}\n"
 
 
 class Audio(Output):

@@ -46,12 +46,15 @@ def apply_condition(condition, samples, voices, rng, name="recording"):
     SentimentalError
         As `mix_babble` does.
     """
+    from scipy.signal import butter, sosfilt
+
     if condition == "white":
         changed = add_noise(samples, rng.standard_normal(len(samples)))
     elif condition == "babble":
         changed = add_noise(samples, mix_babble(len(samples), voices, rng, name))
     elif condition == "telephone":
-        changed = limit_band(samples)
+        band = butter(4, CONDITION_BAND, "band", fs=SAMPLE_RATE, output="sos")
+        changed = sosfilt(band, samples)
     elif condition == "gain":
         changed = np.clip(samples * 10 ** (rng.uniform(*CONDITION_GAIN) / 20), -1, 1)
     else:
@@ -112,19 +115,3 @@ def mix_babble(n, voices, rng, name="recording"):
             f"{name}: babble needs other recordings that can be read; add some to it"
         )
     return babble
-
-
-def limit_band(samples):
-    """Leave of a recording what a telephone passes.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-
-    Returns
-    -------
-    samples : np.ndarray [shape=(n,)]
-    """
-    from scipy.signal import butter, sosfilt
-
-    return sosfilt(butter(4, CONDITION_BAND, "band", fs=SAMPLE_RATE, output="sos"), samples)

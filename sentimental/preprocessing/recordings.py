@@ -32,6 +32,38 @@ BLOCK = 1 << 20
 TOLERANCE_SECONDS = 0.1
 
 
+def find_corpora(folder):
+    """The folders below the one that data/download.py fills, with a line that names them.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    corpora : list of Path
+
+    Raises
+    ------
+    SentimentalError
+        When there are none.
+    """
+    corpora = [
+        path
+        for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
+        if path.is_dir() and not path.name.startswith((".", "_"))
+        if path.name != "samples" and not path.name.endswith("_unfinished")
+    ]
+    if not corpora:
+        known = ", ".join(name for name, corpus in CORPORA.items() if corpus.archive)
+        raise SentimentalError(
+            f"{folder}: holds no corpus; python data/download.py fetches {known}; or give folders "
+            "of recordings, or --labels TABLE.csv"
+        )
+    print(f"Found in {folder}: {', '.join(shown(path.name) for path in corpora)}", flush=True)
+    return corpora
+
+
 def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     """Describe every file, and tell which of them are the same take.
 
@@ -55,40 +87,39 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
     refused : Counter of str, a line for what is not used, and how often it happened
     """
-    same, lossless, left_out = defaultdict(list), set(), Counter()
-    refused, first = Counter(), {}
     found, neighbours = {*map(absolute, files)}, corpora_by_folder(files)
     of_speakers = folders_of_speakers(files, given, neighbours, names)
     table = table or {}
-    files = files + [
-        Path(rows[0].file) for file, rows in table.items() if rows and file not in found
-    ]
+    files = files + [Path(r[0].file) for file, r in table.items() if r and file not in found]
+    recordings, lossless = [], set()
+    left_out, refused, first = Counter(), Counter(), {}
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
         check_stop()
         try:
             if absolute(path) in table:
-                recordings = [replace(r, file=path.as_posix()) for r in table[absolute(path)]]
+                parts = [replace(part, file=path.as_posix()) for part in table[absolute(path)]]
             else:
-                recordings = [describe(path, neighbours[path.parent], of_speakers, names)]
-            if not recordings:  # what speaks against it is told already
-                continue
-            if reason := reason_left_out(recordings[0]):
-                left_out[recordings[0].corpus, reason] += 1
-                continue
-            content_hash, head = _read(path)
-        except SentimentalError as error:  # of its folder, so it is told once
+                parts = [describe(path, neighbours[path.parent], of_speakers, names)]
+            if parts and (reason := reason_left_out(parts[0])):
+                left_out[parts[0].corpus, reason] += 1
+            elif parts:
+                content_hash, head = _read(path)
+                recordings += [_with_hash(part, content_hash) for part in parts]
+                lossless |= {path.as_posix()} if re.match(LOSSLESS, head) else set()
+        except SentimentalError as error:  # about its folder, so it is reported once
             reason = path.parent, str(error).removeprefix(str(path))
             refused[first.setdefault(reason, str(error))] += 1
         except OSError as error:
             refused[unreadable(path, error)] += 1
-        else:
-            for recording in recordings:
-                recording.hash = _hash_part(content_hash, recording)
-                same[recording.hash].append(recording)
-                if re.match(LOSSLESS, head):
-                    lossless.add(recording.file)
+    takes, contradictions = _group_takes(recordings, lossless)
+    return takes, left_out, refused + contradictions
 
-    takes = defaultdict(list)
+
+def _group_takes(recordings, lossless):
+    """Takes as `describe_files` returns them, and a Counter of lines for contradictions."""
+    same, takes, refused = defaultdict(list), defaultdict(list), Counter()
+    for recording in recordings:
+        same[recording.hash].append(recording)
     for content_hash, copies in same.items():
         if lines := _contradiction(copies):
             refused.update(lines)
@@ -108,8 +139,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
                 Path(copy.file),
             )
         )
-    by_name = sorted(takes.values(), key=lambda copies: _corpus_and_name(copies[0]))
-    return by_name, left_out, refused
+    return sorted(takes.values(), key=lambda copies: _corpus_and_name(copies[0])), refused
 
 
 def _read(path):
@@ -123,12 +153,12 @@ def _read(path):
     return digest.hexdigest(), head
 
 
-def _hash_part(content_hash, recording):
-    """The hash of a file, or of the part of it that a recording is."""
-    if recording.start is None and recording.end is None:
-        return content_hash
-    part = f"{content_hash} {recording.start} {recording.end}"
-    return hashlib.sha256(part.encode()).hexdigest()
+def _with_hash(recording, content_hash):
+    """A recording with the hash of its file, or of the part of it that it is."""
+    if recording.start is not None or recording.end is not None:
+        part = f"{content_hash} {recording.start} {recording.end}"
+        content_hash = hashlib.sha256(part.encode()).hexdigest()
+    return replace(recording, hash=content_hash)
 
 
 def _contradiction(copies):

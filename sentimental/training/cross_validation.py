@@ -117,9 +117,7 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
         testing
     """
     from sentimental.training import fit
-    from sentimental.training.network import build_network
 
-    training = settings["training"]
     path, checkpoint = _paths(folder, protocol, seed, number)
     label = f"seed {seed}, fold {number}: "
     changed = [recording for part in conditions.values() for recording in part]
@@ -128,33 +126,10 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
     state = fit.load_state(path, fingerprint, label)
     if not state:
         frames = np.load(frames_path(folder, protocol), mmap_mode="r")
-        train, validation, tested = (read_frames(part, frames) for part in parts)
-        network = build_network(training.units)
-        usual, history = fit.fit(
-            network,
-            train,
-            validation,
-            settings,
-            training.epochs[protocol],
-            seed,
-            checkpoint,
-            name=label,
-            temperature={"speaker": None, "corpus": 1.0}.get(protocol, training.temperature),
-            start=start,
-        )
-        ways = {"h0": (tested, None)}
-        if protocol in ("speaker", "corpus"):
-            ways |= {
-                way: (tested, heard)
-                for way, heard in draw_histories(tested, [seed, number]).items()
-            }
-        ways |= {way: (read_frames(part, frames), None) for way, part in conditions.items()}
-        answers = {name: fit.predict(network, usual, *way) for name, way in ways.items()}
-        if protocol in ("speaker", "corpus"):
-            temperature = training.temperature if protocol == "corpus" else 1.0
-            answers |= measure_lessons(network, usual, tested, [seed, number], temperature)
-        state = {key: np.array(history[key]) for key in ("temperature", "seconds")}
-        state |= {"ways": np.array([*answers]), "probabilities": np.array([*answers.values()])}
+        parts = [read_frames(part, frames) for part in parts]
+        conditions = {name: read_frames(part, frames) for name, part in conditions.items()}
+        options = settings, seed, number, checkpoint, label, start
+        state = _train_and_test(protocol, *parts, conditions, *options)
         fit.save_state(path, fingerprint, state)
     checkpoint.unlink(missing_ok=True)
     return {
@@ -162,6 +137,41 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
         "seconds": state["seconds"].item(),
         "probabilities": dict(zip(state["ways"].tolist(), state["probabilities"], strict=True)),
     }
+
+
+def _train_and_test(
+    protocol,
+    train,
+    validation,
+    tested,
+    conditions,
+    settings,
+    seed,
+    number,
+    checkpoint,
+    label,
+    start,
+):
+    """Train a network of one fold, and recognize what is tested in all ways; arrays to be saved."""
+    from sentimental.training.fit import fit, predict
+    from sentimental.training.network import build_network
+
+    training = settings["training"]
+    network, epochs = build_network(training.units), training.epochs[protocol]
+    temperature = {"speaker": None, "corpus": 1.0}.get(protocol, training.temperature)
+    options = {"name": label, "temperature": temperature, "start": start}
+    usual, history = fit(network, train, validation, settings, epochs, seed, checkpoint, **options)
+    ways = {"h0": (tested, None)}
+    if protocol in ("speaker", "corpus"):
+        histories = draw_histories(tested, [seed, number])
+        ways |= {way: (tested, heard) for way, heard in histories.items()}
+    ways |= {way: (part, None) for way, part in conditions.items()}
+    state = {key: np.array(history[key]) for key in ("temperature", "seconds")}
+    answers = {name: predict(network, usual, *way) for name, way in ways.items()}
+    if protocol in ("speaker", "corpus"):
+        temperature = training.temperature if protocol == "corpus" else 1.0
+        answers |= measure_lessons(network, usual, tested, [seed, number], temperature)
+    return state | {"ways": np.array([*answers]), "probabilities": np.array([*answers.values()])}
 
 
 def _paths(folder, protocol, seed, number):
@@ -200,9 +210,9 @@ def match_conditions(tested, conditions):
     """
     parts = {}
     for name, recordings in conditions.items():
-        changed = {(r.hash, Path(r.file).name): r for r in recordings}
+        changed = {(r.hash, Path(r.name).name): r for r in recordings}
         try:
-            parts[name] = [changed[r.hash, Path(r.file).name] for r in tested]
+            parts[name] = [changed[r.hash, Path(r.name).name] for r in tested]
         except KeyError as missing:
             raise SentimentalError(
                 f"condition {name}: {missing.args[0][1]} is not among its recordings; "

@@ -69,60 +69,33 @@ def fit(
     -------
     usual : sentimental.speaker.Usual
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
-        for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds``, what the
-        training took
-
-    Raises
-    ------
-    SentimentalError
-        When the loss was never a number.
+        for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds`` of training
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-
-    training = settings["training"]
-    batches = AugmentedBatches(
-        recordings, training, settings["augmentation"], seed, start and start["usual"]
-    )
+    groups = settings["training"], settings["augmentation"]
+    batches = AugmentedBatches(recordings, *groups, seed, start and start["usual"])
     frames, summaries = recordings_to_inputs(validation, batches.usual)
-    validation_inputs = [standardize(frames, batches.mean, batches.std), summaries]
-    model = _compile_model(network, batches, training, epochs, start)
-    model([part[:1] for part in validation_inputs])  # builds it, so that its weights can be set
-
+    inputs = [standardize(frames, batches.mean, batches.std), summaries]
+    model = _compile_model(network, batches, settings["training"], epochs, start)
+    model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     shapes = [tuple(weight.shape) for weight in model.weights]
     options = settings, epochs, seed, shapes, start and start["checksum"]
-    progress = Progress(
-        checkpoint, fingerprint([*recordings, *validation], *options), batches, seed, name
-    )
-    model.fit(
-        batches,
-        shuffle=False,  # they are drawn in random order
-        validation_data=(validation_inputs, one_hot(validation)),
-        validation_batch_size=PREDICTION_BATCH,
-        initial_epoch=progress.resume(model),
-        epochs=epochs,
-        verbose=0,
-        callbacks=[progress],
-    )
-
+    mark = fingerprint([*recordings, *validation], *options)
+    progress = Progress(checkpoint, mark, batches, seed, name)
+    progress.run(model, epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
-    is_trained = one_hot(recordings).any(axis=0)
     network.trainable = True
-    weights = merge_prior(progress.best, expected_prior(training) / model.prior)
-    network.set_weights(silence_untrained(weights, is_trained))
+    weights = merge_prior(progress.best, expected_prior(settings["training"]) / model.prior)
+    network.set_weights(silence_untrained(weights, batches.labels.any(axis=0)))
     if temperature is None:
-        probabilities = network.predict(validation_inputs, PREDICTION_BATCH, verbose=0)
+        probabilities = network.predict(inputs, PREDICTION_BATCH, verbose=0)
         temperature = fit_temperature(validation, probabilities)
     weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(merge_temperature(weights, temperature))
-    history = progress.history | {
-        "epoch_saved": int(np.nanargmin(progress.history["val_loss"])) + 1,
-        "seconds": sum(progress.history["seconds"]),
-        "temperature": temperature,
-    }
-    return batches.usual, history
+    return batches.usual, progress.summary() | {"temperature": temperature}
 
 
 def _compile_model(network, batches, training, epochs, start):
@@ -177,7 +150,20 @@ class Progress(keras.callbacks.Callback):
         self.batches, self.seed = batches, seed
         self.history, self.best = {key: [] for key in HISTORY}, None
 
-    def resume(self, model):
+    def run(self, model, epochs, validation):
+        """Fit a model for the epochs that are left."""
+        model.fit(
+            self.batches,
+            shuffle=False,  # they are drawn in random order
+            validation_data=validation,
+            validation_batch_size=PREDICTION_BATCH,
+            initial_epoch=self._resume(model),
+            epochs=epochs,
+            verbose=0,
+            callbacks=[self],
+        )
+
+    def _resume(self, model):
         """Set the weights that a stopped training left; returns how many epochs it had done."""
         if not (state := load_state(self.path, self.fingerprint, self.name)):
             return 0
@@ -189,6 +175,11 @@ class Progress(keras.callbacks.Callback):
         n_done = len(self.history["loss"])
         print(f"{self.name}going on after epoch {n_done}")
         return n_done
+
+    def summary(self):
+        """The history, with the epoch of the best weights and how long all epochs took."""
+        best = int(np.nanargmin(self.history["val_loss"])) + 1
+        return self.history | {"epoch_saved": best, "seconds": sum(self.history["seconds"])}
 
     def on_epoch_begin(self, epoch, logs=None):
         """Draw what the epoch depends on from seed and epoch alone."""
@@ -216,7 +207,10 @@ class Progress(keras.callbacks.Callback):
         for key, values in self.history.items():
             values.append(float(logs[key]))
         variables = [*self.model.weights, *self.model.optimizer.variables]
-        state = {f"variable_{n}": np.array(variable) for n, variable in enumerate(variables)}
+        state = {
+            f"variable_{n}": keras.ops.convert_to_numpy(variable)
+            for n, variable in enumerate(variables)
+        }
         state |= {f"best_{n}": weight for n, weight in enumerate(self.best or [])}
         save_state(self.path, self.fingerprint, state | self.history)
 
@@ -269,7 +263,7 @@ def fingerprint(recordings, *settings):
     content = [
         MODEL_CHAIN,
         *settings,
-        *((r.file, r.hash, r.condition) for r in recordings),
+        *((r.name, r.hash, r.condition) for r in recordings),
     ]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 

@@ -225,7 +225,7 @@ def bootstrap(recordings, probabilities, over_speakers=True):
     """
     voices = [voice_of(recording) for recording in recordings]
     unit = "speakers" if over_speakers and None not in voices and len({*voices}) > 1 else "clips"
-    keys = voices if unit == "speakers" else [recording.file for recording in recordings]
+    keys = voices if unit == "speakers" else [recording.name for recording in recordings]
     numbers = {key: number for number, key in enumerate(sorted({*keys}))}
     rows = [numbers[key] for key in keys]
 
@@ -291,7 +291,7 @@ def mean_of_shares(shares, counts):
 
 def _intervals_over_clips(metrics, own_recall, recordings):
     """Intervals of hits among clips that are independent: each has its share, after Wilson."""
-    emotions = {recording.file: recording.emotion for recording in recordings}
+    emotions = {recording.name: recording.emotion for recording in recordings}
     counts = Counter(emotions.values())
     counts = [counts[emotion] for emotion in metrics["recall"]]
     of_recall = map(wilson, metrics["recall"].values(), counts)

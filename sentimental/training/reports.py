@@ -40,10 +40,11 @@ SEEDS = {"split": "split_seed", "training": "seed"}
 
 def print_metrics(parts):
     """Print a table: three lines for each part of the split, or seed, or condition."""
-    names = [shown(name)[:MOST_LETTERS] for name in parts]
+    names = [shown(name) for name in parts]
+    names = [n if len(n) <= MOST_LETTERS else f"{n[:15]}…{n[16 - MOST_LETTERS :]}" for n in names]
     width = max(20, *map(len, names))
     head = "".join(f"{column:11}" for column in COLUMNS)
-    print(f"\n{'':{width}}  clips  {head}most frequent answer")
+    print(f"\n{'':{width}}  clips  {head}most frequent")
     for name, metrics in zip(names, parts.values(), strict=True):
         intervals = metrics["intervals"]
         answer, share = max(metrics["answers"].items(), key=lambda item: item[1])

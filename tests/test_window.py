@@ -1,86 +1,31 @@
-"""What the user sees: lines, bars in the terminal, the window, the summary chart."""
+"""The window: what it shows, its keys, the summary at its end; and what comes in its place."""
 
-import io
 import signal
 import sys
 import threading
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session
 
-from sentimental import EMOTIONS, Voice
-from sentimental.features import N_FEATURES
-from sentimental.live import chart, display
-from sentimental.live.chart import COLORS, Utterance
-from sentimental.live.display import PlainLines
-from sentimental.live.keyboard import Key
+from sentimental import EMOTIONS
+from sentimental.live import chart
+from sentimental.live.chart import COLORS, Utterance, to_rgb
+from sentimental.live.session import Key
+from sentimental.live.terminal import PlainLines
 from sentimental.live.window import Window, open_display
 
-UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
 
-
-def voice(n):
-    """A voice of which `n` utterances of 1.9 s were heard."""
-    voice = Voice()
-    for _ in range(n):
-        voice.add(np.ones((60, N_FEATURES), np.float32))
-    return voice
-
-
-def session(seconds=1.0, utterances=(), voice=None, paused=False, **probabilities):
-    """A session in which these probabilities are shown; without any, in silence."""
-    shown = [probabilities.get(name, 0.0) for name in EMOTIONS] if probabilities else None
-    return SimpleNamespace(
-        probabilities=None if shown is None else np.array(shown),
-        utterances=utterances,
-        voice=voice,
-        paused=paused,
-        endpointer=SimpleNamespace(level=-30.0, speaking=bool(probabilities), seconds=seconds),
-    )
-
-
-def test_an_answer_that_says_little_is_unsure():
-    probabilities = np.array([0.05, 0.05, 0.35, 0.3, 0.05, 0.05, 0.05, 0.1])
-    line = display.result_line("a.wav", Utterance(0, 2, probabilities))
-    assert line == "a.wav   2.0 s  unsure: happy 0.35 or sad 0.30"
-    assert display.headline(session(happy=0.35, sad=0.3)) == "unsure"
-    assert display.headline(session(happy=0.5)) == "happy 50%"
-
-
-def test_each_second_counts_alike_in_the_mean():
-    happy, sad = (np.eye(8)[EMOTIONS.index(name)] for name in ("happy", "sad"))
-    utterances = [Utterance(0, 3, happy), Utterance(5, 6, sad)]
-    mean = chart.mean_probabilities(utterances)
-    np.testing.assert_allclose(mean, 0.75 * happy + 0.25 * sad)
-
-
-def test_plain_lines_are_nothing_else(capsys):
-    lines = PlainLines()
-    lines.show(session(happy=1.0), ["12:00:00  an utterance"])
-    lines.show(session(), [])
-    assert capsys.readouterr().out == "12:00:00  an utterance\n"
-    lines.show_summary(UTTERANCES, 5)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "1 utterance, 1.0 s of speech in 5 s; on average surprise 100%" in err
-
-
-ACQUAINTANCE = [
-    (0, "new"),
-    (1, "getting to know it: 1 utterance"),
-    (3, "getting to know it: 3 utterances"),
-    (12, "known: 12 utterances"),
-    (1234, "known: 1234 utterances"),
-]
+def open_window():
+    return open_display(with_window=True, keys={}, emotions=EMOTIONS)
 
 
 def test_without_a_screen_the_lines_are_plain(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert type(open_display(with_window=True, keys={})) is PlainLines
+    assert type(open_window()) is PlainLines
 
 
 @pytest.mark.parametrize("backend", ["agg", "svg", "pdf"])
@@ -88,7 +33,7 @@ def test_without_a_toolkit_the_lines_are_plain(monkeypatch, capsys, backend):
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend(backend)
     monkeypatch.setenv("DISPLAY", ":987")
-    assert type(open_display(with_window=True, keys={})) is PlainLines
+    assert type(open_window()) is PlainLines
     assert "no window" in capsys.readouterr().err
     plt.close("all")
 
@@ -101,18 +46,9 @@ def test_a_screen_that_cannot_be_reached_costs_the_window_only(monkeypatch, caps
 
     monkeypatch.setattr(plt, "figure", fail)
     monkeypatch.setenv("DISPLAY", ":987")
-    assert type(open_display(with_window=True, keys={})) is PlainLines
+    assert type(open_window()) is PlainLines
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("no window (couldn't connect to display)")
-
-
-def test_a_terminal_that_is_gone_does_not_end_the_program(monkeypatch):
-    class Gone(io.StringIO):
-        def write(self, text):
-            raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(sys, "stderr", Gone())
-    display.note("nobody reads this")
 
 
 # The window -------------------------------------------------------------------------------------
@@ -126,7 +62,8 @@ def window(monkeypatch):
     monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
     presses = []
-    window = Window({name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn"})
+    keys = {name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn"}
+    window = Window(keys, EMOTIONS)
     window.presses = presses
     yield window
     plt.close("all")
@@ -140,7 +77,7 @@ def figure():
 
 def pixels(emotion):
     """How many pixels of the window have an emotion's color."""
-    color = display.to_rgb(COLORS[emotion])
+    color = to_rgb(COLORS[emotion])
     return int((np.asarray(figure().canvas.buffer_rgba())[..., :3] == color).all(axis=2).sum())
 
 
@@ -185,7 +122,7 @@ def dark_pixels_of_the_bar():
 def test_window_tells_how_well_the_voice_is_known(window):
     sizes = []
     for n, words in ACQUAINTANCE:
-        window.show(session(voice=voice(n)), [])
+        window.show(session(voice=known_voice(n)), [])
         assert words in [text.get_text() for text in figure().texts]
         sizes.append(dark_pixels_of_the_bar())
     assert sizes == sorted({*sizes})
@@ -201,11 +138,11 @@ def press(key):
 
 
 def test_each_key_does_what_it_stands_for_and_matplotlib_nothing(window):
-    window.show(session(voice=voice(3)), [])
+    window.show(session(voice=known_voice(3)), [])
     before = np.array(figure().canvas.buffer_rgba())
     for key in ("a", None, "enter", "ctrl+s", "g", "l", "f", "ctrl+w"):
         press(key)
-    window.show(session(voice=voice(3)), [])
+    window.show(session(voice=known_voice(3)), [])
     assert window.presses == []
     assert (before == np.asarray(figure().canvas.buffer_rgba())).all()
     for key in "snN q":
@@ -218,7 +155,7 @@ def test_q_leaves_the_summary(window, monkeypatch):
     import matplotlib.pyplot as plt
 
     monkeypatch.setattr(plt, "show", lambda block: press("q"))
-    window.show_summary(UTTERANCES, 2)
+    window.show_summary(session(2, utterances=UTTERANCES))
     assert window.closed
     assert window.presses == []
 
@@ -232,7 +169,7 @@ def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
     import matplotlib.pyplot as plt
 
     plt.close("all")
-    Window({}).show(session(happy=1.0), [])
+    Window({}, EMOTIONS).show(session(happy=1.0), [])
     assert not [text for text in figure().texts if "voice" in text.get_text()]
     press("n")
 
@@ -256,7 +193,7 @@ def check_texts(figure):
 @pytest.mark.parametrize("size", [(12, 7), (5, 3), (16, 8)])
 def test_all_that_is_written_can_be_read(window, shown, n, size):
     resize(size)
-    window.show(session(utterances=UTTERANCES, voice=voice(n), **shown), [])
+    window.show(session(utterances=UTTERANCES, voice=known_voice(n), **shown), [])
     check_texts(figure())
     frames = [axes.get_window_extent() for axes in figure().axes]
     for text in figure().texts:
@@ -285,7 +222,7 @@ def test_the_summary_can_be_read_in_a_small_window(window, monkeypatch):
 
     monkeypatch.setattr(plt, "show", show)
     resize((5, 3))
-    window.show_summary([Utterance(0, 3, np.eye(8)[-1])], 4_000)
+    window.show_summary(session(4_000, utterances=[Utterance(0, 3, np.eye(8)[-1])]))
     assert window.closed
 
 
@@ -325,7 +262,7 @@ def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys
     assert window.closed
     window.show(session(sad=1.0), ["12:00:00  an utterance"])
     assert capsys.readouterr().out == "12:00:00  an utterance\n"
-    window.show_summary(UTTERANCES, 2)
+    window.show_summary(session(2, utterances=UTTERANCES))
 
 
 def test_ctrl_c_leaves_the_summary(window, monkeypatch):
@@ -338,6 +275,6 @@ def test_ctrl_c_leaves_the_summary(window, monkeypatch):
 
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(plt, "show", show)
-    window.show_summary(UTTERANCES, 2)
+    window.show_summary(session(2, utterances=UTTERANCES))
     assert window.closed
     signal.signal(signal.SIGINT, before)

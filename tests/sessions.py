@@ -1,0 +1,68 @@
+"""Sessions that nobody had: what displays show, and recognizers whose answer is known."""
+
+import csv
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from sentimental import EMOTIONS, Voice
+from sentimental.features import N_FEATURES
+from sentimental.live.chart import Utterance
+
+# How a voice is described after so many utterances of 1.9 s.
+ACQUAINTANCE = [
+    (0, "new"),
+    (1, "getting to know it: 1 utterance"),
+    (3, "getting to know it: 3 utterances"),
+    (12, "known: 12 utterances"),
+    (1234, "known: 1234 utterances"),
+]
+UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
+
+
+def known_voice(n):
+    """A voice of which `n` utterances of 1.9 s were heard."""
+    voice = Voice()
+    for _ in range(n):
+        voice.add(np.ones((60, N_FEATURES), np.float32))
+    return voice
+
+
+def session(seconds=1.0, voice=None, **others):
+    """A session in which the named probabilities are shown, without any silence; or attributes."""
+    shown = np.array([others.pop(name, 0.0) for name in EMOTIONS])
+    is_silent = not shown.any()
+    defaults = {"utterances": (), "paused": False, "end": "", "is_ready": True}
+    return SimpleNamespace(
+        probabilities=None if is_silent else shown,
+        voice=voice,
+        endpointer=SimpleNamespace(level=-30.0, speaking=not is_silent, seconds=seconds),
+        **{"emotions": EMOTIONS} | defaults | others,
+    )
+
+
+class Counting:
+    """A recognizer whose answer is how many utterances were heard before: that emotion is sure."""
+
+    def compute_features(self, samples):
+        return np.ones((len(samples) // 512, N_FEATURES), np.float32)
+
+    def predict_features(self, features, voice):
+        return np.eye(8)[voice.n_recordings if voice else 0]
+
+
+def wait_for_answers(session):
+    """Wait until a session has recognized what it has heard."""
+    while session._pending and not session._pending[0][-1].done():
+        time.sleep(0.001)
+
+
+def read_log(path):
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        return list(csv.DictReader(stream))
+
+
+def values(row):
+    """The probabilities in a row of --log."""
+    return [float(row[name]) for name in EMOTIONS]

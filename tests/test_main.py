@@ -1,0 +1,276 @@
+"""The program for recordings, as `python -m sentimental` and through the live script."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from scripts import ROOT, run
+from sessions import read_log, values
+from signals import SAMPLES, noise, speech, tone
+
+from sentimental import EMOTIONS, Voice, load_recognizer
+from sentimental import __main__ as program
+from sentimental.audio import load_audio
+from sentimental.features import N_FEATURES
+from sentimental.spectrum import SAMPLE_RATE
+
+
+@pytest.fixture(scope="session")
+def recognizer():
+    return load_recognizer()
+
+
+def recognize(tmp_path, *options):
+    """The probabilities of three recordings with --input, by the script."""
+    log = tmp_path / "log.csv"
+    program.main([*map(str, SAMPLES[:3]), "--log", str(log), *options])
+    return [values(row) for row in read_log(log)]
+
+
+def test_one_voice_compares_each_recording_with_those_before(tmp_path, recognizer):
+    alone = [[*recognizer.predict(path).values()] for path in SAMPLES[:3]]
+    voice = Voice()
+    together = [[*recognizer.predict(path, voice=voice).values()] for path in SAMPLES[:3]]
+    np.testing.assert_allclose(recognize(tmp_path), alone, atol=1e-4)
+    np.testing.assert_allclose(recognize(tmp_path, "--one-voice"), together, atol=1e-4)
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-4)
+    for one, other in zip(alone[1:], together[1:], strict=True):
+        assert not np.allclose(one, other, atol=1e-2)
+
+
+def test_the_voice_of_recordings_is_kept_for_the_next(tmp_path, recognizer):
+    path, voice = tmp_path / "voice.json", Voice()
+    for _ in range(2):
+        together = [[*recognizer.predict(path, voice=voice).values()] for path in SAMPLES[:3]]
+        answers = recognize(tmp_path, "--voice", str(path))
+        np.testing.assert_allclose(answers, together, atol=1e-4)
+    np.testing.assert_allclose(Voice.load(path).tally, voice.tally)
+
+
+def test_input_gives_the_results_of_the_chain(tmp_path, recognizer, capsys):
+    log, clip = tmp_path / "log.csv", SAMPLES[0]
+    program.main([str(clip), "--log", str(log)])
+    expected = recognizer.predict_samples(load_audio(clip))
+    (row,) = read_log(log)
+    np.testing.assert_allclose(values(row), expected, atol=1e-4)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(str(clip))
+    assert f"{EMOTIONS[expected.argmax()]:8s} {expected.max():.2f}" in line
+
+
+def test_a_bad_file_does_not_stop_the_others(tmp_path, capsys):
+    text, silent, beep = (tmp_path / f"{name}.wav" for name in ("text", "silent", "beep"))
+    text.write_text("no sound")
+    soundfile.write(silent, np.zeros(SAMPLE_RATE), SAMPLE_RATE)
+    soundfile.write(beep, tone(440, 2), SAMPLE_RATE)
+    clip = SAMPLES[0]
+    files = [tmp_path / "missing.wav", text, clip, silent, beep, clip]
+    status = program.main([*map(str, files)])
+    out, err = capsys.readouterr()
+    assert status == 1
+    assert len(out.splitlines()) == 2
+    for bad in (files[0], text, silent, beep):
+        assert sum(line.startswith(f"error: {bad}") for line in err.splitlines()) == 1
+    assert f"{beep}: no speech" in err
+    assert err.splitlines()[-1] == "error: 4 of 6 files could not be recognized"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_files_of_any_name_and_content_are_tried_one_after_the_other(tmp_path):
+    names = [b"cut.wav", b"gl\xfccklich.wav", b"say.raw", b"a" * 300, b"rate.wav", b"last.wav"]
+    samples, sample_rate = soundfile.read(SAMPLES[0])
+    soundfile.write(tmp_path / "clip.wav", samples, sample_rate)
+    clip = (tmp_path / "clip.wav").read_bytes()
+    content = {b"cut.wav": clip[: 3 * len(clip) // 4], b"say.raw": clip[100:], b"a" * 300: None}
+    content[b"rate.wav"] = clip[:24] + b"\xff\xff\xff\x7f" + clip[28:]
+    for name in names:
+        if content.get(name, clip):
+            (tmp_path / os.fsdecode(name)).write_bytes(content.get(name, clip))
+    done = subprocess.run(
+        [sys.executable, "-m", "sentimental", "--log", "log.csv", *names],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    starts = ["cut.wav", r"gl\xfccklich.wav", "last.wav"]
+    lines = done.stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == starts
+    errors = done.stderr.decode().splitlines()
+    expected = ["note: cut.wav: cut off", "error: say.raw: ", "error: aaa", "error: rate.wav: "]
+    expected.append("error: 3 of 6 files could not be recognized")
+    assert [e[: len(x)] for e, x in zip(errors, expected, strict=True)] == expected
+    rows = [row for row in read_log(tmp_path / "log.csv") if row["emotion"]]
+    assert [os.fsencode(row["source"]) for row in rows] == [names[0], names[1], names[5]]
+    assert done.returncode == 1
+
+
+def write_long(path):
+    """A recording of three utterances with pauses."""
+    parts = [np.concatenate([noise(1), speech(number), noise(0.5)]) for number in range(3)]
+    soundfile.write(path, np.concatenate(parts), SAMPLE_RATE)
+    return path
+
+
+def test_a_long_recording_has_a_line_and_a_row_for_each_utterance(tmp_path, capsys):
+    path, log = write_long(tmp_path / "long.wav"), tmp_path / "log.csv"
+    program.main([str(path), str(SAMPLES[0]), "--log", str(log)])
+    *rows, last = read_log(log)
+    out, err = capsys.readouterr()
+    *lines, of_short = out.splitlines()
+    assert [row["kind"] for row in (*rows, last)] == ["utterance"] * 3 + ["file"]
+    assert last["start_s"] == "0.000"  # times are those of the file
+    for line, row in zip(lines, rows, strict=True):
+        place = re.match(rf"{re.escape(str(path))} +0:(\d\d\.\d) +", line)[1]
+        assert float(place) == pytest.approx(float(row["start_s"]), abs=0.06)
+        assert row["emotion"] in line
+    assert of_short.startswith(str(SAMPLES[0]))
+    assert err.startswith(f"{path}: 3 utterances, ")
+
+
+def test_json_has_a_line_for_each_result_and_for_each_file_without(tmp_path, capsys):
+    path, missing, log = (
+        write_long(tmp_path / "long.wav"),
+        tmp_path / "no.wav",
+        tmp_path / "log.csv",
+    )
+    files = [str(path), str(missing), str(SAMPLES[0])]
+    options = [*files, "--format", "json", "--log", str(log)]
+    assert program.main(options) == 1
+    out, err = capsys.readouterr()
+    lines, rows = [json.loads(line) for line in out.splitlines()], read_log(log)
+    assert [line["file"] for line in lines] == [files[0]] * 3 + files[1:]
+    assert lines[3] == {"file": files[1], "error": f"{missing}: no such file"}
+    assert f"error: {missing}: no such file\n" in err
+    for line, row in zip(lines, rows, strict=True):
+        if "error" in line:
+            assert row["error"] == line["error"]
+            continue
+        assert [line["start"], line["end"]] == [float(row["start_s"]), float(row["end_s"])]
+        assert (line["emotion"], [*line["probabilities"]]) == (row["emotion"], [*EMOTIONS])
+        assert [*line["probabilities"].values()] == pytest.approx(values(row))
+
+
+def test_csv_on_the_standard_output_is_that_of_the_log(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    program.main([str(SAMPLES[0]), "--format", "csv", "--log", str(log)])
+    printed = capsys.readouterr().out.splitlines()
+    kept = log.read_text().splitlines()
+    assert len(printed) == len(kept) == 2
+    for one, other in zip(csv.DictReader(printed), csv.DictReader(kept), strict=True):
+        assert one | {"clock": ""} == other | {"clock": ""}
+
+
+def test_channels_are_told_apart(tmp_path, capsys):
+    path, log = tmp_path / "call.wav", tmp_path / "log.csv"
+    left, right = speech(0), np.zeros(len(speech(0)), np.float32)
+    right[: len(speech(2))] = speech(2)[: len(right)]
+    soundfile.write(path, np.stack([left, right], axis=1), SAMPLE_RATE)
+    options = [str(path), "--channels", "separate", "--log", str(log)]
+    program.main(options)
+    assert [row["source"] for row in read_log(log)] == [f"{path}, channel {n}" for n in (1, 2)]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith(f"{path}, channel {n}") for n, line in enumerate(lines, 1)] == [
+        True
+    ] * 2
+    program.main([*options, "--format", "json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["file"], one["channel"]) for one in found] == [(str(path), 1), (str(path), 2)]
+
+
+def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(monkeypatch, tmp_path, capsys):
+    n_heard = iter(range(3))
+
+    def compute(samples):
+        if next(n_heard) == 1:
+            signal.raise_signal(signal.SIGINT)  # what was recognized when it comes is kept
+        return np.ones((60, N_FEATURES), np.float32)
+
+    path, log, chart = (tmp_path / name for name in ("long.wav", "log.csv", "chart.png"))
+    recognizer = SimpleNamespace(
+        compute_features=compute, predict_features=lambda features, voice: np.full(8, 1 / 8)
+    )
+    monkeypatch.setattr(program, "load_recognizer", lambda path: recognizer)
+    options = [str(write_long(path)), "--log", str(log), "--save-plot", str(chart)]
+    assert program.main(options) == 130
+    assert [row["kind"] for row in read_log(log)] == ["utterance"] * 2
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def recognize_three(monkeypatch, tmp_path, error):
+    """Recognize three of one voice, the second of which raises an error; returns status and log."""
+    n_heard = iter(range(3))
+
+    def predict(samples, path, voice):
+        if next(n_heard) == 1:
+            raise error
+        voice.add(np.ones((60, N_FEATURES), np.float32))
+        return np.full(8, 1 / 8)
+
+    recognizer = SimpleNamespace(predict_samples=predict)
+    monkeypatch.setattr(program, "load_recognizer", lambda path: recognizer)
+    files = ["--log", str(tmp_path / "log.csv"), "--save-plot", str(tmp_path / "chart.png")]
+    files += ["--voice", str(tmp_path / "voice.json")]
+    options = [*map(str, SAMPLES[:3]), *files]
+    return program.main(options), read_log(tmp_path / "log.csv")
+
+
+def test_ctrl_c_leaves_log_chart_and_voice_of_the_files_before(monkeypatch, tmp_path):
+    status, rows = recognize_three(monkeypatch, tmp_path, KeyboardInterrupt())
+    assert status == 130
+    assert [row["source"] for row in rows] == [str(SAMPLES[0])]
+    assert (tmp_path / "chart.png").exists()
+    assert Voice.load(tmp_path / "voice.json").n_recordings == 1
+
+
+def test_an_error_of_the_program_costs_one_file_only(monkeypatch, tmp_path, capsys):
+    status, rows = recognize_three(monkeypatch, tmp_path, ZeroDivisionError("by zero"))
+    assert status == 1
+    assert [row["source"] for row in rows] == [str(path) for path in SAMPLES[:3]]
+    error = rows[1]["error"]
+    assert error.startswith(f"{SAMPLES[1]}: a fault of this program")
+    assert "ZeroDivisionError: by zero" in error
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert [bool(row["emotion"]) for row in rows] == [True, False, True]
+    assert f"error: {error}\n" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that break")
+def test_a_reader_that_has_left_does_not_cost_the_log(tmp_path):
+    log = tmp_path / "log.csv"
+    script = subprocess.Popen(
+        [sys.executable, "-m", "sentimental", "--log", log, *SAMPLES],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    script.stdout.readline()
+    script.stdout.close()
+    assert script.stderr.read() == b""
+    assert script.wait(30) == 1
+    assert 1 < len(read_log(log)) <= len(SAMPLES)
+
+
+def test_demo_needs_neither_tensorflow_nor_a_sound_card_nor_a_display(tmp_path):
+    for module in ("tensorflow", "keras", "sounddevice", "pyaudio", "tkinter"):
+        (tmp_path / f"{module}.py").write_text(f"raise RuntimeError('{module} is not needed')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = run(
+        "realtime_emotion_recognition.py", "--demo", folder=tmp_path, environment=environment
+    )
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == len(SAMPLES) >= 4
+    assert "synthesizer" in done.stderr
+
+
+def test_missing_model(tmp_path, capsys):
+    options = [str(SAMPLES[0]), "--model", str(tmp_path / "none.json")]
+    assert program.main(options) == 1
+    assert "none.json: no such file" in capsys.readouterr().err

@@ -1,0 +1,223 @@
+"""The network: branches that learn from each other, and what its weights absorb."""
+
+import numpy as np
+import pytest
+from signals import make_usual
+
+from sentimental.features import N_INPUTS, N_SUMMARY
+from sentimental.recognizer import Recognizer
+from sentimental.scripts import EMOTIONS
+from sentimental.training import network as module
+from sentimental.training.network import (
+    build_network,
+    find_untrained,
+    merge_standardization,
+    merge_temperature,
+    silence_untrained,
+    unmerge_standardization,
+)
+from sentimental.training.settings import Training
+
+EVENLY = np.full(len(EMOTIONS), 1 / len(EMOTIONS))
+UNITS = 8
+
+# Branches
+
+
+def make_model(prior=EVENLY, learning_rate=3e-3, **settings):
+    """A small one in training, without dropout."""
+    settings = {"units": 8, "layer_dropout": 0.0, "output_dropout": 0.0} | settings
+    training = Training(summary_dropout=0.0, **settings)
+    module.keras.utils.set_random_seed(1)
+    model = module.TwoBranchModel(build_network(training.units), training, prior)
+    model.compile(module.keras.optimizers.AdamW(learning_rate))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def make_batch(n=8, n_frames=12):
+    """Frames, summaries, one of each emotion, and weights of the last frame alone."""
+    rng = np.random.default_rng(1)
+    frames = rng.standard_normal((n, n_frames, N_INPUTS)).astype(np.float32)
+    summaries = rng.standard_normal((n, N_SUMMARY)).astype(np.float32)
+    weights = np.zeros((n, n_frames), np.float32)
+    weights[:, -1] = 1
+    return frames, summaries, np.eye(len(EMOTIONS), dtype=np.float32)[np.arange(n) % 8], weights
+
+
+def answers_of_branches(model, frames, summaries):
+    """What the two branches answer at the end; and their product, where the prior counts once."""
+    of_frames = np.array(model.frames_branch(frames))[:, -1]
+    of_summary = np.array(model.summary_branch(summaries))
+    together = of_frames * of_summary * model.prior
+    return of_frames, of_summary, together / together.sum(axis=1, keepdims=True)
+
+
+def test_parts_learn_from_their_mean_and_alone_from_labels():
+    frames, summaries, labels, weights = make_batch()
+
+    def learn(mutual_weight):
+        """Losses of 30 steps, and how far apart the answers of the two are after them."""
+        model = make_model(mutual_weight=mutual_weight)
+        steps = [model.descend(frames, summaries, labels, weights) for _ in range(30)]
+        losses = [-np.mean(np.log(np.diag(step))) for step in steps]
+        of_frames, of_summary, _ = answers_of_branches(model, frames, summaries)
+        return losses, np.abs(of_frames - of_summary).mean()
+
+    alone, together = learn(0.0), learn(0.9)
+    assert alone[0][0] == pytest.approx(together[0][0])  # the same first weights
+    assert alone[0][-1] < 0.7 * alone[0][0]
+    assert together[0][-1] < 0.4 * together[0][0]
+    assert together[1] < 0.7 * alone[1]
+
+
+def test_nothing_is_learned_by_making_the_soft_targets_easy(eagerly):
+    """They are taken as given: the gradient of the logits is answer minus target, no more."""
+    model, rng = make_model(mutual_weight=0.5, label_smoothing=0.1), np.random.default_rng(2)
+    model.compile(module.keras.optimizers.SGD(1.0))
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(0, 0.1, weight.shape))
+    frames, summaries, labels, weights = make_batch()
+    of_frames, of_summary, _ = answers_of_branches(model, frames, summaries)
+    targets = 0.5 * (0.9 * labels + 0.1 / 8) + 0.5 * (of_frames + of_summary) / 2
+    biases = [part.weights[-1].numpy() for part in (model.frames_branch, model.summary_branch)]
+    model.descend(frames, summaries, labels, weights)
+    for part, bias, answer in zip(
+        (model.frames_branch, model.summary_branch), biases, (of_frames, of_summary), strict=True
+    ):
+        step = (answer - targets).mean(axis=0)
+        np.testing.assert_allclose(bias - part.weights[-1].numpy(), step, atol=1e-5)
+
+
+def test_the_network_that_is_saved_answers_as_both_parts_together():
+    prior = np.array([0.5, 0.2, 0.1, 0.1, 0.04, 0.02, 0.02, 0.02])
+    model, rng = make_model(prior), np.random.default_rng(2)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(0, 0.5, weight.shape))
+    network = build_network(8)
+    network.set_weights(model.merged_weights())
+    frames, summaries, *_ = make_batch()
+    frames[1, 6:] = 0  # padding
+    of_frames, of_summary, together = answers_of_branches(model, frames, summaries)
+    np.testing.assert_allclose(network([frames, summaries]), together, atol=1e-5)
+    assert np.abs(of_frames - of_summary).max() > 0.3
+    # The part of the frames answers after each.
+    answers = np.array(model.frames_branch(frames))
+    early = np.array(model.frames_branch(frames[:, :6]))[:, -1]
+    np.testing.assert_allclose(answers[:, 5], early, atol=1e-5)
+    np.testing.assert_allclose(answers[1, -1], early[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("ema_decay", "kept"), [(0.998, 2 / 11), (0.1, 0.1)])
+def test_the_average_forgets_as_fast_as_told_and_faster_at_first(ema_decay, kept, eagerly):
+    model = make_model(ema_decay=ema_decay)
+    before = model.average.get_weights()
+    model.descend(*make_batch())
+    for average, first, joined in zip(
+        model.average.get_weights(), before, model.merged_weights(), strict=True
+    ):
+        expected = kept * first + (1 - kept) * joined.numpy()
+        np.testing.assert_allclose(average, expected, atol=1e-6)
+        assert not np.allclose(first, joined.numpy(), atol=1e-6)
+
+
+def test_how_often_an_emotion_is_drawn_counts_once_and_in_no_part():
+    """Where recordings say nothing, an emotion is as probable as it is frequent."""
+    labels = np.eye(len(EMOTIONS), dtype=np.float32)[np.r_[[0] * 33, 1:8]]
+    batch = [np.ones((40, *shape), np.float32) for shape in ((1, N_INPUTS), (N_SUMMARY,))]
+    frequency = labels.mean(axis=0)
+    model = make_model(frequency, 0.02, units=2, mutual_weight=0.0, label_smoothing=0.0)
+    for _ in range(150):
+        answer = model.descend(*batch, labels, np.ones((40, 1), np.float32))
+    for part in answers_of_branches(model, *batch)[:2]:
+        np.testing.assert_allclose(part[0], EVENLY, atol=0.03)
+    np.testing.assert_allclose(model(batch)[0], frequency, atol=0.03)
+    np.testing.assert_allclose(answer[0], frequency, atol=0.03)
+
+
+def test_no_emotion_is_thought_to_be_rarer_than_told():
+    prior = np.array([0.5, 0.5, 0, 0, 0, 0, 0, 0])
+    model = make_model(prior, least_prior=0.02)
+    np.testing.assert_allclose(model.prior, np.maximum(prior, 0.02))
+
+
+def test_an_emotion_that_did_not_train_the_start_can_be_learned():
+    model = make_model(EVENLY)
+    first = build_network(8).get_weights()
+    model.start_from(silence_untrained(first, np.arange(8) < 3))
+    for weight, expected in zip(model.merged_weights(), first, strict=True):
+        expected = expected if expected.shape[-1] != 8 else np.where(np.arange(8) < 3, expected, 0)
+        np.testing.assert_allclose(weight, expected, atol=1e-6)
+
+
+# What the weights absorb
+
+
+@pytest.fixture
+def weights():
+    rng = np.random.default_rng(1)
+    gates = [(UNITS, 4 * UNITS), (4 * UNITS,)]
+    shapes = [(N_INPUTS, 4 * UNITS), *gates, (UNITS, 4 * UNITS), *gates]
+    shapes += [(UNITS + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
+    return [rng.normal(0, 0.1, shape).astype(np.float32) for shape in shapes]
+
+
+@pytest.fixture
+def clip():
+    """Frames and summary of one recording."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in ((40, N_INPUTS), N_SUMMARY)]
+
+
+@pytest.fixture
+def scale():
+    rng = np.random.default_rng(1)
+    return 30 * rng.standard_normal(N_INPUTS), rng.uniform(0.01, 40, N_INPUTS)
+
+
+def answer(weights, clip):
+    return Recognizer(weights, make_usual()).predict_inputs(*clip)
+
+
+def test_merging_the_standardization_changes_no_probability(weights, clip, scale):
+    frames, summary = clip
+    mean, std = scale
+    merged = merge_standardization(weights, mean, std)
+    other = answer(merged, [frames * std + mean, summary])
+    np.testing.assert_allclose(other, answer(weights, clip), atol=1e-5)
+
+
+def test_unmerging_is_the_reverse_and_needs_no_scale_that_was_merged(weights, clip, scale):
+    frames, summary = clip
+    mean, std = scale
+    unmerged = unmerge_standardization(weights, mean, std)
+    other = answer(unmerged, [(frames - mean) / std, summary])
+    np.testing.assert_allclose(other, answer(weights, clip), atol=1e-5)
+    for again, weight in zip(merge_standardization(unmerged, mean, std), weights, strict=True):
+        np.testing.assert_allclose(again, weight, atol=1e-5)
+
+
+def test_a_merged_temperature_divides_the_logits(weights, clip):
+    expected = np.sqrt(answer(weights, clip))
+    expected /= expected.sum()
+    np.testing.assert_allclose(answer(merge_temperature(weights, 2.0), clip), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 2.0, 1e6])
+def test_what_did_not_train_is_never_answered_at_any_temperature(weights, clip, temperature):
+    is_trained = np.isin(EMOTIONS, ["happy", "sad", "angry"])
+    silenced = merge_temperature(silence_untrained(weights, is_trained), temperature)
+    assert all(np.isfinite(weight).all() for weight in silenced)
+    for factor in (1, 1e3):  # louder than any recording
+        probabilities = answer([w.astype(np.float32) for w in silenced], [factor * x for x in clip])
+        assert (probabilities[~is_trained] == 0).all()
+        assert probabilities.sum() == pytest.approx(1)
+    assert find_untrained(silenced) == ["neutral", "calm", "fear", "disgust", "surprise"]
+
+
+def test_those_that_trained_keep_what_they_are_to_each_other(weights, clip):
+    assert find_untrained(weights) == []
+    is_trained = np.arange(8) < 3
+    expected = answer(weights, clip)[:3]
+    silenced = answer(silence_untrained(weights, is_trained), clip)[:3]
+    np.testing.assert_allclose(silenced, expected / expected.sum(), atol=1e-6)

