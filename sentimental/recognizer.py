@@ -19,7 +19,7 @@ from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import measure
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import check_speech
-from sentimental.voice import Voice, adapt_layer
+from sentimental.voice import Voice, adapt_layer, lessons_to_inputs
 
 
 def load_recognizer(json_path=SHIPPED_MODEL):
@@ -210,7 +210,8 @@ class Recognizer:
             raise SentimentalError("the voice was taught with another model; teach it again")
         if voice.adapted is None:
             labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
-            inputs = np.stack([embedding for _, embedding in voice.lessons])
+            lessons = np.stack([lesson for _, lesson in voice.lessons])
+            inputs = lessons_to_inputs(lessons, voice.tally, self.usual)
             voice.adapted = adapt_layer(self.kernel, self.bias, inputs, labels)
         return voice.adapted
 

@@ -120,20 +120,36 @@ def measure(features, lengths, summaries, tallies, usual, shift=None):
     inputs : np.ndarray [shape=(n, n_frames, N_INPUTS), float32], zeros where padding is
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
     """
-    n_frames, sums, k, earlier, squares = (tallies[:, part] for part in TALLY.values())
+    n_frames, sums = (tallies[:, TALLY[part]] for part in ("n_frames", "features"))
     frame_shift, summary_shift = shift or (0, 0)
     unlike = sums - n_frames * (usual.features - frame_shift)
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     offset = (unlike / (n_frames + FRAMES_OF_DOUBT)).astype(np.float32)
     inputs = add_slopes(features, lengths)
     inputs[..., :N_FEATURES] -= offset[:, None] * is_speech
+    return inputs, compare_summaries(summaries, tallies, usual, summary_shift)
 
+
+def compare_summaries(summaries, tallies, usual, shift=0):
+    """Summaries in terms of what is usual for their voices; as `measure` does.
+
+    Parameters
+    ----------
+    summaries, tallies, usual : as for `measure`
+    shift : np.ndarray [shape=(n, N_SUMMARY)] or 0, what to add to the earlier recordings
+
+    Returns
+    -------
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
+    """
+    k, earlier, squares = (
+        tallies[:, TALLY[part]] for part in ("n_recordings", "summaries", "squares")
+    )
     spread = np.maximum(squares - earlier**2 / np.maximum(k, 1), 0)  # k times the variance
-    unlike = earlier - k * (usual.summary - summary_shift)
+    unlike = earlier - k * (usual.summary - shift)
     deviation = summaries - usual.summary - unlike / (k + RECORDINGS_OF_DOUBT)
     scale = np.sqrt((spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT))
-    limited = np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
-    return inputs, limited.astype(np.float32)
+    return np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
 
 
 def find_usual(tallies, voices):

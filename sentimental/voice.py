@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.features import CHAIN, check_chain, summarize
+from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
 from sentimental.files import checksum, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import FRAMES_OF_DOUBT, N_TALLY, TALLY, tally
+from sentimental.speaker import FRAMES_OF_DOUBT, N_TALLY, TALLY, compare_summaries, tally
 from sentimental.spectrum import SAMPLE_RATE
 
 # Sums of a voice that are higher come from a damaged file.
@@ -36,7 +36,8 @@ class Voice:
     Attributes
     ----------
     tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
-    lessons : list of (emotion, embedding), the oldest first, at most ``MAX_LESSONS`` an emotion
+    lessons : list of (emotion, lesson), the oldest first, at most ``MAX_LESSONS`` an emotion; of
+        each recording the last state of the LSTM, and the summary
     taught_with : str, checksum of the model that the lessons are of
     adapted : (kernel, bias) or None, what the lessons make of the model's last layer
     """
@@ -66,6 +67,7 @@ class Voice:
         """
         clip = features[None], np.array([len(features)])
         self.tally += tally(*clip, summarize(*clip))[0]
+        self.adapted = None
 
     def teach(self, recognizer, recording, emotion, sample_rate=SAMPLE_RATE):
         """Learn from a recording of this voice how it sounds in an emotion.
@@ -84,25 +86,27 @@ class Voice:
             another model.
         """
         samples, name = recognizer.load_speech(recording, sample_rate)
-        features = recognizer.compute_features(samples, name)
-        self.add_lesson(recognizer, features, emotion)
-        self.add(features)
+        self.learn(recognizer, recognizer.compute_features(samples, name), emotion)
 
-    def add_lesson(self, recognizer, features, emotion):
-        """Label a recording, of which the voice was told, or will be told, by `add`.
+    def learn(self, recognizer, features, emotion, heard=False):
+        """Learn as `teach` does, from features.
 
         Parameters
         ----------
         recognizer, emotion : as for `teach`
         features : as for `add`
+        heard : bool, whether `add` was called with them
         """
         if emotion not in EMOTIONS:
             raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
         if self.lessons and self.taught_with != recognizer.checksum:
             raise SentimentalError("the voice was taught with another model; begin a new voice")
-        embedding = recognizer.embed(features, self)
-        self.lessons = add_lesson(self.lessons, emotion, embedding)
+        state = recognizer.embed(features, self)[:-N_SUMMARY]
+        summary = summarize(features[None], np.array([len(features)]))[0]
+        self.lessons = add_lesson(self.lessons, emotion, np.concatenate([state, summary]))
         self.taught_with, self.adapted = recognizer.checksum, None
+        if not heard:
+            self.add(features)
 
     def take_back_lesson(self):
         """Forget the newest lesson; returns its emotion, or None where there is none."""
@@ -122,7 +126,7 @@ class Voice:
         parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
         content = {"chain": CHAIN, "voice": parts}
         if self.lessons:
-            lessons = [[emotion, embedding.tolist()] for emotion, embedding in self.lessons]
+            lessons = [[emotion, lesson.tolist()] for emotion, lesson in self.lessons]
             content |= {"taught_with": self.taught_with, "lessons": lessons}
         write_json(path, content | {"checksum": checksum(content)})
 
@@ -169,36 +173,60 @@ class Voice:
 
     def _read_lessons(self, content):
         """Take the lessons of a voice file; raise ValueError where they cannot be some."""
-        for emotion, embedding in content.get("lessons", []):
-            embedding = np.array(embedding, np.float32)
-            sizes = {embedding.shape, *(other.shape for _, other in self.lessons)}
-            known = emotion in EMOTIONS and len(sizes) == 1 and embedding.ndim == 1
-            if not known or not np.isfinite(embedding).all():
+        for emotion, lesson in content.get("lessons", []):
+            lesson = np.array(lesson, np.float32)
+            sizes = {lesson.shape, *(other.shape for _, other in self.lessons)}
+            if emotion not in EMOTIONS or len(sizes) > 1 or lesson.ndim != 1:
                 raise ValueError("lessons")
-            self.lessons = add_lesson(self.lessons, emotion, embedding)
+            if len(lesson) <= N_SUMMARY or not (np.abs(lesson) < HIGHEST).all():
+                raise ValueError("lessons")
+            self.lessons = add_lesson(self.lessons, emotion, lesson)
+        if len(self.lessons) > self.n_recordings:
+            raise ValueError("lessons")
         self.taught_with = str(content.get("taught_with", ""))
 
 
 # Lessons ----------------------------------------------------------------------------------------
 
 
-def add_lesson(lessons, emotion, inputs):
+def add_lesson(lessons, emotion, lesson):
     """Lessons with one more, which is the newest; of its emotion at most ``MAX_LESSONS`` are kept.
 
     Parameters
     ----------
-    lessons : list of (emotion, inputs), the oldest first
+    lessons : list of (emotion, lesson), the oldest first
     emotion : str
-    inputs : np.ndarray [shape=(d,)], what the dense layer reads of the recording
+    lesson : np.ndarray [shape=(units + N_SUMMARY,)]
 
     Returns
     -------
-    lessons : list of (emotion, inputs)
+    lessons : list of (emotion, lesson)
     """
-    lessons = [*lessons, (emotion, inputs)]
+    lessons = [*lessons, (emotion, lesson)]
     alike = [number for number, (other, _) in enumerate(lessons) if other == emotion]
     too_old = {*alike[:-MAX_LESSONS]}
     return [lesson for number, lesson in enumerate(lessons) if number not in too_old]
+
+
+def lessons_to_inputs(lessons, heard, usual):
+    """What the dense layer reads of lessons, by all that is known of the voice by now.
+
+    Parameters
+    ----------
+    lessons : np.ndarray [shape=(n, units + N_SUMMARY)]
+    heard : np.ndarray [shape=(N_TALLY,)], tally of the voice, lessons included
+    usual : sentimental.speaker.Usual
+
+    Returns
+    -------
+    inputs : np.ndarray of the same shape; each summary is compared with the other recordings
+    """
+    states, summaries = np.split(lessons, [-N_SUMMARY], axis=1)
+    others = np.tile(heard, (len(lessons), 1))
+    others[:, TALLY["n_recordings"]] -= 1
+    others[:, TALLY["summaries"]] -= summaries
+    others[:, TALLY["squares"]] -= summaries.astype(np.float64) ** 2
+    return np.hstack([states, compare_summaries(summaries, others, usual)])
 
 
 def penalty_of(labels):

@@ -18,7 +18,6 @@ from sentimental.training.dataset import AugmentedBatches
 from sentimental.training.metrics import fit_temperature, one_hot
 from sentimental.training.network import (
     TwoBranchModel,
-    expected_prior,
     keras,
     merge_prior,
     merge_standardization,
@@ -88,7 +87,7 @@ def fit(
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
-    weights = merge_prior(progress.best, expected_prior(settings["training"]) / model.prior)
+    weights = merge_prior(progress.best, settings["training"].expected() / model.prior)
     network.set_weights(silence_untrained(weights, batches.labels.any(axis=0)))
     if temperature is None:
         probabilities = network.predict(inputs, PREDICTION_BATCH, verbose=0)
@@ -105,7 +104,7 @@ def _compile_model(network, batches, training, epochs, start):
         # Until something is learned it answers as that model does, but for the temperature.
         weights = unmerge_standardization(start["weights"], batches.mean, batches.std)
         weights = merge_temperature(weights, 1 / training.temperature)
-        model.start_from(merge_prior(weights, model.prior / expected_prior(training)))
+        model.start_from(merge_prior(weights, model.prior / training.expected()))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,

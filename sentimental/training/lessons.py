@@ -9,10 +9,11 @@ speakers with fewer recordings, or fewer than three emotions.
 
 import numpy as np
 
+from sentimental.features import N_SUMMARY
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import N_TALLY, group_voices, tally_recordings, voice_of
+from sentimental.speaker import N_TALLY, TALLY, group_voices, tally_recordings, voice_of
 from sentimental.training.metrics import one_hot
-from sentimental.voice import adapt_layer
+from sentimental.voice import adapt_layer, lessons_to_inputs
 
 # Lessons of each emotion.
 N_LESSONS = (1, 2, 3)
@@ -69,21 +70,23 @@ def measure_lessons(network, usual, recordings, seed, temperature=1.0):
 
     *_, kernel, bias = merge_temperature(network.get_weights(), temperature)
     labels, of_recording = one_hot(recordings).argmax(axis=1), tally_recordings(recordings)
+    summaries = of_recording[:, TALLY["summaries"]]
     answers, rng = {}, np.random.default_rng(seed)
     for n in N_LESSONS:
         drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_TALLY))
         for lessons, tested in drawn:
-            # A lesson is compared with those before it, what is tested with all of them.
+            # A lesson is heard after those before it, what is tested after all of them.
             heard = np.cumsum(of_recording[lessons], axis=0)
-            before[lessons] = heard - of_recording[lessons]
-            before[tested] = heard[-1]
+            before[lessons], before[tested] = heard - of_recording[lessons], heard[-1]
         read = embed(network, usual, recordings, before)
         for way in (f"heard{n}", f"taught{n}"):
             answers[way] = np.full((len(recordings), len(EMOTIONS)), np.nan)
             for lessons, tested in drawn:
                 layer = kernel, bias
                 if way == f"taught{n}":
-                    layer = adapt_layer(kernel, bias, read[lessons], labels[lessons])
+                    told = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
+                    told = lessons_to_inputs(told, before[tested[0]], usual)
+                    layer = adapt_layer(kernel, bias, told, labels[lessons])
                 own = np.isin(range(len(EMOTIONS)), labels[lessons])
                 logits = np.where(own, read[tested] @ layer[0] + layer[1], -np.inf)
                 answers[way][tested] = softmax(logits, axis=1)

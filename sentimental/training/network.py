@@ -107,8 +107,7 @@ class TwoBranchModel(keras.Model):
 
     Some emotions are rare in what is drawn, because few corpora have them. Each branch is trained
     with the prior of the emotions added to its logits [2]_, so that the logits themselves say how
-    much a recording speaks for an emotion. In the network that is saved, what is expected of
-    recordings takes the place of that prior; see `expected_prior`.
+    much a recording speaks for an emotion. In what is saved, `Training.expected` takes its place.
 
     Keras' `SwapEMAWeights` is of no use for the average: it swaps by adding and subtracting, which
     rounds, so that a training that was stopped and resumed would end with other weights.
@@ -263,9 +262,8 @@ def merge_temperature(weights, temperature):
 
 
 def merge_prior(weights, prior):
-    """Weights of a network whose logits get the logarithm of `prior`, [shape=(8,)]."""
-    *others, bias = weights
-    return [*others, bias + np.log(prior).astype(np.float32)]
+    """Weights of a network to whose logits the logarithm of `prior`, [shape=(8,)], is added."""
+    return [*weights[:-1], weights[-1] + np.log(prior).astype(np.float32)]
 
 
 def silence_untrained(weights, is_trained):
@@ -278,12 +276,6 @@ def find_untrained(weights):
     """The emotions that `silence_untrained` has silenced: their outputs read nothing."""
     *_, kernel, _ = weights
     return [emotion for emotion, column in zip(EMOTIONS, kernel.T, strict=True) if not column.any()]
-
-
-def expected_prior(training):
-    """How often each emotion is expected; np.ndarray [shape=(8,)], up to a factor."""
-    shares = [training.class_prior[emotion] for emotion in EMOTIONS]
-    return np.array(shares) ** training.prior_strength
 
 
 # Files ------------------------------------------------------------------------------------------

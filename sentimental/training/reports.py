@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib.metadata
-import itertools
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from sentimental.training.metrics import (
     compute_group_metrics,
     compute_metrics,
     interval,
+    pool,
     risk_coverage,
 )
 
@@ -110,14 +110,6 @@ def update_headline(folder, figures):
 
 
 # Protocols --------------------------------------------------------------------------------------
-
-
-def pool(runs, way):
-    """Recordings and probabilities of all folds of some runs, of those that were tested."""
-    recordings = [recording for run in runs for recording in run["tested"]]
-    probabilities = np.concatenate([run["probabilities"][way] for run in runs])
-    tested = np.isfinite(probabilities[:, 0])
-    return [*itertools.compress(recordings, tested)], probabilities[tested]
 
 
 def measure_runs(protocol, runs, way):
