@@ -63,7 +63,7 @@ from sentimental.preprocessing.table import read_table
 from sentimental.scripts import SentimentalError, mute_libraries, program_error, shown
 from sentimental.workers import run_jobs
 
-# Where corpora are looked for and features are written, if nothing else is said.
+# Where corpora lie and features are written, if nothing else is said.
 DATA = Path("data")
 
 
@@ -174,9 +174,7 @@ def main():
         os.environ["SENTIMENTAL_DEBUG"] = "1"  # workers inherit it
     start = time.monotonic()
     condition, output = arguments.condition, arguments.output
-    given = arguments.paths
-    if not (given or arguments.labels):
-        given = find_corpora(DATA)
+    given = arguments.paths if arguments.paths or arguments.labels else find_corpora(DATA)
 
     files, n_passed_over, lines = find_files(given)
     refused = Counter(lines)
@@ -210,7 +208,8 @@ def main():
     n_known = sum(recording.hash in cache.found for recording in recordings)
     print(
         f"{len(recordings) - n_known} computed, {n_known} taken from the last run, "
-        f"in {time.monotonic() - start:.1f} s; {output} has {output.stat().st_size / 1e6:.1f} MB"
+        f"in {time.monotonic() - start:.1f} s; "
+        f"{shown(output)} has {output.stat().st_size / 1e6:.1f} MB"
     )
 
 

@@ -126,6 +126,7 @@ def listen(args, stream, session, log, audio):
         f"{stream.sample_rate} Hz; Ctrl-C ends."
     )
     began, drawn, failure = time.time(), 0.0, None
+    session.when_recognized = stream.wake
     session.warm_up()
     keys = session_keys(session, args.save_plot)
     with open_display(not args.no_window, keys, session.emotions) as display:

@@ -6,13 +6,13 @@
     python train_model.py mine.json --start-from model8723.json --model me.json --results me
     python train_model.py --protocol speaker --seeds 3      how well it knows unseen speakers
 
-A training that was stopped goes on when the same command is given again. docs/training.md tells
-about protocols, own recordings, intervals and settings.
+A training that was stopped goes on when you give the same command again. docs/training.md explains
+protocols, own recordings, intervals and settings.
 
-Exit status: 0 done; 1 an error, one line tells which; 2 wrong options; 130 stopped by Ctrl-C.
+Exit status: 0 done; 1 an error, in one line; 2 wrong options; 130 stopped by Ctrl-C.
 """
 
-from sentimental.files import check_outputs, lock_folder, write_json
+from sentimental.files import check_outputs, write_json
 from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
@@ -22,7 +22,6 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import hashlib
-import shutil
 import sys
 from pathlib import Path
 
@@ -30,7 +29,12 @@ import numpy as np
 
 from sentimental.features_file import load_features
 from sentimental.model import weights_checksum, weights_path_of
-from sentimental.training.cross_validation import clear_folds, draw_histories, run_folds
+from sentimental.training.cross_validation import (
+    clear_folds,
+    draw_histories,
+    run_folds,
+    unfinished_work,
+)
 from sentimental.training.metrics import compute_group_metrics, compute_metrics, pool
 from sentimental.training.protocols import PROTOCOLS, count_parts, fold_to_save
 from sentimental.training.reports import (
@@ -62,11 +66,10 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     recordings : list of Recording
     settings : dict with ``training`` and ``augmentation``
     seed : int, of first weights and augmentation
-    model : Path, of the JSON file
-    folder : Path, of metrics and plots
+    model, folder : Path, of the model's JSON file, and of metrics and plots
     start : dict or None, as for `sentimental.training.fit.fit`
     """
-    from sentimental.training.fit import fit, predict
+    from sentimental.training.fit import fit
     from sentimental.training.network import build_network, save_model
 
     training = settings["training"]
@@ -79,7 +82,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     with unfinished_work(model.with_name(f"{model.stem}_checkpoint")) as unfinished:
         runs = []
         if not test:
-            print("cross-validation first: it tells how good a model of these recordings is")
+            print("cross-validation first: it measures a model of these recordings")
             runs = run_folds("random", recordings, {}, 1, unfinished, settings, start)
 
         checkpoint, epochs = unfinished / "training.npz", training.epochs["random"]
@@ -88,11 +91,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
             network, train, validation, settings, epochs, seed, checkpoint, **options
         )
 
-        parts = {"validation": validation, "test": test}
-        tested = {
-            name: (part, predict(network, usual, part)) for name, part in parts.items() if part
-        }
-        metrics, groups = evaluate(tested, runs)
+        metrics, groups = evaluate(network, usual, validation, test, runs)
         print_metrics(metrics)
         print_limits(network, metrics)
 
@@ -109,11 +108,12 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
 
 
-def evaluate(tested, runs):
-    """Metrics by name, the cross-validation of own recordings first, and those of groups.
+def evaluate(network, usual, validation, test, runs=()):
+    """Metrics by name, first the cross-validation of own recordings (`runs`); those of groups."""
+    from sentimental.training.fit import predict
 
-    `tested` has recordings by speakers who trained, and probabilities; `runs` may be empty.
-    """
+    parts = {"validation": validation, "test": test}
+    tested = {name: (part, predict(network, usual, part)) for name, part in parts.items() if part}
     metrics = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
     if not runs:
         recordings, probabilities = zip(*tested.values(), strict=True)
@@ -160,15 +160,10 @@ def evaluate_saved_model(recordings, training, model, folder):
 
     network, content = load_network(model)
     usual, trained = content["usual"], content["training"]
-    corpora = sorted({recording.corpus for recording in recordings})
-    metrics = {}
+    corpora, metrics = sorted({recording.corpus for recording in recordings}), {}
     _, validation, test = fold_to_save(recordings, training)
     if fingerprint_files(validation + test) == trained["held_out"]:
-        parts = {"validation": validation, "test": test}
-        tested = {
-            name: (part, predict(network, usual, part)) for name, part in parts.items() if part
-        }
-        metrics, _ = evaluate(tested, [])
+        metrics, _ = evaluate(network, usual, validation, test)
     for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
         part = [recording for recording in recordings if recording.corpus == corpus]
         ways = {"h0": None}
@@ -179,8 +174,8 @@ def evaluate_saved_model(recordings, training, model, folder):
             metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, and what was held out cannot be told; give "
-            "features of other recordings, or the file and --set of its training"
+            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; give "
+            "features of other recordings, or the features and the --set of its training"
         )
     print_metrics(metrics)
     print_limits(network, metrics)
@@ -202,9 +197,8 @@ def load_recordings(path, n_emotions):
     if any(recording.condition for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")
     if len(recordings) < LEAST_RECORDINGS:
-        raise SentimentalError(
-            f"{path}: {len(recordings)} recordings are too few; give {LEAST_RECORDINGS} at least"
-        )
+        message = f"{len(recordings)} recordings are too few; give {LEAST_RECORDINGS} at least"
+        raise SentimentalError(f"{path}: {message}")
     if len({recording.emotion for recording in recordings}) < n_emotions:
         raise SentimentalError(f"{path}: recordings of one emotion train nothing; give others, too")
     return recordings
@@ -243,19 +237,6 @@ def fingerprint_files(recordings):
     """Tells by which recordings a model was validated and tested, wherever they lie."""
     names = [(recording.hash, Path(recording.name).name) for recording in recordings]
     return hashlib.sha256(repr(names).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def unfinished_work(folder):
-    """A folder with which a stopped run goes on, for this process alone; removed when empty."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = lock_folder(folder)
-    try:
-        yield folder
-    finally:
-        lock.release()
-        if {path.name for path in folder.iterdir()} <= {"lock", "holder"}:
-            shutil.rmtree(folder)
 
 
 # The command line -------------------------------------------------------------------------------

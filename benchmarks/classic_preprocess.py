@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from preprocess import find_files  # noqa: E402
+from sentimental.files import find_files  # noqa: E402
 from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
 
 # Samples. The longest clip of the textbook.

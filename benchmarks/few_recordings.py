@@ -119,8 +119,8 @@ def main():
                 row[0].extend(tested)
                 row[1].append(answers)
     parts = {
-        name: compute_metrics(told, np.concatenate(answers))
-        for name, (told, answers) in rows.items()
+        name: compute_metrics(tests, np.concatenate(answers))
+        for name, (tests, answers) in rows.items()
     }
     print_metrics(parts)
     seeds = {"training": [*range(1, arguments.seeds + 1)]}

@@ -255,7 +255,7 @@ def kill(name, number, moment, data, undisturbed, environment):
             if re.search("Traceback|Exception ignored|Warning", notes):
                 faults.append(notes.strip())
             # Workers are ended at once; what one of them leaves, the next run removes.
-            partials = {n for n in names_in(folder) if ".partial." in n and "folds" not in n}
+            partials = {n for n in names_in(folder) if ".partial." in n and "_unfinished" not in n}
             faults += [f"{partial} is left" for partial in partials]
         faults += check_stopped(name, folder, number, stopped)
         is_over = names_in(folder) == undisturbed

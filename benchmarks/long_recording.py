@@ -4,9 +4,9 @@
     python benchmarks/long_recording.py data/TESS data/RAVDESS --minutes 5   # a glance
 
 Clips that protocol `random` holds out are written one after the other, as they are, with pauses of
-faint noise between them; where they are too few, they come again. realtime_emotion_recognition.py
---input hears them on one core, in the long recording and one by one. Single clips are judged as a
-whole, so what is compared is what it costs to find them. Told are:
+faint noise between them; where they are too few, they come again. python -m sentimental hears them
+on one core, in the long recording and one by one. Single clips are judged as a whole, so what is
+compared is what it costs to find them. Told are:
 
 - Borders: of the speech in each clip, and how far the nearest border of an utterance is, without
   the padding that an utterance is given. No corpus tells where a clip has speech; taken is its
@@ -43,7 +43,6 @@ from sentimental.training.protocols import split_random  # noqa: E402
 from sentimental.training.settings import Training  # noqa: E402
 from sentimental.vad import SPEECH_PAD  # noqa: E402
 
-SCRIPT = ROOT / "realtime_emotion_recognition.py"
 # s between two clips: drawn between these, so that all are longer than what ends an utterance.
 PAUSES_SECONDS = (1.0, 3.0)
 # dB re full scale, of the noise in the pauses.
@@ -92,9 +91,11 @@ def recognize(paths):
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    command = [sys.executable, SCRIPT, "--format", "json", "--input", *paths]
+    command = [sys.executable, "-m", "sentimental", "--format", "json", *paths]
     begin = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, preexec_fn=take_one_core)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    streams = {"stdout": subprocess.PIPE, "env": environment}
+    done = subprocess.run(command, **streams, preexec_fn=take_one_core)
     seconds = time.monotonic() - begin
     return [json.loads(line) for line in done.stdout.splitlines()], seconds
 

@@ -205,11 +205,12 @@ def lock_folder(folder):
     """
     from filelock import FileLock, Timeout
 
-    holder = folder / "holder"
+    holder = folder / ".holder"  # hidden, so that nobody takes them for recordings
     try:
         folder.mkdir(exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
-        lock.acquire()
+        lock = FileLock(folder / ".lock", timeout=0)
+        with contextlib.suppress(NotImplementedError):  # some network drives know no locks
+            lock.acquire()
         holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     except Timeout:
         name = holder.read_text(encoding="utf-8") if holder.exists() else "another process"

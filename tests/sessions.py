@@ -54,7 +54,7 @@ class Counting:
 
 def wait_for_answers(session):
     """Wait until a session has recognized what it has heard."""
-    while session._pending and not session._pending[0][-1].done():
+    while session._pending and not session._pending[0].future.done():
         time.sleep(0.001)
 
 

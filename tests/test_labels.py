@@ -10,13 +10,16 @@ from sentimental.features_file import Recording
 from sentimental.preprocessing import labels
 from sentimental.preprocessing.labels import (
     EMOTION_NAMES,
-    corpora_by_folder,
-    describe,
-    folders_of_speakers,
+    Labels,
     reason_left_out,
     take_of,
 )
 from sentimental.scripts import EMOTIONS, SentimentalError
+
+
+def describe(path, others=(), given=()):
+    """What preprocess.py takes a file for, among others."""
+    return Labels([path, *others], given).describe(path)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +169,7 @@ def test_own_recordings_are_no_group_of_the_results():
 def speakers_told(names, *given):
     """Corpus and speaker of each of some files, as preprocess.py tells them."""
     files = [Path(name) for name in names]
-    neighbours = corpora_by_folder(files)
-    of_speakers = folders_of_speakers(files, [Path(name) for name in given], neighbours)
-    told = [describe(path, neighbours[path.parent], of_speakers) for path in files]
+    told = [describe(path, files, map(Path, given)) for path in files]
     return [(recording.corpus, recording.speaker) for recording in told]
 
 
@@ -238,8 +239,8 @@ ONLY_BANGLASER, ONLY_RAVDESS = "03-01-01-01-03-01-02.wav", "03-01-06-01-01-01-02
 )
 def test_names_of_two_corpora_are_told_by_their_neighbours_then_by_folders(folder, others, corpus):
     path = Path(folder, BOTH)
-    files = [path, *(Path(folder, other) for other in others), Path("y/03-01-07-01-01-01-01.wav")]
-    told = describe(path, corpora_by_folder(files)[path.parent])
+    files = [*(Path(folder, other) for other in others), Path("y/03-01-07-01-01-01-01.wav")]
+    told = describe(path, files)
     assert told.corpus == corpus
     assert told.emotion == {"RAVDESS": "neutral", "BanglaSER": "happy"}[corpus]
 
@@ -247,7 +248,7 @@ def test_names_of_two_corpora_are_told_by_their_neighbours_then_by_folders(folde
 def test_names_of_two_corpora_in_one_folder_are_not_guessed():
     files = [Path("x", name) for name in (BOTH, ONLY_BANGLASER, ONLY_RAVDESS)]
     with pytest.raises(SentimentalError, match="holds recordings of BanglaSER and RAVDESS"):
-        describe(files[0], corpora_by_folder(files)[Path("x")])
+        describe(files[0], files)
 
 
 def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):

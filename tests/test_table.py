@@ -1,5 +1,7 @@
 """Tables of labels, as people and their spreadsheets write them."""
 
+from unicodedata import normalize
+
 import pytest
 
 from sentimental.features_file import Recording
@@ -96,6 +98,17 @@ def test_own_names_of_emotions_are_read_from_the_command_line(tmp_path):
     for text in ("Freude", "Freude=joyous", "=happy"):
         with pytest.raises(SentimentalError, match=f"^--map {text}: write NAME=EMOTION"):
             read_names(text)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_may_be_written_as_on_another_system(tmp_path, forms):
+    on_disk, typed = (normalize(form, "trist\u00e8.wav") for form in forms)
+    names = read_names(normalize(forms[0], "trist\u00e8=sad"))
+    path = write_table(tmp_path, f"file,emotion\n{typed},{typed[:-4]}\n")
+    (tmp_path / on_disk).touch()
+    table, refused = read_table(path, names)
+    assert not refused
+    assert [(r.file, r.emotion) for (r,) in table.values()] == [(f"{tmp_path}/{on_disk}", "sad")]
 
 
 def test_parts_of_a_file_are_recordings_of_their_own(tmp_path):

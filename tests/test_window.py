@@ -1,9 +1,11 @@
 """The window: what it shows, its keys, the summary at its end; and what comes in its place."""
 
+import os
 import signal
 import sys
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,6 +190,47 @@ def check_texts(figure):
             assert not box.overlaps(other_box), (text, other)
 
 
+def check_parts(window):
+    """What is drawn by itself lies in its part of the window, else its end is not seen."""
+    boxes = []
+    for part in window._parts:
+        boxes += [part._box]
+        for artist in part._artists:
+            if getattr(artist, "get_text", lambda: True)() and artist is not window._strip:
+                left, bottom, right, top = artist.get_window_extent().extents
+                assert part._box.x0 <= left <= right <= part._box.x1, artist
+                assert part._box.y0 <= bottom <= top <= part._box.y1, artist
+    for number, box in enumerate(boxes):
+        assert not any(box.shrunk(0.99, 0.99).overlaps(other) for other in boxes[:number])
+
+
+@pytest.mark.parametrize("screen", [(800, 480), (1024, 600), (1920, 1080)])
+def test_the_window_fits_the_screen(window, screen):
+    width, height = screen
+    sizes = {"winfo_screenwidth": lambda: width, "winfo_screenheight": lambda: height}
+    window._canvas.manager.window = SimpleNamespace(**sizes)
+    window._fit_screen()
+    size = figure().bbox.size
+    assert (size <= [width, height]).all()
+    assert size[0] / size[1] == pytest.approx(12 / 7)
+    assert (size == [1200, 700]).all() == (width == 1920)
+    resize(size / 100)
+    window.show(session(voice=known_voice(3), surprise=1.0), [])
+    check_texts(figure())
+
+
+def test_the_window_has_its_own_style(monkeypatch, window):
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    with plt.rc_context({"text.color": "white", "figure.dpi": 300, "axes.facecolor": "black"}):
+        Window({}, EMOTIONS)
+        assert figure().dpi == 100
+        assert {text.get_color() for text in figure().axes[0].get_xticklabels()} == {"black"}
+    assert "MPLBACKEND" not in os.environ
+
+
 @pytest.mark.parametrize("shown", [{"surprise": 1.0}, dict.fromkeys(EMOTIONS, 1 / 8), {}])
 @pytest.mark.parametrize("n", [0, 3, 1234])
 @pytest.mark.parametrize("size", [(12, 7), (5, 3), (16, 8)])
@@ -195,6 +238,7 @@ def test_all_that_is_written_can_be_read(window, shown, n, size):
     resize(size)
     window.show(session(utterances=UTTERANCES, voice=known_voice(n), **shown), [])
     check_texts(figure())
+    check_parts(window)
     frames = [axes.get_window_extent() for axes in figure().axes]
     for text in figure().texts:
         assert not any(text.get_window_extent().overlaps(frame) for frame in frames), text

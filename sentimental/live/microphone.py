@@ -248,6 +248,9 @@ class Stream(contextlib.AbstractContextManager):
         """Let no more come than has come already."""
         self._is_closed = True
 
+    def wake(self):
+        """Let an empty block come at once, where the next one is waited for; of any thread."""
+
     def __iter__(self):
         """Give each block as (samples at the own rate, the same at ``SAMPLE_RATE``)."""
         to_mono = ToMono(self.sample_rate)
@@ -312,6 +315,9 @@ class Microphone(Stream):
     def __exit__(self, *error):
         self._opened.close()
 
+    def wake(self):
+        self._queue.put((np.empty((0, 1), np.float32), False))
+
     def _open(self, device, rates):
         """Open with as many channels as there are, or fewer, at one of these rates."""
         most, refused = device.channels if device.channels <= MAX_INPUTS else 2, None
@@ -371,9 +377,11 @@ class Microphone(Stream):
         taken = []
         with contextlib.suppress(queue.Empty):
             while True:
-                block, overflowed = self._queue.get(timeout=0 if taken else timeout)
-                taken.append(self._pick(block))
+                block, overflowed = self._queue.get(timeout=timeout)
+                if len(block):
+                    taken.append(self._pick(block))
                 self.n_overflows += overflowed
+                timeout = 0
         return np.concatenate(taken) if taken else np.empty((0, 1), np.float32)
 
     def _pick(self, block):

@@ -28,6 +28,8 @@ CHART_PATH = "emotions.png"
 # What --voice takes for a history that is not wanted.
 NO_VOICE = "none"
 
+# What waits to be recognized: "update" or "utterance", its place in s, and a Future.
+Pending = collections.namedtuple("Pending", "kind start end future")
 # What a key is called on the screen, and a callable without arguments.
 Key = collections.namedtuple("Key", "words act")
 
@@ -56,6 +58,7 @@ class Session:
     peak : float, of all that was heard; full scale is 1.0
     voice : sentimental.Voice or None, of who speaks now
     paused : bool, whether silence is heard in place of what comes
+    when_recognized : callable, which the thread calls when there is something to collect
     """
 
     def __init__(self, recognizer, voice=None, with_updates=True):
@@ -70,13 +73,14 @@ class Session:
         self.peak = 0.0
         self.voice = voice
         self.paused = False
+        self.when_recognized = lambda: None
         self._with_updates = with_updates
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
-        self._pending = collections.deque()  # (kind, start, end, future), oldest first
+        self._pending = collections.deque()  # of Pending, oldest first
         self._worker = ThreadPoolExecutor(1)
 
     def warm_up(self):
@@ -151,7 +155,8 @@ class Session:
         end = start + len(samples) / SAMPLE_RATE
         voice = self.voice if start >= self._new_voice_from else self._last_voice
         future = self._worker.submit(self._recognize, kind, samples, voice)
-        self._pending.append((kind, start, end, future))
+        self._pending.append(Pending(kind, start, end, future))
+        future.add_done_callback(lambda future: self.when_recognized())
 
     def _recognize(self, kind, samples, voice):
         try:
@@ -171,7 +176,7 @@ class Session:
         results : list of (kind, Utterance), kind being "update" or "utterance"
         """
         results = []
-        while self._pending and (wait or self._pending[0][-1].done()):
+        while self._pending and (wait or self._pending[0].future.done()):
             kind, start, end, future = self._pending.popleft()
             probabilities = future.result()
             if kind == "update":

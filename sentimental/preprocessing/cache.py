@@ -9,7 +9,7 @@ import numpy as np
 from sentimental.features import CHAIN
 from sentimental.features_file import check_frames, load_features
 from sentimental.files import is_special, lock_folder, remove_folder
-from sentimental.scripts import SentimentalError
+from sentimental.scripts import SentimentalError, shown
 
 
 class FrameCache:
@@ -44,7 +44,7 @@ class FrameCache:
                 recordings = [r for r in load_features(output) if r.condition == condition]
                 self._known = {recording.hash: recording.frames for recording in recordings}
             except SentimentalError as error:
-                print(f"Computing everything again: {error}")
+                print(shown(f"Computing everything again: {error}"))
 
     def __enter__(self):
         return self

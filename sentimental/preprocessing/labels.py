@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def emotion_named(name, names=EMOTION_NAMES):
 
 
 def _plain(name):
+    name = unicodedata.normalize("NFC", name)  # macOS writes two characters for one
     return re.sub(r"[\W_]+", " ", name.lower()).strip()
 
 
@@ -75,54 +77,6 @@ def unknown_emotion(name, names):
         f"{name!r} is no known emotion{hint} known are {', '.join(names)}; "
         "what others mean, --map NAME=EMOTION says"
     )
-
-
-def describe(path, neighbours=frozenset(), of_speakers=frozenset(), names=EMOTION_NAMES):
-    """Tell corpus, speaker and emotion of a recording from its name, or its folder's.
-
-    What folders are called tells a corpus only where the name leaves several: those of RAVDESS and
-    BanglaSER are alike. Then the other names in the folder decide, then the nearest folder above
-    that is called like one of them, and then it is RAVDESS.
-
-    Parameters
-    ----------
-    path : Path
-    neighbours : set of str, corpora that names in the same folder can only be of
-    of_speakers : set of Path, as `folders_of_speakers` gives them
-    names : dict of str, what emotions are called
-
-    Returns
-    -------
-    recording : Recording
-        Of no known corpus: the folder that holds the emotions' folders is the speaker, in the
-        folder of a corpus, where that one is among `of_speakers`; else it is the corpus, and the
-        speaker is "".
-
-    Raises
-    ------
-    SentimentalError
-        When the emotion cannot be told.
-    """
-    if matches := _fitting(path):
-        corpus = CORPORA[_likeliest([*matches], path, neighbours)]
-        match = matches[corpus.name]
-        speaker = match["speaker"].upper()
-        return Recording(
-            file=path.as_posix(),
-            corpus=corpus.name,
-            speaker=corpus.speaker_aliases.get(speaker, speaker),
-            emotion=corpus.emotion_codes[match["emotion"].lower()],
-        )
-    folder = absolute(path).parent
-    emotion = emotion_named(folder.name, names)
-    if not emotion:
-        raise SentimentalError(
-            f"{path}: its emotion cannot be told: {unknown_emotion(folder.name, names)}"
-        )
-    own, speaker = folder.parent, ""
-    if own.parent in of_speakers:
-        own, speaker = own.parent, own.name
-    return Recording(path.as_posix(), own_corpus(own), speaker, emotion)
 
 
 def absolute(path):
@@ -139,60 +93,82 @@ def own_corpus(folder):
     return f"{folder.name} (own)" if is_taken else folder.name
 
 
-def folders_of_speakers(files, given, neighbours, names=EMOTION_NAMES):
-    """Which of the given folders hold a folder for each speaker, and these one for each emotion.
-
-    None of them is called like an emotion or one of ``NOT_SPEAKERS``. In a folder that holds
-    recordings of known corpora as well, such folders are corpora rather than speakers.
+class Labels:
+    """What names of files and folders say of recordings.
 
     Parameters
     ----------
-    files : list of Path
-    given : list of Path, what the user named
-    neighbours : dict of set of str, as `corpora_by_folder` gives it
+    files : iterable of Path, all of them
+    given : iterable of Path, the folders that the user named
     names : dict of str, what emotions are called
-
-    Returns
-    -------
-    folders : set of Path
     """
-    speakers = {absolute(folder): set() for folder in given}
-    for path in files:
+
+    def __init__(self, files=(), given=(), names=EMOTION_NAMES):
+        self._names = names
+        # Folders, and the corpora that some name in them can only be of.
+        self._corpora = defaultdict(set)
+        # Given folders, and the names of folders in them that hold emotions' folders.
+        speakers = {absolute(folder): set() for folder in given}
+        for path in files:
+            matches, folder = _fitting(path), absolute(path).parent
+            if len(matches) == 1:
+                self._corpora[folder] |= {*matches}
+            elif not matches and self._emotion(folder) and folder.parent.parent in speakers:
+                speakers[folder.parent.parent].add(folder.parent.name)
+        # Where recordings of known corpora lie as well, such folders are corpora.
+        collections = {parent for folder in self._corpora for parent in [folder, *folder.parents]}
+        self._of_speakers = {
+            folder
+            for folder, found in speakers.items()
+            if folder not in collections
+            if not any(self._emotion(Path(n)) or n.lower() in NOT_SPEAKERS for n in found)
+        }
+
+    def describe(self, path):
+        """Corpus, speaker and emotion of a recording, by its name or its folder's.
+
+        What folders are called tells a corpus only where the name leaves several: those of RAVDESS
+        and BanglaSER are alike. Then the other names in the folder decide, then the nearest folder
+        above that is called like one of them, and then it is RAVDESS.
+
+        Of a recording of no known corpus, the folder is the emotion. The folder above is the
+        speaker where that one lies in a given folder, which is the corpus then; but not where some
+        folder beside it is called like an emotion or one of ``NOT_SPEAKERS``, or the given folder
+        holds known corpora. Else it is the corpus, and the speaker is "".
+
+        Parameters
+        ----------
+        path : Path
+
+        Returns
+        -------
+        recording : Recording
+
+        Raises
+        ------
+        SentimentalError
+            When the emotion cannot be told.
+        """
         folder = absolute(path).parent
-        speaker = folder.parent
-        if speaker.parent in speakers and emotion_named(folder.name, names) and not _fitting(path):
-            speakers[speaker.parent].add(speaker.name)
-    collections = {
-        parent
-        for folder, corpora in neighbours.items()
-        if corpora
-        for parent in [absolute(folder), *absolute(folder).parents]
-    }
-    return {
-        folder
-        for folder, found in speakers.items()
-        if found and folder not in collections
-        if not any(emotion_named(n, names) or n.lower() in NOT_SPEAKERS for n in found)
-    }
+        if matches := _fitting(path):
+            corpus = CORPORA[_likeliest([*matches], path, self._corpora.get(folder, ()))]
+            match = matches[corpus.name]
+            speaker = match["speaker"].upper()
+            speaker = corpus.speaker_aliases.get(speaker, speaker)
+            emotion = corpus.emotion_codes[match["emotion"].lower()]
+            return Recording(path.as_posix(), corpus.name, speaker, emotion)
+        emotion = self._emotion(folder)
+        if not emotion:
+            raise SentimentalError(
+                f"{path}: its emotion cannot be told: {unknown_emotion(folder.name, self._names)}"
+            )
+        own, speaker = folder.parent, ""
+        if own.parent in self._of_speakers:
+            own, speaker = own.parent, own.name
+        return Recording(path.as_posix(), own_corpus(own), speaker, emotion)
 
-
-def corpora_by_folder(files):
-    """The corpora that some name in a folder can only be of.
-
-    Parameters
-    ----------
-    files : list of Path
-
-    Returns
-    -------
-    corpora : defaultdict of set of str, by folder
-    """
-    corpora = defaultdict(set)
-    for path in files:
-        matches = _fitting(path)
-        if len(matches) == 1:
-            corpora[path.parent] |= {*matches}
-    return corpora
+    def _emotion(self, folder):
+        return emotion_named(folder.name, self._names)
 
 
 def take_of(recording):

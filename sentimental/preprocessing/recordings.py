@@ -14,10 +14,8 @@ from sentimental.corpora import CORPORA
 from sentimental.files import unreadable
 from sentimental.preprocessing.labels import (
     EMOTION_NAMES,
+    Labels,
     absolute,
-    corpora_by_folder,
-    describe,
-    folders_of_speakers,
     reason_left_out,
     take_of,
 )
@@ -87,9 +85,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
     refused : Counter of str, a line for what is not used, and how often it happened
     """
-    found, neighbours = {*map(absolute, files)}, corpora_by_folder(files)
-    of_speakers = folders_of_speakers(files, given, neighbours, names)
-    table = table or {}
+    labels, found, table = Labels(files, given, names), {*map(absolute, files)}, table or {}
     files = files + [Path(r[0].file) for file, r in table.items() if r and file not in found]
     recordings, lossless = [], set()
     left_out, refused, first = Counter(), Counter(), {}
@@ -99,7 +95,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
             if absolute(path) in table:
                 parts = [replace(part, file=path.as_posix()) for part in table[absolute(path)]]
             else:
-                parts = [describe(path, neighbours[path.parent], of_speakers, names)]
+                parts = [labels.describe(path)]
             if parts and (reason := reason_left_out(parts[0])):
                 left_out[parts[0].corpus, reason] += 1
             elif parts:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 
 from sentimental.features_file import Recording
@@ -111,9 +112,11 @@ def _decode(content):
 
 
 def _find(folder, name):
-    """The file that a table names; on Windows there are backslashes in its path."""
-    file = folder / name
-    return file if os.path.isfile(file) else folder / name.replace("\\", "/")
+    """The file that a table names, with backslashes or letters as other systems write them."""
+    path = name.replace("\\", "/")
+    others = [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+    files = [folder / spelling for spelling in (name, path, *others)]
+    return next(filter(os.path.isfile, files), files[1])
 
 
 def _read_part(start, end):

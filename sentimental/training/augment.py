@@ -64,17 +64,7 @@ def add_jitter(inputs, settings, rng):
 def warp_time(clips, lengths, settings, rng):
     """Cut the ends, and resample every clip on a time axis that runs otherwise, and unevenly.
 
-    Parameters
-    ----------
-    clips : np.ndarray [shape=(n, n_frames, d)]
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    settings : Augmentation
-    rng : np.random.Generator
-
-    Returns
-    -------
-    warped : np.ndarray [shape=(n, crop_frames, d)]; after its end, a clip's last frame is repeated
-    lengths : np.ndarray of int [shape=(n,)]
+    Parameters and results are as for `augment`; after its end, a clip's last frame is repeated.
     """
     n, crop_frames = len(clips), settings.crop_frames
     most = np.minimum(settings.end_frames, lengths // 8)
@@ -187,19 +177,8 @@ def draw_babble(n, power, lengths, settings, rng):
 def change_recording(mel, others, lengths, matrices, settings, rng):
     """Clips as other speakers, microphones and rooms would have made them, in noise or babble.
 
-    Parameters
-    ----------
-    mel : np.ndarray [shape=(n, n_frames, N_MELS), float32], dB
-    others : np.ndarray [shape=(n, n_frames, 4), float32]
-        RMS, zero-crossing rate, pitch and harmonicity
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    matrices : np.ndarray, as `vtlp_matrices` returns them
-    settings : Augmentation
-    rng : np.random.Generator
-
-    Returns
-    -------
-    mel, others : np.ndarray of the same shapes
+    Parameters and results are as for `augment`: `mel` [shape=(n, n_frames, N_MELS), float32] in dB,
+    `others` [shape=(n, n_frames, 4), float32] the rest.
 
     References
     ----------
@@ -260,18 +239,7 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
 
 
 def mask_time(inputs, lengths, settings, rng):
-    """Replace a few gaps in time by the mean of all frames (SpecAugment's time masks).
-
-    Parameters
-    ----------
-    inputs : np.ndarray [shape=(n, n_frames, d), float32], standardized: the mean is zero
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    settings : Augmentation
-    rng : np.random.Generator
-
-    Returns
-    -------
-    inputs : np.ndarray of the same shape
+    """Replace a few gaps in time of standardized inputs by the mean, which is zero [1]_.
 
     References
     ----------

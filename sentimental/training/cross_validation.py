@@ -12,12 +12,13 @@ What is tested is tested in several ways, by name:
 """
 
 import contextlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sentimental.files import atomic_write
+from sentimental.files import atomic_write, lock_folder
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import draw_tallies
 from sentimental.training.lessons import LESSONS, measure_lessons
@@ -103,18 +104,14 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
 
     Parameters
     ----------
-    protocol : str
+    protocol, folder, settings, start : as for `run_folds`
     seed, number : int, of the training and of the fold
     parts : (train, validation, tested), each a list of Recording as `share_frames` returns them
     conditions : dict of list of Recording; what is tested, under other conditions
-    folder : Path, where what is complete waits for the rest, and the frames lie
-    settings : dict with ``training`` and ``augmentation``
-    start : dict or None, as for `sentimental.training.fit.fit`
 
     Returns
     -------
-    result : dict with ``temperature``, ``seconds`` and ``probabilities``, a dict by the way of
-        testing
+    result : dict with ``temperature``, ``seconds`` and ``probabilities``, by the way of testing
     """
     from sentimental.training import fit
 
@@ -180,6 +177,19 @@ def _paths(folder, protocol, seed, number):
     return folder / f"{name}.npz", folder / f"{name}_checkpoint.npz"
 
 
+@contextlib.contextmanager
+def unfinished_work(folder):
+    """A folder with which a stopped run goes on, for this process alone; removed when empty."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    try:
+        yield folder
+    finally:
+        lock.release()
+        if {path.name for path in folder.iterdir()} <= {"lock", "holder"}:
+            shutil.rmtree(folder)
+
+
 def clear_folds(protocol, runs, folder):
     """Delete what waited in `folder`, once all is written."""
     frames_path(folder, protocol).unlink(missing_ok=True)
@@ -192,22 +202,7 @@ def clear_folds(protocol, runs, folder):
 
 
 def match_conditions(tested, conditions):
-    """The same recordings as they are under each condition, in the same order.
-
-    Parameters
-    ----------
-    tested : list of Recording
-    conditions : dict of list of Recording, by the name of the condition
-
-    Returns
-    -------
-    parts : dict of list of Recording
-
-    Raises
-    ------
-    SentimentalError
-        When one of them is missing.
-    """
+    """The same recordings as they are under each condition, in the same order; a dict of lists."""
     parts = {}
     for name, recordings in conditions.items():
         changed = {(r.hash, Path(r.name).name): r for r in recordings}
@@ -222,12 +217,7 @@ def match_conditions(tested, conditions):
 
 
 def draw_histories(recordings, seed):
-    """What was heard before of each speaker, in each way that is tested but h0.
-
-    Returns
-    -------
-    tallies : dict of np.ndarray [shape=(len(recordings), N_TALLY)], by the name of the way
-    """
+    """What was heard before of each speaker, by way of testing; [shape=(n, N_TALLY)]."""
     rng = np.random.default_rng(seed)
     return {
         f"h{N_HISTORY}": draw_tallies(recordings, N_HISTORY, rng),
@@ -238,14 +228,7 @@ def draw_histories(recordings, seed):
 def share_frames(lists, path):
     """Write the frames of all recordings into one file, which all processes map into their memory.
 
-    Parameters
-    ----------
-    lists : list of list of Recording
-    path : Path
-
-    Returns
-    -------
-    lists : list of list of Recording, whose ``frames`` are (start, stop) in that file
+    Returns the lists of recordings, whose ``frames`` are then (start, stop) in that file.
     """
     frames = [recording.frames for recordings in lists for recording in recordings]
     with atomic_write(path) as partial:
@@ -271,12 +254,7 @@ def frames_path(folder, protocol):
 
 
 def set_temperatures(runs):
-    """Give each corpus the temperature that fits the others, each of which was left out as well.
-
-    Parameters
-    ----------
-    runs : list of dict, as `run_folds` returns them, with probabilities at temperature 1
-    """
+    """Give each corpus the temperature that fits the others, each of which was left out as well."""
     raw = [run["probabilities"] for run in runs]
     for run in runs:
         others = [

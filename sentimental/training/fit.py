@@ -81,8 +81,8 @@ def fit(
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     shapes = [tuple(weight.shape) for weight in model.weights]
     options = settings, epochs, seed, shapes, start and start["checksum"]
-    mark = fingerprint([*recordings, *validation], *options)
-    progress = Progress(checkpoint, mark, batches, seed, name)
+    key = fingerprint([*recordings, *validation], *options)
+    progress = Progress(checkpoint, key, batches, seed, name)
     progress.run(model, epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
@@ -215,14 +215,7 @@ class Progress(keras.callbacks.Callback):
 
 
 def save_state(path, fingerprint, state):
-    """Write arrays that a stopped run needs again, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-    fingerprint : str, as `fingerprint` returns it
-    state : dict of np.ndarray
-    """
+    """Write a dict of arrays that a stopped run needs again, whole or not at all."""
     stream = io.BytesIO()
     np.savez(stream, fingerprint=fingerprint, **state)
     content = stream.getvalue()
@@ -231,17 +224,9 @@ def save_state(path, fingerprint, state):
 
 
 def load_state(path, fingerprint, name=""):
-    """What `save_state` wrote, if it is of this fingerprint; a file that is damaged is set aside.
+    """What `save_state` wrote, or None; a file that is damaged is set aside.
 
-    Parameters
-    ----------
-    path : Path
-    fingerprint : str
-    name : str, what the lines that are printed begin with
-
-    Returns
-    -------
-    state : dict of np.ndarray, or None
+    Lines that are printed begin with `name`.
     """
     if not path.exists():
         return None

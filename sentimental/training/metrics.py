@@ -33,21 +33,15 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
     Parameters
     ----------
     recordings : list of Recording
-    probabilities : np.ndarray [shape=(len(recordings), 8)]
+    probabilities : np.ndarray [shape=(len(recordings), 8)]; others raise SentimentalError
     over_speakers : bool, as for `bootstrap`; False where these speakers trained
 
     Returns
     -------
     metrics : dict with ``n``, ``accuracy``, ``uar``, ``uar_own`` (with only those emotions allowed
-        that occur), ``recall`` and ``answers`` (dicts by emotion; how often it is recognized, and
-        answered), ``calibration_error``, ``confusion`` (8 rows of counts: row is the true
-        emotion, column the recognized one) and ``intervals`` of 95 % of all these figures, and
-        ``over`` what they are: "speakers" or "clips", as `bootstrap` tells it
-
-    Raises
-    ------
-    SentimentalError
-        When some are no probabilities.
+        that occur), ``recall`` and ``answers`` (dicts by emotion), ``calibration_error``,
+        ``confusion`` (8 rows of counts: row is the true emotion, column the recognized one) and
+        ``intervals`` of 95 % of these figures, with ``over``: "speakers" or "clips"
     """
     from sklearn.metrics import confusion_matrix
 
@@ -112,12 +106,7 @@ def compute_group_metrics(recordings, probabilities, over_speakers=True):
 
 
 def calibration(recordings, probabilities):
-    """How often the most probable emotion is the true one, by how probable it is.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    probabilities : np.ndarray [shape=(len(recordings), 8)]
+    """How often the most probable emotion is the true one, by how probable it is [1]_.
 
     Returns
     -------
@@ -142,21 +131,11 @@ def calibration(recordings, probabilities):
 def risk_coverage(recordings, probabilities):
     """How often answers are right when those that are not sure enough are left out.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-    probabilities : np.ndarray [shape=(len(recordings), 8)]
-
     Returns
     -------
     curve : list of (limit, share, accuracy)
         For each limit of ``LIMITS`` that leaves some: the share of the clips whose strongest
         emotion is less probable, and the accuracy of the others.
-
-    References
-    ----------
-    .. [1] R. El-Yaniv, Y. Wiener, "On the foundations of noise-free selective classification",
-       JMLR 11, 2010
     """
     confidence, hit = _confidence(recordings, probabilities)
     return [
@@ -180,18 +159,8 @@ def _bin_of(confidence):
 def fit_temperature(recordings, probabilities):
     """The temperature of the softmax that makes the true emotions of `recordings` most probable.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-    probabilities : np.ndarray [shape=(n, 8)], at temperature 1
-
-    Returns
-    -------
-    temperature : float, from 0.22 to 4.5; above 1 the network was too sure of itself
-
-    References
-    ----------
-    .. [1] C. Guo et al., "On calibration of modern neural networks", ICML 2017
+    It lies between 0.22 and 4.5; `probabilities` [shape=(n, 8)] are of temperature 1. Above 1, the
+    network was too sure of itself.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
@@ -278,14 +247,9 @@ def wilson(share, n):
 
 
 def mean_of_shares(shares, counts):
-    """Where the mean of several true shares lies in 95 % of the cases; a list of two.
+    """Interval of 95 % of the mean of several shares, of so many clips each [1]_; a list of two.
 
-    Unlike a bootstrap, it is in doubt of shares of 0 and 1 as well.
-
-    Parameters
-    ----------
-    shares : sequence of float, of hits
-    counts : sequence of int, clips that each of them is of
+    Unlike a bootstrap, it is uncertain of shares of 0 and 1 as well.
 
     References
     ----------

@@ -62,16 +62,9 @@ import tensorflow as tf  # noqa: E402  (after Keras, which silences it)
 
 
 def build_network(units=64):
-    """The network that is saved: LSTM layers read the frames, a dense layer reads all.
+    """The network that is saved, with random weights, and so many units in each LSTM layer.
 
-    Parameters
-    ----------
-    units : int > 0, of each LSTM layer
-
-    Returns
-    -------
-    network : keras.Model
-        Frames (n, n_frames, N_INPUTS) and summaries (n, N_SUMMARY) to (n, 8) probabilities
+    Frames (n, n_frames, N_INPUTS) and summaries (n, N_SUMMARY) become (n, 8) probabilities.
     """
     frames = keras.Input((None, N_INPUTS), name="frames")
     summary = keras.Input((N_SUMMARY,), name="summary")
@@ -100,7 +93,7 @@ class TwoBranchModel(keras.Model):
     """The network in training: frames and summary are two branches that learn from each other.
 
     The LSTM layers answer after each frame, and a linear layer answers from the summary. Their
-    errors differ, so their mean is better than each, and it tells how similar two emotions sound,
+    errors differ, so their mean is better than each, and shows how similar two emotions sound,
     which labels do not [1]_. The network that is saved adds their logits: the kernel of its dense
     layer is both of theirs, one below the other. What validates, and is saved, is the moving
     average of the weights.
@@ -286,9 +279,7 @@ def save_model(network, usual, training, json_path):
 
     Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
     which it reads but writes for whole models only. The weights are written in that older layout,
-    so that plain Keras loads both files. Beside what Keras reads, the JSON holds the emotions in
-    the order of the outputs, the constants of the chain, what is usual for a voice, what trained,
-    and a checksum of all that and of the weights.
+    so that plain Keras loads both files.
 
     Parameters
     ----------
@@ -325,23 +316,14 @@ def save_model(network, usual, training, json_path):
 
 
 def load_network(json_path):
-    """Read a model that `save_model` wrote, as a Keras network.
+    """Read a model that `save_model` wrote; raises what `sentimental.model.read_model` does.
 
     Its layers are built anew: what the JSON says of layers is for plain Keras, and not trusted.
-
-    Parameters
-    ----------
-    json_path : str or Path
 
     Returns
     -------
     network : keras.Model, as `build_network` describes it
-    content : dict, as `sentimental.model.read_model` returns it, and ``weights``
-
-    Raises
-    ------
-    SentimentalError
-        As `read_model` does, and when the weights are of another network.
+    content : dict, as `read_model` returns it, and ``weights``
     """
     content, weights = read_model(json_path)
     check_shapes(weights, json_path)

@@ -39,18 +39,9 @@ RAVDESS_SONG = "RAVDESS song"
 
 
 def split_random(n_recordings, training, split_seed):
-    """Indices of the training, validation and test recordings of protocol "random".
+    """Indices of recordings, sorted by corpus and file name, that train, validate and test.
 
-    Parameters
-    ----------
-    n_recordings : int, recordings sorted by corpus and file name
-    training : Training, whose ``held_out_share`` and ``test_share`` count
-    split_seed : int
-
-    Returns
-    -------
-    train, validation, test : np.ndarray of int
-        With the default settings 3,710, 368 and 162 of the 4,240 of TESS and RAVDESS.
+    With the default settings they are 3,710, 368 and 162 of the 4,240 of TESS and RAVDESS.
     """
     from sklearn.model_selection import train_test_split
 
@@ -68,23 +59,17 @@ def protocol_folds(protocol, recordings, training, split_seed):
 
     Parameters
     ----------
-    protocol : str, "random", "speaker", "tess-speaker" or "corpus"
+    protocol : str, one of ``PROTOCOLS``; all but "random" may lack corpora or speakers, and then
+        raise SentimentalError
     recordings : list of Recording
-        As `load_features` returns them, sorted by corpus and file name. One whose speaker is not
-        known takes part in protocol "random" only.
-    training : Training
-        Its ``held_out_share`` and ``test_share`` count in protocol "random", its
-        ``validation_share``, of what does not test, in "tess-speaker" and "corpus".
-    split_seed : int, of what is drawn; of RAVDESS' actors nothing is
+        Sorted by corpus and file name. One whose speaker is not known takes part in protocol
+        "random" only.
+    training : Training, of which the shares count
+    split_seed : int, of what is drawn
 
     Returns
     -------
     folds : list of (train, validation, test), each a list of Recording
-
-    Raises
-    ------
-    SentimentalError
-        When a protocol other than "random" lacks corpora or speakers.
     """
     from sklearn.model_selection import train_test_split
 
@@ -115,17 +100,8 @@ def protocol_folds(protocol, recordings, training, split_seed):
 def fold_to_save(recordings, training):
     """What trains, validates and tests the model that is saved: the fold of protocol "random".
 
-    Where that protocol has several folds, which measure such a model, all recordings train this one
-    but for those that validate it, and none tests.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    training : Training
-
-    Returns
-    -------
-    train, validation, test : list of Recording
+    Where that protocol has several folds, which measure such a model, none tests this one: all but
+    those that validate it train.
     """
     folds = protocol_folds("random", recordings, training, training.split_seed)
     if len(folds) == 1:

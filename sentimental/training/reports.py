@@ -59,20 +59,7 @@ def print_metrics(parts):
 
 
 def run_record(protocol, recordings, sizes, seeds, settings):
-    """All that a reader needs to trust a figure.
-
-    Parameters
-    ----------
-    protocol : str
-    recordings : list of Recording
-    sizes : of the parts of the split; any JSON
-    seeds : dict of what was seeded with which
-    settings : dict of dataclasses, those that the run used
-
-    Returns
-    -------
-    record : dict
-    """
+    """All that a reader needs to trust a figure, as a dict; sizes and seeds are any JSON."""
     corpora = {}
     for corpus in sorted({recording.corpus for recording in recordings}):
         emotions = Counter(r.emotion for r in recordings if r.corpus == corpus)
@@ -127,16 +114,7 @@ def measure_runs(protocol, runs, way):
 
 
 def report_runs(protocol, runs, recordings, folder, settings):
-    """Write the metrics of a protocol's runs and three plots, and print the tables.
-
-    Parameters
-    ----------
-    protocol : str
-    runs : list of dict, as `sentimental.training.cross_validation.run_folds` returns them
-    recordings : list of Recording
-    folder : Path
-    settings : dict with ``training`` and ``augmentation``
-    """
+    """Write the metrics of runs that `run_folds` returned, and three plots; print the tables."""
     by_seed = _group(runs, "seed")
     ways = {way: measure_runs(protocol, runs, way) for way in runs[0]["probabilities"]}
     spread = {way: _spread_of_seeds(protocol, by_seed, way) for way in ways}
@@ -240,14 +218,7 @@ def _new_figure(path, *shape, **options):
 
 
 def plot_history(history, name, path):
-    """Draw one quantity over the epochs, training beside validation.
-
-    Parameters
-    ----------
-    history : dict of lists, a value for each epoch, and ``epoch_saved``, counted from 1
-    name : str, "loss" or "accuracy"
-    path : str or Path, of the image
-    """
+    """Draw loss or accuracy over the epochs of a `history` that `fit` returned."""
     with _new_figure(path, figsize=(7, 4)) as (_, axes):
         epochs = np.arange(1, len(history[name]) + 1)
         axes.plot(epochs, history[name], label="training (augmented, with dropout)")
@@ -260,13 +231,7 @@ def plot_history(history, name, path):
 
 
 def plot_confusion(parts, path):
-    """Draw the confusion matrix of each part: counts as numbers, recall as color.
-
-    Parameters
-    ----------
-    parts : dict of what `compute_metrics` returns, by title
-    path : str or Path, of the image
-    """
+    """Draw the confusion matrix of each part, metrics by title: counts, and recall as color."""
     shape, size = (1, len(parts)), (7 * len(parts), 6)
     with _new_figure(path, *shape, figsize=size, squeeze=False) as (figure, (all_axes,)):
         for axes, (name, metrics) in zip(all_axes, parts.items(), strict=True):
@@ -304,14 +269,7 @@ def _draw_confusion(metrics, axes):
 
 
 def plot_calibration(bins, error, title, path):
-    """Draw accuracy over confidence, and how many clips have it.
-
-    Parameters
-    ----------
-    bins, error : as `calibration` returns them
-    title : str
-    path : str or Path, of the image
-    """
+    """Draw accuracy over confidence, and how many clips have it, as `calibration` returns them."""
     n, confidence, accuracy = np.array(bins).T
     with _new_figure(path, figsize=(5.5, 5)) as (_, axes):
         axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
@@ -326,14 +284,7 @@ def plot_calibration(bins, error, title, path):
 
 
 def plot_risk_coverage(curve, title, path):
-    """Draw the accuracy of the clips that remain over the share that is left out.
-
-    Parameters
-    ----------
-    curve : as `risk_coverage` returns it
-    title : str
-    path : str or Path, of the image
-    """
+    """Draw the accuracy of the clips that remain over the share that is left out."""
     _, shares, accuracies = np.transpose(curve)
     with _new_figure(path, figsize=(5.5, 5)) as (_, axes):
         axes.plot(shares, accuracies, "o-")

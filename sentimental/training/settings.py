@@ -201,18 +201,7 @@ class Augmentation:
 
 
 def check(settings, least):
-    """Refuse values with which no training is possible.
-
-    Parameters
-    ----------
-    settings : dataclass
-    least : dict, the lowest value of those settings for which it is not 0
-
-    Raises
-    ------
-    SentimentalError
-        It names the setting and what it should be.
-    """
+    """Refuse values with which no training is possible; `least` has the lowest that are not 0."""
     for name, value in vars(settings).items():
         if isinstance(value, dict):
             values = [*value.values()]
@@ -233,16 +222,7 @@ def change_settings(groups, texts):
     Parameters
     ----------
     groups : dict of dataclasses, by the name that a text begins with
-    texts : list of str
-
-    Returns
-    -------
-    groups : dict of dataclasses
-
-    Raises
-    ------
-    SentimentalError
-        When there is no such setting, or the value is of another type or length, or impossible.
+    texts : list of str; one of another name or type, or impossible, raises SentimentalError
     """
     groups = dict(groups)
     for text in texts:
@@ -255,9 +235,10 @@ def change_settings(groups, texts):
             new = ast.literal_eval(value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise SentimentalError(f"--set {text}: {value!r} is not a value") from None
-        if not _is_like(new, old):
-            raise SentimentalError(f"--set {text}: the value must be like {old!r}")
-        new = _convert(new, old)
+        try:
+            new = _convert(new, old)
+        except TypeError:
+            raise SentimentalError(f"--set {text}: the value must be like {old!r}") from None
         try:
             groups[group] = dataclasses.replace(groups[group], **{name: new})
         except SentimentalError as error:
@@ -266,23 +247,18 @@ def change_settings(groups, texts):
     return groups
 
 
-def _is_like(new, old):
-    """Is `new` of the type of `old`, with as many parts, and without unknown keys?"""
-    if isinstance(old, dict):
-        return isinstance(new, dict) and all(
-            key in old and _is_like(value, old[key]) for key, value in new.items()
-        )
-    if isinstance(old, tuple):
-        return isinstance(new, tuple) and len(new) == len(old) and all(map(_is_like, new, old))
-    if isinstance(old, float):
-        return isinstance(new, int | float) and not isinstance(new, bool)
-    return type(new) is type(old)
-
-
 def _convert(new, old):
-    """`new` with floats where `old` has floats, and with the keys of `old` that it lacks."""
+    """`new` with the floats and keys of `old`; raise TypeError where it is of other types."""
+    if isinstance(old, float) and type(new) is int:
+        return float(new)
+    if type(new) is not type(old):
+        raise TypeError
     if isinstance(old, dict):
+        if not new.keys() <= old.keys():
+            raise TypeError
         return old | {key: _convert(value, old[key]) for key, value in new.items()}
     if isinstance(old, tuple):
+        if len(new) != len(old):
+            raise TypeError
         return tuple(map(_convert, new, old))
-    return float(new) if isinstance(old, float) else new
+    return new
