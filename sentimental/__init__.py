@@ -16,6 +16,7 @@ The common room, which more than one script needs:
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     vad            where speech lies in a recording or a stream
     speaker        what is usual for a voice, and a recording compared with it
+    voice          one voice that is listened to, and taught
     model          the network's two files
     recognizer     the network in NumPy: speech in, probabilities out
     corpora        file names, codes, speakers, archives: all that is known of a corpus
@@ -33,7 +34,7 @@ _MODULES = {
     "EMOTIONS": "scripts",
     "Recognizer": "recognizer",
     "SentimentalError": "scripts",
-    "Voice": "speaker",
+    "Voice": "voice",
     "load_recognizer": "recognizer",
 }
 

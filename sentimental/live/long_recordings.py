@@ -34,9 +34,9 @@ from sentimental.scripts import (
     program_error,
     shown,
 )
-from sentimental.speaker import Voice
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
+from sentimental.voice import Voice
 
 # Of full scale. Digital silence counts as this much.
 LOWEST_POWER = 10 ** (LOWEST_DBFS / 10)

@@ -18,9 +18,9 @@ from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.chart import Utterance, save_plot
 from sentimental.live.terminal import note
 from sentimental.scripts import EMOTIONS, SentimentalError, shown
-from sentimental.speaker import Voice
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
+from sentimental.voice import Voice
 
 # s of sound that a stream hands over at once.
 BLOCK_SECONDS = 0.02
