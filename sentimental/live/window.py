@@ -117,7 +117,9 @@ class Window(PlainLines):
         bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
         bars.set(xlim=(-0.6, n - 0.4), ylim=(0, 1.08))
         bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
-        bars.set_xticks(range(n), self._emotions, fontsize=21)
+        digits = [f"{number} " * ("1" in self._keys) for number in range(1, n + 1)]
+        names = [f"{digit}{emotion}" for digit, emotion in zip(digits, self._emotions, strict=True)]
+        bars.set_xticks(range(n), names, fontsize=20 if n > 6 else 21)
         bars.tick_params(length=0)
         meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
         meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
@@ -197,6 +199,7 @@ class Window(PlainLines):
         is_silent = session.probabilities is None
         color = "#777777" if is_silent else "black"
         last = f"last: {answer(session.utterances[-1].probabilities)}" if session.utterances else ""
+        last = session.task or last
         if title.changes(headline(session), color, last):
             self._title.set(text=headline(session), color=color)
             self._last.set_text(last)
@@ -212,7 +215,7 @@ class Window(PlainLines):
                 percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
         if level.changes(round(session.endpointer.level)):
             self._level.set_height(session.endpointer.level - LOWEST_DBFS)
-        if session.voice is not None and voice[0].changes(session.voice.known):
+        if session.voice is not None and voice[0].changes(acquaintance(session.voice)):
             self._known.set_width(session.voice.known)
             self._acquaintance.set_text(acquaintance(session.voice))
         if strip.changes(int(session.endpointer.seconds / COLUMN_SECONDS)):
