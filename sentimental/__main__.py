@@ -22,7 +22,6 @@ from sentimental.scripts import end_at_once, on_end_signals
 if "numpy" not in sys.modules:  # else another script hands its arguments on
     on_end_signals(end_at_once)  # before the imports that take seconds
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 import argparse
 from pathlib import Path

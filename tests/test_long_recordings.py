@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from sessions import find_utterances
 from signals import SAMPLES, noise, speech
 
 from sentimental import SentimentalError, Voice, load_recognizer
@@ -23,7 +24,6 @@ from sentimental.live import long_recordings as inputs
 from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import Endpointer
 
 
 class Loudness:
@@ -59,15 +59,6 @@ def conversation(n=4, pause=1.2):
     """Sentences with pauses; np.ndarray [shape=(n,)]."""
     parts = [np.concatenate([noise(pause), speech(number % 5)]) for number in range(n)]
     return np.concatenate([*parts, noise(1)])
-
-
-def live(samples):
-    """The utterances that a session finds."""
-    endpointer = Endpointer()
-    found = []
-    for start in range(0, len(samples), 320):
-        found += endpointer.feed(samples[start : start + 320])
-    return found + [*filter(None, [endpointer.utterance()])]
 
 
 @pytest.fixture
@@ -142,7 +133,7 @@ def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
     path = tmp_path / "a.wav"
     sound = np.concatenate([speech(0)[:24_000], noise(1), speech(2)[:24_000]])
     soundfile.write(path, sound, SAMPLE_RATE)
-    assert len(live(sound)) == 2
+    assert len(find_utterances(sound)) == 2
     recognizer = load_recognizer()
     recording, (finding,) = recognize(path, recognizer=recognizer)
     assert finding.kind == "file"
@@ -158,11 +149,11 @@ def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
 def test_a_long_recording_is_cut_as_a_session_is(long_file):
     sound, _ = soundfile.read(long_file, dtype="float32")
     recording, findings = recognize(long_file)
-    expected = live(sound)
+    expected = find_utterances(sound)
     assert len(expected) == 4
     assert {finding.kind for finding in findings} == {"utterance"}
-    assert spans(findings) == [(start, start + len(s) / SAMPLE_RATE) for start, s in expected]
-    for finding, (_, samples) in zip(findings, expected, strict=True):
+    assert spans(findings) == [(start, end) for start, end, _ in expected]
+    for finding, (*_, samples) in zip(findings, expected, strict=True):
         np.testing.assert_allclose(
             finding.result.probabilities, Loudness().predict_samples(samples), rtol=1e-6
         )
@@ -268,7 +259,7 @@ def test_each_channel_by_itself(call):
     path, *channels = call
     recording, findings = recognize(path, separate=True)
     for number, sound in enumerate(channels, 1):
-        expected = [start for start, _ in live(sound)]
+        expected = [start for start, *_ in find_utterances(sound)]
         assert [start for start, _ in spans(findings, number)] == pytest.approx(expected)
     ends = [finding.result.end for finding in findings]
     assert ends == pytest.approx(sorted(ends), abs=3)  # as they come, not one channel after another
@@ -293,7 +284,7 @@ def test_what_leaks_from_the_other_channel_is_not_heard_there(tmp_path):
     soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
     _, findings = recognize(path, separate=True)
     heard = {channel: spans(findings, channel) for channel in (1, 2)}
-    assert [start for start, _ in heard[1]] == [start for start, _ in live(first)]
+    assert [start for start, _ in heard[1]] == [start for start, *_ in find_utterances(first)]
     ((start, _),) = heard[2]
     assert start == pytest.approx(18, abs=0.5)
 
@@ -312,7 +303,10 @@ def test_two_who_speak_at_once_are_both_heard(tmp_path):
     soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
     _, findings = recognize(path, separate=True)
     for channel, samples in ((1, first), (2, second)):
-        found, expected = spans(findings, channel), [start for start, _ in live(samples)]
+        found, expected = (
+            spans(findings, channel),
+            [start for start, *_ in find_utterances(samples)],
+        )
         assert [start for start, _ in found] == pytest.approx(expected, abs=0.5)
 
 

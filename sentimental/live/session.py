@@ -225,8 +225,7 @@ class Session:
             or endpointer.seconds >= endpointer.last_speech + BREATH_SECONDS
         )
 
-    def _submit(self, kind, start, samples):
-        end = start + len(samples) / SAMPLE_RATE
+    def _submit(self, kind, start, end, samples):
         voice = self.voice if start >= self._new_voice_from else self._last_voice
         future = self._worker.submit(self._recognize, kind, samples, voice)
         self._pending.append(Pending(kind, start, end, future))
@@ -257,7 +256,7 @@ class Session:
             return "nothing to label: no utterance is over yet"
         voice, features = self._last_heard
         try:
-            voice.add_lesson(self._recognizer, features, emotion)
+            voice.learn(self._recognizer, features, emotion, heard=True)
         except SentimentalError as error:
             return f"error: {error}"
         return ""

@@ -7,7 +7,7 @@ import numpy as np
 from sentimental.live.session import Key
 from sentimental.live.terminal import note
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.voice import Voice, adapt_layer, add_lesson
+from sentimental.voice import Voice, adapt_layer, add_lesson, lessons_to_inputs
 
 # What --voice takes for a history that is not wanted.
 NO_VOICE = "none"
@@ -138,7 +138,8 @@ def how_much_it_helps(recognizer, voice):
     if n < MIN_LESSONS:
         return f"{n} sentences taught: too few to tell how much they help"
     labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
-    heard = np.stack([embedding for _, embedding in voice.lessons])
+    lessons = np.stack([lesson for _, lesson in voice.lessons])
+    heard = lessons_to_inputs(lessons, voice.tally, recognizer.usual)
     taught, before, now = np.unique(labels), 0, 0
     for number in range(n):
         others = np.arange(n) != number
