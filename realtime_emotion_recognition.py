@@ -182,7 +182,10 @@ def listen(args, stream, session, guide, log, audio):
             failure = error
         session.end = session.end or "the recording is over"
         draw([])
-    draw(session.finish())
+    results = session.finish()
+    if guide:
+        guide.hear()
+    draw(results)
     return display, failure
 
 

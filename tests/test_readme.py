@@ -109,7 +109,11 @@ def test_help_teaches(script):
 
 
 # A voice is taught by recordings whose labels are read as preprocess.py reads them.
-WINGS = {"preprocessing": ("preprocess", "realtime"), "training": "train_model", "live": ("realtime", "__main__")}
+WINGS = {
+    "preprocessing": ("preprocess", "realtime"),
+    "training": "train_model",
+    "live": ("realtime", "__main__"),
+}
 
 
 def imports_of(path):

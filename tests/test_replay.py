@@ -51,7 +51,7 @@ def clock(monkeypatch):
 
     recognizer = SimpleNamespace(
         compute_features=lambda samples: np.ones((60, N_FEATURES), np.float32),
-        predict_features=lambda features, voice: np.eye(8)[2],
+        predict_features=lambda features, voice, emotions: np.eye(8)[2],
     )
     monkeypatch.setattr(sessions_module, "time", clock)
     monkeypatch.setattr(realtime, "time", clock)

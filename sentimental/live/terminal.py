@@ -82,6 +82,8 @@ class PlainLines(contextlib.AbstractContextManager):
 
     # Only a window can be closed by the user.
     closed = False
+    # What the user was asked to say last.
+    _task = ""
 
     def __exit__(self, *error):
         pass
@@ -91,6 +93,9 @@ class PlainLines(contextlib.AbstractContextManager):
 
         `session` is a `sentimental.live.session.Session`.
         """
+        if session.task != self._task:
+            self._task = session.task
+            note(self._task)
         for line in lines:
             print(line, flush=True)
 
