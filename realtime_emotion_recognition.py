@@ -146,7 +146,7 @@ def listen(args, stream, session, guide, log, audio):
     session.when_recognized = stream.wake
     session.warm_up()
     keys = guide.keys() if guide else session_keys(session, args.save_plot)
-    with open_display(not args.no_window, keys, session.emotions) as display:
+    with open_display(not args.no_window, keys, session) as display:
 
         def draw(results):
             """Show and log results."""
