@@ -64,7 +64,7 @@ def window(monkeypatch):
     monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
     presses = []
-    keys = {name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn"}
+    keys = {name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn1"}
     window = Window(keys, session(voice=known_voice(0)))
     window.presses = presses
     yield window

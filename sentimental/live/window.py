@@ -119,7 +119,7 @@ class Window(PlainLines):
         bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
         digits = [f"{number} " * ("1" in self._keys) for number in range(1, n + 1)]
         names = [f"{digit}{emotion}" for digit, emotion in zip(digits, self._emotions, strict=True)]
-        bars.set_xticks(range(n), names, fontsize=20 if n > 6 else 21)
+        bars.set_xticks(range(n), names, fontsize=18 if digits[0] and n > 6 else 21)
         bars.tick_params(length=0)
         meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
         meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
