@@ -23,9 +23,9 @@ HIGHEST = 1e12
 MAX_LESSONS = 64
 # How strongly the layer is held back where there is one lesson of each emotion; it falls with the
 # square of their number ...
-PENALTY = 3.0
+PENALTY = 20.0
 # ... to this.
-LEAST_PENALTY = 0.3
+LEAST_PENALTY = 1.0
 # Steps of the optimization at most.
 MAX_STEPS = 100
 
