@@ -24,7 +24,6 @@ if __name__ == "__main__":
     # Matrices are so small that a second thread would only wait in a loop, at full load. Of the
     # voice activity detector, which begins four, that is 11 times the work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 import argparse
 import shlex

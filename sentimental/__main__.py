@@ -22,12 +22,11 @@ from sentimental.scripts import end_at_once, on_end_signals
 if "numpy" not in sys.modules:  # else another script hands its arguments on
     on_end_signals(end_at_once)  # before the imports that take seconds
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 import argparse
 from pathlib import Path
 
-from sentimental.files import check_outputs
+from sentimental.files import check_outputs, shipped
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all, save_chart
 from sentimental.live.session import NO_VOICE, KeptVoice, emotions_of
 from sentimental.live.terminal import note
@@ -45,7 +44,7 @@ from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, run_script
 
 # The recordings of --demo.
-SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
+SAMPLES = shipped("data/samples")
 
 
 def main(argv=None):
@@ -99,7 +98,7 @@ def parse_args(argv):
     parser.add_argument("names", nargs="*", help="recordings: files, folders, patterns, or -")
     parser.add_argument("--input", nargs="+", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--no-window", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--demo", action="store_true", help=f"the recordings in {SAMPLES}")
+    parser.add_argument("--demo", action="store_true", help="clips of a speech synthesizer")
     parser.add_argument(
         "--one-voice", action="store_true", help="all are of one person: compare with those before"
     )

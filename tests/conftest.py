@@ -1,11 +1,8 @@
 """Fixtures of several test files."""
 
-import os
 import signal
 
 import pytest
-
-os.environ.setdefault("OMP_THREAD_LIMIT", "1")  # as realtime_emotion_recognition.py does
 
 # What `nohup` or a shell's background job ignores, a script that a test starts would ignore, too;
 # what is handled here, however it is handled, is as usual there.

@@ -159,8 +159,8 @@ def test_a_long_recording_is_cut_as_a_session_is(long_file):
     expected = live(sound)
     assert len(expected) == 4
     assert {finding.kind for finding in findings} == {"utterance"}
-    assert spans(findings) == [(start, start + len(s) / SAMPLE_RATE) for start, s in expected]
-    for finding, (_, samples) in zip(findings, expected, strict=True):
+    assert spans(findings) == [(one.start, one.end) for one in expected]
+    for finding, (*_, samples) in zip(findings, expected, strict=True):
         np.testing.assert_allclose(
             finding.result.probabilities, Loudness().predict_samples(samples), rtol=1e-6
         )
@@ -266,7 +266,7 @@ def test_each_channel_by_itself(call):
     path, *channels = call
     recording, findings = recognize(path, separate=True)
     for number, sound in enumerate(channels, 1):
-        expected = [start for start, _ in live(sound)]
+        expected = [one.start for one in live(sound)]
         assert [start for start, _ in spans(findings, number)] == pytest.approx(expected)
     ends = [finding.result.end for finding in findings]
     assert ends == pytest.approx(sorted(ends), abs=3)  # as they come, not one channel after another
@@ -291,7 +291,7 @@ def test_what_leaks_from_the_other_channel_is_not_heard_there(tmp_path):
     soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
     _, findings = recognize(path, separate=True)
     heard = {channel: spans(findings, channel) for channel in (1, 2)}
-    assert [start for start, _ in heard[1]] == [start for start, _ in live(first)]
+    assert [start for start, _ in heard[1]] == [one.start for one in live(first)]
     ((start, _),) = heard[2]
     assert start == pytest.approx(18, abs=0.5)
 
@@ -310,7 +310,7 @@ def test_two_who_speak_at_once_are_both_heard(tmp_path):
     soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
     _, findings = recognize(path, separate=True)
     for channel, samples in ((1, first), (2, second)):
-        found, expected = spans(findings, channel), [start for start, _ in live(samples)]
+        found, expected = spans(findings, channel), [one.start for one in live(samples)]
         assert [start for start, _ in found] == pytest.approx(expected, abs=0.5)
 
 

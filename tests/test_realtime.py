@@ -32,6 +32,7 @@ from sentimental.live.terminal import PlainLines
 from sentimental.live.writers import Audio
 from sentimental.scripts import END_SIGNALS, run_script
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import Endpointer
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
 
@@ -103,6 +104,13 @@ def live_run(monkeypatch, capsys, tmp_path):
         signal.signal(number, handler)
 
 
+def cut(audio, sample_rate=SAMPLE_RATE):
+    """The samples of each utterance in what was heard."""
+    endpointer = Endpointer()
+    found = endpointer.feed(to_mono(audio, sample_rate))
+    return [one.samples for one in [*found, endpointer.utterance()] if one]
+
+
 def press_ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
@@ -137,10 +145,9 @@ def test_live_probabilities_are_those_of_the_chain(live_run, recognizer, sample_
     )
     (row,) = live_run.utterances
     assert live_run.sample_rate == sample_rate
-    start, end = (round(float(row[name]) * sample_rate) for name in ("start_s", "end_s"))
-    expected = recognizer.predict_samples(to_mono(live_run.audio[start:end], sample_rate))
-    # The saved audio has 16 bits, and resampled alone, the utterance has other edges.
-    np.testing.assert_allclose(values(row), expected, atol=0.02)
+    (heard,) = cut(live_run.audio, sample_rate)
+    expected = recognizer.predict_samples(heard)
+    np.testing.assert_allclose(values(row), expected, atol=0.02)  # the saved audio has 16 bits
 
 
 def test_no_audio_is_lost_and_overflows_are_counted(live_run):
@@ -351,11 +358,9 @@ def test_speech_that_the_chain_refuses_is_told_from_silence(live_run, monkeypatc
 def test_utterances_are_compared_with_those_before(live_run, recognizer, options, voice):
     sound = [noise(1), speech(1), noise(1.5), speech(2), noise(2)]
     live_run.run(np.concatenate(sound), "--end-after", "1.6", *options)
-    heard = []
-    for row in live_run.utterances:
-        start, end = (round(float(row[name]) * SAMPLE_RATE) for name in ("start_s", "end_s"))
-        heard.append(live_run.audio[start:end])
-        expected = recognizer.predict_samples(heard[-1], voice=voice)
+    heard = cut(live_run.audio)
+    for row, samples in zip(live_run.utterances, heard, strict=True):
+        expected = recognizer.predict_samples(samples, voice=voice)
         np.testing.assert_allclose(values(row), expected, atol=0.02)
     alone = recognizer.predict_samples(heard[1])
     assert np.allclose(values(live_run.utterances[1]), alone, atol=0.02) == (voice is None)

