@@ -72,7 +72,7 @@ def test_the_layer_is_the_most_probable_one(n):
 
 def test_an_emotion_without_a_lesson_can_still_be_answered():
     each = np.eye(8)  # a network that answers each emotion where it reads its number
-    lessons = np.repeat(each[:3], 3, axis=0), np.repeat([1, 2, 0], 3)
+    lessons = np.repeat(each[:3], 9, axis=0), np.repeat([1, 2, 0], 9)
     kernel, bias = adapt_layer(2 * each, np.zeros(8), *lessons)
     assert (each @ kernel + bias).argmax(axis=1).tolist() == [1, 2, 0, 3, 4, 5, 6, 7]
 
