@@ -13,7 +13,14 @@ Exit status: 0 done; 1 an error, in one line; 2 wrong options; 130 stopped by Ct
 """
 
 from sentimental.files import check_outputs, write_json
-from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, require, run_script
+from sentimental.scripts import (
+    SentimentalError,
+    end_at_once,
+    interruptible,
+    on_end_signals,
+    require,
+    run_script,
+)
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -47,10 +54,8 @@ from sentimental.training.reports import (
 )
 from sentimental.training.settings import Augmentation, Training, change_settings
 
-# What preprocess.py writes.
-FEATURES = Path("data/features.json")
-# What is trained, or measured, unless another name is given; the weights lie beside it.
-MODEL = Path("model8723.json")
+# What is read, and what is trained or measured, unless other names are given.
+FEATURES, MODEL = Path("data/features.json"), Path("model8723.json")
 # Fewer recordings train nothing, and measure nothing.
 LEAST_RECORDINGS = 10
 
@@ -70,14 +75,14 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     start : dict or None, as for `sentimental.training.fit.fit`
     """
     from sentimental.training.fit import fit
-    from sentimental.training.network import build_network, save_model
+    from sentimental.training.network import build_network, find_untrained, save_model
 
     training = settings["training"]
     train, validation, test = fold = fold_to_save(recordings, training)
     print(", ".join(f"{name} {size}" for name, size in count_parts(fold).items()), "recordings")
 
     network = build_network(training.units)
-    network.summary(line_length=90, expand_nested=True)
+    network.summary(line_length=80, expand_nested=True)
 
     with unfinished_work(model.with_name(f"{model.stem}_checkpoint")) as unfinished:
         runs = []
@@ -93,7 +98,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
 
         metrics, groups = evaluate(network, usual, validation, test, runs)
         print_metrics(metrics)
-        print_limits(network, metrics)
+        print_limits(untrained := find_untrained(network.get_weights()), metrics)
 
         corpora = {recording.corpus for recording in train}
         corpora |= {*start["training"]["corpora"]} if start else set()
@@ -101,7 +106,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
         save_model(network, usual, trained, model)
         seeds = {"split": training.split_seed, "training": seed}
         record = run_record("random", recordings, count_parts(fold), seeds, settings)
-        record |= metrics | {"groups": groups}
+        record |= metrics | {"groups": groups, "untrained": untrained}
         write_results(folder, record, metrics, network, history)
         clear_folds("random", runs, unfinished)
         checkpoint.unlink()
@@ -125,11 +130,9 @@ def evaluate(network, usual, validation, test, runs=()):
     return {name: measured} | metrics, compute_group_metrics(*pool(runs, "h0"), are_unseen)
 
 
-def print_limits(network, metrics):
+def print_limits(untrained, metrics):
     """Say which emotions a network never answers, and for whom its figures do not hold."""
-    from sentimental.training.network import find_untrained
-
-    if untrained := find_untrained(network.get_weights()):
+    if untrained:
         print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
     if {*metrics} <= {"validation", "test", "cross-validation"}:
         print("no figure is of speakers who did not train: strangers will be recognized less well")
@@ -137,14 +140,11 @@ def print_limits(network, metrics):
 
 def write_results(folder, record, metrics, network, history):
     """Write metrics.json, the headline and the plots of the model that is saved."""
-    from sentimental.training.network import find_untrained
-
     record |= {
         "epoch_saved": history["epoch_saved"],
         "parameters": network.count_params(),
         "weights_checksum": weights_checksum(network.get_weights()),
         "training_seconds": round(history["seconds"], 1),
-        "untrained": find_untrained(network.get_weights()),
     }
     write_json(folder / "metrics.json", record)
     update_headline(folder, {f"random_{name}": part["accuracy"] for name, part in metrics.items()})
@@ -156,7 +156,7 @@ def write_results(folder, record, metrics, network, history):
 def evaluate_saved_model(recordings, training, model, folder):
     """Measure a saved model on what did not train it: print the figures, write them to a folder."""
     from sentimental.training.fit import predict
-    from sentimental.training.network import load_network
+    from sentimental.training.network import find_untrained, load_network
 
     network, content = load_network(model)
     usual, trained = content["usual"], content["training"]
@@ -174,11 +174,11 @@ def evaluate_saved_model(recordings, training, model, folder):
             metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; give "
-            "features of other recordings, or the features and the --set of its training"
+            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; "
+            "give features of other recordings, or the features and the --set of its training"
         )
     print_metrics(metrics)
-    print_limits(network, metrics)
+    print_limits(find_untrained(network.get_weights()), metrics)
     if folder:
         write_json(folder / "evaluation.json", metrics)
         drawn = {name: part for name, part in metrics.items() if not name.endswith("one emotion")}
@@ -192,7 +192,8 @@ def load_recordings(path, n_emotions):
     """Recordings to train on or to measure, sorted by corpus and file name."""
     if not path.exists():
         raise SentimentalError(f"{path}: no such file; make it with: python preprocess.py")
-    recordings = load_features(path)
+    with interruptible():
+        recordings = load_features(path)
     recordings.sort(key=lambda r: (r.corpus, Path(r.name).name, r.hash))
     if any(recording.condition for recording in recordings):
         raise SentimentalError(f"{path}: made with --condition, which is for tests")

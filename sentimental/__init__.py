@@ -15,6 +15,7 @@ The common room, which more than one script needs:
     decoding       a file of any format, damaged or not: file in, samples out
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     vad            where speech lies in a recording or a stream
+    utterances     what is said in a recording, short or long
     speaker        what is usual for a voice, and a recording compared with it
     voice          one voice that is listened to, and taught
     model          the network's two files
@@ -26,9 +27,15 @@ Below it the wings, each of one script: preprocessing, training, live.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "1.0.0"
 __all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "Voice", "load_recognizer"]
+
+if TYPE_CHECKING:  # for editors and type checkers, which run nothing
+    from sentimental.recognizer import Recognizer, load_recognizer
+    from sentimental.scripts import EMOTIONS, SentimentalError
+    from sentimental.voice import Voice
 
 _MODULES = {
     "EMOTIONS": "scripts",
@@ -44,3 +51,7 @@ def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__():
+    return [*__all__, "__version__"]

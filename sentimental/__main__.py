@@ -26,7 +26,7 @@ if "numpy" not in sys.modules:  # else another script hands its arguments on
 import argparse
 from pathlib import Path
 
-from sentimental.files import check_outputs
+from sentimental.files import check_outputs, shipped
 from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.live.options import add_options, check_options, output_paths, try_to_save
@@ -39,7 +39,7 @@ from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, run_script
 
 # The recordings of --demo.
-SAMPLES = Path(__file__).resolve().parent.parent / "data" / "samples"
+SAMPLES = shipped("data/samples")
 
 
 def main(argv=None):
@@ -95,7 +95,7 @@ def parse_args(argv):
     parser.add_argument("names", nargs="*", help="recordings: files, folders, patterns, or -")
     parser.add_argument("--input", nargs="+", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--no-window", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--demo", action="store_true", help=f"the recordings in {SAMPLES}")
+    parser.add_argument("--demo", action="store_true", help="clips of a speech synthesizer")
     parser.add_argument(
         "--one-voice", action="store_true", help="all are of one person: compare with those before"
     )

@@ -22,6 +22,13 @@ NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
 PROBE_SIZE = 4096
 
 
+def shipped(name):
+    """Where a file or folder lies that comes with the package: within it where it was installed."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.exists() else package.parent / name  # in a clone, beside it
+
+
 def is_special(path):
     """Whether a path is of a device, a pipe or the like, into which is written as it is.
 
@@ -72,6 +79,7 @@ def check_outputs(outputs, inputs=()):
                 raise PermissionError(None, "it is protected from writing")
             _remove_dead_partials(path)
             try:
+                _create(partial)
                 partial.write_bytes(bytes(PROBE_SIZE))
                 _sync(partial)
             finally:
@@ -79,7 +87,7 @@ def check_outputs(outputs, inputs=()):
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path, mode=0o666):
     """Give a temporary name beside `path` that takes its place only when all went well.
 
     A link stays one: what it leads to is replaced. Devices and pipes are no files that could be
@@ -88,10 +96,11 @@ def atomic_write(path):
     Parameters
     ----------
     path : str or Path
+    mode : int, rights of a file that is new, less those that the system's umask takes away
 
     Yields
     ------
-    partial : Path, to be written
+    partial : Path, of an empty file, to be written
 
     Raises
     ------
@@ -109,6 +118,7 @@ def atomic_write(path):
         _remove_dead_partials(path)
     try:
         with _naming(path, partial):
+            _create(partial, mode)
             yield partial
             _sync(partial)
     except BaseException:
@@ -128,6 +138,13 @@ def _partial(path):
     """
     name = f".{os.getpid()}.partial.{Path(path).name}"
     return Path(os.path.realpath(path)).with_name(name)
+
+
+def _create(partial, mode=0o666):
+    """Make an empty file; a link that somebody put in its place is not followed."""
+    partial.unlink(missing_ok=True)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(partial, flags, mode))
 
 
 def _remove_dead_partials(path):
@@ -222,9 +239,9 @@ def lock_folder(folder):
     return lock
 
 
-def write_json(path, content):
-    """Write a dict as indented JSON, whole or not at all."""
-    with atomic_write(path) as partial:
+def write_json(path, content, mode=0o666):
+    """Write a dict as indented JSON, whole or not at all; `mode` as for `atomic_write`."""
+    with atomic_write(path, mode) as partial:
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,18 +8,29 @@ import h5py
 import numpy as np
 
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
-from sentimental.files import checksum
+from sentimental.files import checksum, shipped
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN, Usual
 
-# The model that is shipped, its weights beside it: in the package where that was installed, in a
-# clone beside the package.
-_FOLDER = Path(__file__).resolve().parent
-_PLACES = [folder / "model8723.json" for folder in (_FOLDER, _FOLDER.parent)]
-SHIPPED_MODEL = _PLACES[0] if _PLACES[0].exists() else _PLACES[1]
+# The model that is shipped; its weights lie beside it.
+SHIPPED_MODEL = shipped("model8723.json")
 
-# Layers that a model may consist of.
-LAYERS = {"InputLayer", "Sequential", "Masking", "LSTM", "Concatenate", "Dense"}
+# Layers that a model may consist of, and what is set in them, in the order of its file. Keras heeds
+# other settings; the forward pass in NumPy would not, and one file would have two answers.
+LSTM = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
+LSTM |= {"return_state": False, "go_backwards": False, "stateful": False}
+LSTM |= {"zero_output_for_mask": False}
+LAYERS = [
+    ("InputLayer", {}),
+    ("Sequential", {}),
+    ("InputLayer", {}),
+    ("Masking", {"mask_value": 0.0}),
+    ("LSTM", LSTM | {"return_sequences": True}),
+    ("LSTM", LSTM | {"return_sequences": False}),
+    ("InputLayer", {}),
+    ("Concatenate", {"axis": -1}),
+    ("Dense", {"activation": "softmax", "use_bias": True, "units": len(EMOTIONS)}),
+]
 
 
 def weights_path_of(json_path):
@@ -65,7 +76,7 @@ def read_model(json_path):
             raise SentimentalError(f"{path}: no such file; train a model with train_model.py")
     try:
         content = json.loads(Path(json_path).read_text(encoding="utf-8"))
-        layers = set(_layer_classes(content["config"]))
+        layers = [*_layers(content["config"])]
         emotions = [*content["emotions"]]
         trained = [*content["training"]["corpora"], content["training"]["held_out"]]
         if not all(isinstance(name, str) for name in trained):
@@ -77,14 +88,18 @@ def read_model(json_path):
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
-    if emotions != [*EMOTIONS] or not layers <= LAYERS:
-        raise SentimentalError(f"{json_path}: has other emotions or layers than these scripts use")
+    other = f"{json_path}: has other emotions or layers than these scripts use"
+    if emotions != [*EMOTIONS] or not {name for name, _ in layers} <= {name for name, _ in LAYERS}:
+        raise SentimentalError(other)
     weights = _read_weights(weights_path)
     if model_checksum(content, weights) != expected:
         raise SentimentalError(
             f"{json_path} and {weights_path}: not as they were saved together; take both files "
             "from the same training"
         )
+    check_shapes(weights, json_path)
+    if not _are_ours(layers, weights):
+        raise SentimentalError(other)
     return content | {"usual": usual}, weights
 
 
@@ -100,12 +115,23 @@ def check_shapes(weights, json_path):
         )
 
 
-def _layer_classes(config):
-    """Class of each layer of a model, and of the models in it."""
+def _layers(config):
+    """Class and settings of each layer of a model, and of the models in it."""
     for layer in config["layers"]:
-        yield layer["class_name"]
+        yield layer["class_name"], layer["config"]
         if "layers" in layer["config"]:
-            yield from _layer_classes(layer["config"])
+            yield from _layers(layer["config"])
+
+
+def _are_ours(layers, weights):
+    """Whether layers are those of ``LAYERS``, with as many units as the weights are for."""
+    if [name for name, _ in layers] != [name for name, _ in LAYERS]:
+        return False
+    settings = [(ours, given) for (_, ours), (_, given) in zip(LAYERS, layers, strict=True)]
+    units = [given.get("units") for (name, given) in layers if name == "LSTM"]
+    return units == 2 * [len(weights[1])] and all(
+        given.get(name, value) == value for ours, given in settings for name, value in ours.items()
+    )
 
 
 def _read_weights(path):

@@ -4,25 +4,40 @@ TensorFlow is not needed. Loading it takes seconds and a gigabyte, for a network
 is a page of NumPy.
 """
 
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 
-from sentimental.audio import clean_audio, load_audio, to_mono
+from sentimental.audio import clean_audio
 from sentimental.features import speech_to_features, summarize
-from sentimental.model import (
-    SHIPPED_MODEL,
-    check_probabilities,
-    check_shapes,
-    read_model,
-    weights_checksum,
-)
-from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_checksum
+from sentimental.scripts import EMOTIONS, SentimentalError, check_emotions, program_error
 from sentimental.speaker import measure
-from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import check_speech
+from sentimental.utterances import Source, find_utterances
 from sentimental.voice import Voice, adapt_layer, lessons_to_inputs
 
 
-def load_recognizer(json_path=SHIPPED_MODEL):
+class Utterance(NamedTuple):
+    """What was said between two pauses: seconds from the start, and probabilities by emotion."""
+
+    start: float
+    end: float
+    probabilities: dict[str, float]
+
+
+class FileResult(NamedTuple):
+    """What was recognized of a file: its probabilities by emotion, or the error; the other None."""
+
+    path: str | os.PathLike
+    probabilities: dict[str, float] | None
+    error: SentimentalError | None
+
+
+def load_recognizer(json_path: str | os.PathLike = SHIPPED_MODEL) -> Recognizer:
     """Read a model that `save_model` wrote; TensorFlow is not needed.
 
     Parameters
@@ -36,10 +51,9 @@ def load_recognizer(json_path=SHIPPED_MODEL):
     Raises
     ------
     SentimentalError
-        As `load_network` does.
+        When a file is missing or damaged, or is of another network.
     """
     content, weights = read_model(json_path)
-    check_shapes(weights, json_path)
     return Recognizer(weights, content["usual"])
 
 
@@ -60,14 +74,27 @@ class Recognizer:
         *recurrent, self.kernel, self.bias = weights
         self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
 
-    def predict(self, recording, sample_rate=SAMPLE_RATE, voice=None, emotions=EMOTIONS):
+    def __repr__(self):
+        units = " and ".join(str(len(kernel)) for _, kernel, _ in self.lstm_layers)
+        return f"<Recognizer: LSTM layers of {units} units, {len(self.bias)} emotions>"
+
+    def predict(
+        self,
+        recording: Source,
+        sample_rate: int | None = None,
+        voice: Voice | None = None,
+        emotions: Sequence[str] = EMOTIONS,
+    ) -> dict[str, float]:
         """The probabilities of the emotions in one recording.
+
+        A recording of more than ``WHOLE_SECONDS`` is cut at its pauses; the answer is the mean of
+        its utterances, weighted by their seconds.
 
         Parameters
         ----------
-        recording : str or Path, or np.ndarray [shape=(n,) or (n, channels), float]
+        recording : str, Path, open file, or np.ndarray [shape=(n,) or (n, channels)]
             A file of any format, or samples; full scale is 1.0.
-        sample_rate : int > 0, Hz, of samples; a file tells its own
+        sample_rate : int > 0, Hz; needed for samples, while a file tells its own
         voice : sentimental.Voice or None
             What was heard before of the person who speaks: the recording is compared with it, and
             then it grows by the recording. None, when nothing was.
@@ -82,29 +109,74 @@ class Recognizer:
         SentimentalError
             When it cannot be decoded, or no speech is in it; when an emotion is unknown; when the
             voice was taught with another model.
+        TypeError
+            When it is something else than a recording, or samples come without their rate.
         """
-        samples, name = self.load_speech(recording, sample_rate)
-        probabilities = self.predict_samples(samples, name, voice, emotions)
-        return {emotion: float(probabilities[EMOTIONS.index(emotion)]) for emotion in emotions}
+        utterances = [*self.utterances(recording, sample_rate, voice, emotions)]
+        seconds = [utterance.end - utterance.start for utterance in utterances]
+        values = [[*utterance.probabilities.values()] for utterance in utterances]
+        mean = np.average(values, axis=0, weights=seconds).tolist()
+        return dict(zip(utterances[0].probabilities, mean, strict=True))
 
-    def load_speech(self, recording, sample_rate=SAMPLE_RATE):
-        """Samples of a recording in which somebody speaks, and its name in error messages.
+    def utterances(
+        self,
+        recording: Source,
+        sample_rate: int | None = None,
+        voice: Voice | None = None,
+        emotions: Sequence[str] = EMOTIONS,
+    ) -> Iterator[Utterance]:
+        """Recognize what is said in a recording, one utterance after the other.
+
+        A recording of at most ``WHOLE_SECONDS`` is one utterance, whatever pauses it has. Of a
+        longer one memory holds the utterance in progress.
 
         Parameters
         ----------
-        recording, sample_rate : as for `predict`
+        recording, sample_rate, voice, emotions : as for `predict`
 
-        Returns
-        -------
-        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-        name : str or Path
+        Yields
+        ------
+        utterance : Utterance
+
+        Raises
+        ------
+        SentimentalError, TypeError
+            As `predict` does.
         """
-        if isinstance(recording, np.ndarray):
-            samples, name = to_mono(recording, sample_rate), "recording"
-        else:
-            samples, name = load_audio(recording), recording
-        check_speech(samples, name)
-        return samples, name
+        if not isinstance(voice, Voice | None):
+            raise TypeError(f"voice: give a sentimental.Voice, not {type(voice).__name__}")
+        check_emotions(emotions)
+        n_recognized, error = 0, None
+        for name, speech in find_utterances(recording, sample_rate):
+            try:
+                probabilities = self.predict_samples(speech.samples, name, voice, emotions)
+            except SentimentalError as refusal:  # too little is left when it is trimmed
+                error = refusal
+                continue
+            n_recognized += 1
+            answer = {e: float(probabilities[EMOTIONS.index(e)]) for e in emotions}
+            yield Utterance(speech.start, speech.end, answer)
+        if not n_recognized:
+            raise error
+
+    def predict_files(
+        self, paths: Iterable[str | os.PathLike], n_jobs: int = 1
+    ) -> Iterator[FileResult]:
+        """Recognize many files; what goes wrong with one costs that one only.
+
+        Parameters
+        ----------
+        paths : iterable of str or Path
+        n_jobs : int, processes; -1: one for each core
+
+        Yields
+        ------
+        result : FileResult, in the order of the paths, as soon as it is there
+        """
+        from joblib import Parallel, delayed
+
+        jobs = (delayed(_predict_file)(self, path) for path in paths)
+        yield from Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
 
     def predict_samples(self, samples, name="recording", voice=None, emotions=EMOTIONS):
         """The probabilities of samples that are decoded already.
@@ -216,7 +288,7 @@ class Recognizer:
         return voice.adapted
 
     def _answer(self, embedding, kernel, bias, emotions=EMOTIONS):
-        is_allowed = np.isin(EMOTIONS, check_emotions(emotions))
+        is_allowed = np.isin(EMOTIONS, emotions)
         with np.errstate(over="ignore", invalid="ignore"):
             logits = np.where(is_allowed, embedding @ kernel + bias, -np.inf)
             exponentials = np.exp(logits - logits.max())
@@ -225,21 +297,13 @@ class Recognizer:
         return probabilities
 
 
-def check_emotions(emotions):
-    """The emotions that are allowed, as a list.
-
-    Raises
-    ------
-    SentimentalError
-        When one is unknown, or there are fewer than two.
-    """
-    emotions = [*emotions]
-    unknown = [str(emotion) for emotion in emotions if emotion not in EMOTIONS]
-    if unknown or len({*emotions}) < 2:
-        raise SentimentalError(
-            f"emotions {', '.join(map(str, emotions))}: give two or more of {', '.join(EMOTIONS)}"
-        )
-    return emotions
+def _predict_file(recognizer, path):
+    try:
+        return FileResult(path, recognizer.predict(path), None)
+    except SentimentalError as error:
+        return FileResult(path, None, error)
+    except Exception as error:
+        return FileResult(path, None, program_error(path, error))
 
 
 def _run_lstm(sequence, kernel, recurrent_kernel, bias):

@@ -6,6 +6,7 @@ milliseconds, and few lessons are enough.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
 from sentimental.files import checksum, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import FRAMES_OF_DOUBT, N_TALLY, TALLY, compare_summaries, tally
-from sentimental.spectrum import SAMPLE_RATE
+from sentimental.utterances import Source, find_utterances
 
 # Sums of a voice that are higher come from a damaged file.
 HIGHEST = 1e12
@@ -23,9 +24,9 @@ HIGHEST = 1e12
 MAX_LESSONS = 64
 # How strongly the layer is held back where there is one lesson of each emotion; it falls with the
 # square of their number ...
-PENALTY = 3.0
+PENALTY = 20.0
 # ... to this.
-LEAST_PENALTY = 0.3
+LEAST_PENALTY = 1.0
 # Steps of the optimization at most.
 MAX_STEPS = 100
 
@@ -46,18 +47,21 @@ class Voice:
         self.tally = np.zeros(N_TALLY)
         self.lessons, self.taught_with, self.adapted = [], "", None
 
+    def __repr__(self):
+        return f"<Voice: {self.n_recordings} recordings, known to {self.known:.0%}>"
+
     @property
-    def n_recordings(self):
+    def n_recordings(self) -> int:
         """How many recordings were added."""
         return int(self.tally[TALLY["n_recordings"]][0])
 
     @property
-    def known(self):
+    def known(self) -> float:
         """How far the voice is known, from 0 (nothing was heard) towards 1."""
         n_frames = self.tally[TALLY["n_frames"]][0]
         return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
 
-    def add(self, features):
+    def add(self, features: np.ndarray) -> None:
         """Add a recording.
 
         Parameters
@@ -69,15 +73,16 @@ class Voice:
         self.tally += tally(*clip, summarize(*clip))[0]
         self.adapted = None
 
-    def teach(self, recognizer, recording, emotion, sample_rate=SAMPLE_RATE):
+    def teach(
+        self, recognizer, recording: Source, emotion: str, sample_rate: int | None = None
+    ) -> None:
         """Learn from a recording of this voice how it sounds in an emotion.
 
         Parameters
         ----------
         recognizer : Recognizer
-        recording : str or Path, or np.ndarray, as for `Recognizer.predict`
+        recording, sample_rate : as for `Recognizer.predict`; each utterance of it is a lesson
         emotion : str, one of ``EMOTIONS``
-        sample_rate : int > 0, Hz, of samples; a file tells its own
 
         Raises
         ------
@@ -85,8 +90,8 @@ class Voice:
             As `Recognizer.predict` does, and when the emotion is unknown, or other lessons are of
             another model.
         """
-        samples, name = recognizer.load_speech(recording, sample_rate)
-        self.learn(recognizer, recognizer.compute_features(samples, name), emotion)
+        for name, speech in find_utterances(recording, sample_rate):
+            self.learn(recognizer, recognizer.compute_features(speech.samples, name), emotion)
 
     def learn(self, recognizer, features, emotion, heard=False):
         """Learn as `teach` does, from features.
@@ -108,7 +113,7 @@ class Voice:
         if not heard:
             self.add(features)
 
-    def take_back_lesson(self):
+    def take_back_lesson(self) -> str | None:
         """Forget the newest lesson; returns its emotion, or None where there is none."""
         if not self.lessons:
             return None
@@ -116,7 +121,7 @@ class Voice:
         self.adapted = None
         return emotion
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write the voice as JSON: numbers from which no speech can be made.
 
         Parameters
@@ -128,10 +133,10 @@ class Voice:
         if self.lessons:
             lessons = [[emotion, lesson.tolist()] for emotion, lesson in self.lessons]
             content |= {"taught_with": self.taught_with, "lessons": lessons}
-        write_json(path, content | {"checksum": checksum(content)})
+        write_json(path, content | {"checksum": checksum(content)}, mode=0o600)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Voice":
         """Read what `save` wrote.
 
         Parameters

@@ -69,7 +69,7 @@ def run_jobs(function, jobs):
         return
     pool = ProcessPool(n_workers, initializer=_end_with_parent, context=spawn)
     try:
-        _start_deaf(pool)
+        _start_workers(pool)
         while waiting or running:
             check_stop()
             while waiting and len(running) < 2 * n_workers:
@@ -95,16 +95,16 @@ def _end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _start_deaf(pool):
+def _start_workers(pool):
     """Start the workers so that they never hear what a terminal sends to all: only the parent does.
 
     Threads and processes inherit which signals are blocked where they are started.
     """
     if not hasattr(signal, "pthread_sigmask"):
-        return  # the first job starts them
+        return
     resource_tracker.ensure_running()  # which would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*END_SIGNALS} - {signal.SIGTERM})
     try:
-        assert pool.active
+        pool.schedule(os.getpid)  # the first job starts them
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -16,11 +16,11 @@ from sentimental.training.cross_validation import (
     N_HISTORY,
     clear_folds,
     draw_histories,
+    join_frames,
     match_conditions,
     read_frames,
     run_folds,
     set_temperatures,
-    share_frames,
 )
 from sentimental.training.metrics import one_hot
 from sentimental.training.protocols import protocol_folds
@@ -201,14 +201,19 @@ def test_conditions_are_matched_by_content_and_name():
         match_conditions(recordings, {"white": recordings[1:]})
 
 
-def test_all_frames_are_shared_in_one_file(tmp_path):
+def test_frames_are_joined_and_read():
     recordings = make_recordings(5)
-    first, second = share_frames([recordings[:2], recordings[2:]], tmp_path / "frames.npy")
+    frames, (first, second) = join_frames([recordings[:2], recordings[2:]])
     assert first[0].frames == (0, len(recordings[0].frames))
-    frames = np.load(tmp_path / "frames.npy", mmap_mode="r")
     for before, after in zip(recordings, read_frames(first + second, frames), strict=True):
         np.testing.assert_array_equal(before.frames, after.frames)
         assert before == after
+
+
+def test_a_protocol_that_cannot_run_leaves_nothing(tmp_path, fake):
+    with pytest.raises(SentimentalError, match="needs two of TESS"):
+        run_folds("corpus", make_recordings(8)[1:2], {}, 1, tmp_path, SETTINGS)
+    assert not [*tmp_path.iterdir()]
 
 
 # Temperatures

@@ -353,6 +353,17 @@ def test_channels_that_no_recording_has(tmp_path, n_channels, is_used):
         assert f"{n_channels} channels" in refusal(path)
 
 
+@pytest.mark.parametrize("name", ["a.wav", pytest.param("a.mka", marks=needs_ffmpeg)])
+def test_samples_of_all_channels_count_for_what_a_file_can_hold(tmp_path, monkeypatch, name):
+    path = write(tmp_path / "a.wav", np.tile(voice()[:, None], 8))
+    if name == "a.mka":
+        path = tmp_path / name
+        source = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "pcm_s16le", path]
+        subprocess.run(source, check=True)
+    monkeypatch.setattr(decoding, "SAMPLES_PER_BYTE", 0.25)  # half of what there is
+    assert "more samples than it can hold" in refusal(path)
+
+
 @pytest.mark.parametrize("name", ["a.flac", pytest.param("a.m4a", marks=needs_ffmpeg)])
 def test_more_samples_than_a_file_can_hold(tmp_path, monkeypatch, name):
     path = tmp_path / name

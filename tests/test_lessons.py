@@ -9,6 +9,7 @@ from signals import make_recording, make_usual, speech, tone
 from sentimental import EMOTIONS, SentimentalError, Voice
 from sentimental.features import CHAIN, N_FEATURES, N_INPUTS, N_SUMMARY
 from sentimental.recognizer import Recognizer
+from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training.lessons import draw_lessons
 from sentimental.voice import MAX_LESSONS, adapt_layer, add_lesson, penalty_of
 
@@ -71,7 +72,7 @@ def test_the_layer_is_the_most_probable_one(n):
 
 def test_an_emotion_without_a_lesson_can_still_be_answered():
     each = np.eye(8)  # a network that answers each emotion where it reads its number
-    lessons = np.repeat(each[:3], 3, axis=0), np.repeat([1, 2, 0], 3)
+    lessons = np.repeat(each[:3], 9, axis=0), np.repeat([1, 2, 0], 9)
     kernel, bias = adapt_layer(2 * each, np.zeros(8), *lessons)
     assert (each @ kernel + bias).argmax(axis=1).tolist() == [1, 2, 0, 3, 4, 5, 6, 7]
 
@@ -107,7 +108,7 @@ def test_what_was_taught_is_recognized():
 
 def test_a_recording_is_a_lesson_and_heard():
     recognizer, taught = make_recognizer(), Voice()
-    taught.teach(recognizer, speech(1), "angry")
+    taught.teach(recognizer, speech(1), "angry", SAMPLE_RATE)
     assert taught.n_recordings == 1
     assert [emotion for emotion, _ in taught.lessons] == ["angry"]
     only_heard = Voice()
@@ -116,15 +117,15 @@ def test_a_recording_is_a_lesson_and_heard():
     taught.learn(recognizer, recognizer.compute_features(speech(2)), "sad", heard=True)
     assert taught.n_recordings == 1
     taught.take_back_lesson()
-    before = recognizer.predict(speech(1), voice=only_heard)
-    assert recognizer.predict(speech(1), voice=taught)["angry"] > before["angry"]
+    before = recognizer.predict(speech(1), SAMPLE_RATE, voice=only_heard)
+    assert recognizer.predict(speech(1), SAMPLE_RATE, voice=taught)["angry"] > before["angry"]
 
 
 @pytest.mark.parametrize(("recording", "emotion"), [(speech(1), "jealous"), (tone(440, 2), "sad")])
 def test_what_cannot_be_taught_changes_nothing(recording, emotion):
     taught = Voice()
     with pytest.raises(SentimentalError, match="jealous|no speech"):
-        taught.teach(make_recognizer(), recording, emotion)
+        taught.teach(make_recognizer(), recording, emotion, SAMPLE_RATE)
     assert not taught.lessons
     assert taught.n_recordings == 0
 
@@ -194,8 +195,8 @@ def test_damaged_lessons_are_refused(tmp_path, lessons):
 
 def test_only_some_emotions_are_answered():
     recognizer, own = make_recognizer(), ("sad", "happy", "angry")
-    every = recognizer.predict(speech(1))
-    some = recognizer.predict(speech(1), emotions=own)
+    every = recognizer.predict(speech(1), SAMPLE_RATE)
+    some = recognizer.predict(speech(1), SAMPLE_RATE, emotions=own)
     assert (*some,) == own
     total = sum(every[emotion] for emotion in own)
     for emotion in own:
@@ -205,7 +206,7 @@ def test_only_some_emotions_are_answered():
 @pytest.mark.parametrize("emotions", [("sad", "jealous"), ("sad",), ("sad", "sad"), ()])
 def test_emotions_that_cannot_be_allowed_are_refused(emotions):
     with pytest.raises(SentimentalError, match="give two or more of"):
-        make_recognizer().predict(speech(1), emotions=emotions)
+        make_recognizer().predict(speech(1), SAMPLE_RATE, emotions=emotions)
 
 
 # How they are measured --------------------------------------------------------------------------

@@ -1,8 +1,5 @@
 """preprocess.py as its user meets it: odd files, conditions, a second run."""
 
-import contextlib
-import hashlib
-import io
 import os
 import signal
 import subprocess
@@ -19,10 +16,8 @@ from signals import tone, voice
 
 from preprocess import compute_frames, main
 from sentimental.audio import clean_audio, load_audio
-from sentimental.features import CHAIN, N_STORED, extract_frames
+from sentimental.features import extract_frames
 from sentimental.features_file import Recording, load_features
-from sentimental.files import find_files
-from sentimental.preprocessing.cache import FrameCache
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
 
@@ -169,103 +164,8 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
     np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-5)
 
 
-FRAMES = np.random.default_rng(0).standard_normal((20, N_STORED), np.float32)
-
-
 class Interrupted(Exception):
     """Ends a run before its features file is written."""
-
-
-@contextlib.contextmanager
-def interrupted(*made_with):
-    """The cache of a run that is interrupted."""
-    with contextlib.suppress(Interrupted), FrameCache(*made_with) as cache:
-        yield cache
-        raise Interrupted
-
-
-@pytest.fixture
-def unfinished(tmp_path):
-    """The file in which an interrupted run has left the frames of a recording."""
-    with interrupted(tmp_path / "features.json") as cache:
-        cache.save("hash", FRAMES)
-    (path,) = (tmp_path / "features_unfinished").glob("*.npy")
-    return path
-
-
-def load(*made_with):
-    """Frames of that recording that the next run takes up."""
-    with interrupted(*made_with) as cache:
-        return cache.load("hash")
-
-
-def test_no_flipped_bit_of_unfinished_frames_is_taken_for_frames(unfinished, tmp_path):
-    output, content = tmp_path / "features.json", unfinished.read_bytes()
-    np.testing.assert_array_equal(load(output), FRAMES)
-    assert find_files([tmp_path])[:2] == ([], 3)  # nothing that would be taken for a recording
-    rng = np.random.default_rng(1)
-    for place, bit in zip(rng.integers(0, len(content), 200), rng.integers(0, 8, 200), strict=True):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << bit
-        unfinished.write_bytes(damaged)
-        assert load(output) is None
-        assert not unfinished.exists()
-    unfinished.write_bytes(content)
-    np.testing.assert_array_equal(load(output), FRAMES)
-
-
-def header(shape, kind="<f4"):
-    """The beginning of a file of NumPy's."""
-    content = io.BytesIO()
-    about = {"shape": shape, "fortran_order": False, "descr": kind}
-    np.lib.format.write_array_header_1_0(content, about)
-    return content.getvalue()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        header((20, N_STORED - 1)) + bytes(80 * (N_STORED - 1)),
-        header((20, N_STORED), "<f8") + bytes(160 * N_STORED),
-        header((20, N_STORED)) + np.full((20, N_STORED), np.nan, np.float32).tobytes(),
-        header((10**13, N_STORED)),
-        header((-1, N_STORED)),
-        header((2, N_STORED), "|O"),
-        b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535,
-        b"",
-    ],
-    ids=range(8),
-)
-def test_what_are_no_frames_are_not_taken_though_their_checksum_is_right(
-    unfinished, tmp_path, content
-):
-    digest = hashlib.sha256(unfinished.name.encode() + content).digest()
-    unfinished.write_bytes(content + digest)
-    assert load(tmp_path / "features.json") is None
-
-
-def test_a_folder_in_the_place_of_frames_costs_them_alone(unfinished, tmp_path):
-    unfinished.unlink()
-    unfinished.mkdir()
-    (unfinished / "file").touch()
-    assert load(tmp_path / "features.json") is None
-    assert not unfinished.exists()
-
-
-def test_unfinished_frames_are_taken_only_where_they_would_come_out_the_same(
-    unfinished, tmp_path, monkeypatch
-):
-    output = tmp_path / "features.json"
-    assert load(output, "white") is None
-    anna, ben = Recording("a.wav", "", "", "", "1"), Recording("a.wav", "", "", "", "2")
-    assert load(output, "babble", [anna]) is None
-    with interrupted(output, "babble", [anna]) as cache:
-        cache.save("hash", FRAMES)
-    assert load(output, "babble", [anna]) is not None
-    assert load(output, "babble", [ben]) is None
-    assert load(output) is not None
-    monkeypatch.setitem(CHAIN, "peak_dbfs", 6.0)
-    assert load(output) is None
 
 
 @pytest.mark.parametrize("condition", ["white", "babble"])

@@ -70,14 +70,16 @@ def test_what_is_installed_is_what_the_requirements_say():
     assert not {"tensorflow", "keras"} & {re.split(r"\W", line)[0] for line in live}
 
 
-def test_an_installed_package_brings_its_model(tmp_path):
-    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+def test_an_installed_package_brings_model_and_demo(tmp_path):
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     shutil.copytree(ROOT / "sentimental", tmp_path / "sentimental")
-    for source, target in targets["targets"]["wheel"]["force-include"].items():
-        shutil.copy(ROOT / source, tmp_path / target)
-    code = "import sentimental; print(sentimental.load_recognizer(), sentimental.__version__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    for source, target in build["targets"]["wheel"]["force-include"].items():
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, tmp_path / target)
+    command = [sys.executable, "-m", "sentimental", "--demo"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(SAMPLES)
 
 
 def test_the_program_in_the_readme_runs_as_it_stands(tmp_path):

@@ -1,5 +1,7 @@
 """Recognition without Keras: the same answers, from files and from samples."""
 
+import io
+import re
 import subprocess
 import sys
 
@@ -9,11 +11,13 @@ import soundfile
 from scripts import ROOT
 from signals import SAMPLES, make_usual, noise, speech, tone
 
+import sentimental
 from sentimental import EMOTIONS, Recognizer, SentimentalError, Voice, load_recognizer, model
 from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY, summarize
 from sentimental.speaker import measure
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training import network as network_module
+from sentimental.vad import Endpointer
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +122,116 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     np.testing.assert_array_equal(recognizer.predict_features(features, voice), by_hand)
     np.testing.assert_array_equal(voice.tally, told)  # asking for features leaves it as it is
 
-    second = recognizer.predict(speech(1), voice=voice)
+    second = recognizer.predict(speech(1), SAMPLE_RATE, voice)
     np.testing.assert_array_equal([*second.values()], by_hand)
-    alone = recognizer.predict(speech(1))
+    alone = recognizer.predict(speech(1), SAMPLE_RATE)
     assert np.abs(np.subtract([*second.values()], [*alone.values()])).max() > 1e-3
     assert voice.n_recordings == 2
     afterwards = Voice.load(tmp_path / "voice.json")
     assert recognizer.predict(SAMPLES[1], voice=afterwards) == second
     np.testing.assert_array_equal(afterwards.tally, voice.tally)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros(100),), "sample_rate"),
+        (([0.0] * 100,), "a list is no recording"),
+        ((None,), "a NoneType is no recording"),
+        ((SAMPLES[0], None, "me.json"), "give a sentimental.Voice, not str"),
+    ],
+)
+def test_what_is_no_recording_or_no_voice_is_a_clear_error(recognizer, arguments, message):
+    with pytest.raises(TypeError, match=message):
+        recognizer.predict(*arguments)
+
+
+def test_an_open_file_and_bytes_in_memory_are_recordings(recognizer):
+    expected = recognizer.predict(SAMPLES[0])
+    content = SAMPLES[0].read_bytes()
+    assert recognizer.predict(io.BytesIO(content)) == expected
+    with open(SAMPLES[0], "rb") as file:
+        assert recognizer.predict(file) == expected
+        with pytest.raises(SentimentalError, match=f"^{re.escape(str(SAMPLES[0]))}: the file is"):
+            recognizer.predict(file)  # it was read to its end
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory):
+    """A file of four sentences with pauses, and its samples."""
+    path = tmp_path_factory.mktemp("talk") / "talk.wav"
+    parts = [part for number in range(4) for part in (noise(1.2), speech(number))]
+    samples = np.concatenate([*parts, noise(1)])
+    soundfile.write(path, samples, SAMPLE_RATE, subtype="FLOAT")
+    return path, samples
+
+
+def test_utterances_of_a_long_recording_are_those_of_the_endpointer(recognizer, talk):
+    path, samples = talk
+    endpointer = Endpointer()
+    expected = [*endpointer.feed(samples), *filter(None, [endpointer.utterance()])]
+    voice = Voice()
+    found = [*recognizer.utterances(path, voice=voice)]
+    assert len(found) == len(expected) == voice.n_recordings == 4
+    for one, speech_of in zip(found, expected, strict=True):
+        assert (one.start, one.end) == pytest.approx((speech_of.start, speech_of.end))
+    alone = recognizer.predict_samples(expected[0].samples)
+    np.testing.assert_allclose([*found[0].probabilities.values()], alone, atol=1e-5)
+    from_array = [*recognizer.utterances(samples, SAMPLE_RATE)]
+    assert [one.start for one in from_array] == pytest.approx([one.start for one in found])
+
+
+def test_a_long_recording_is_the_mean_of_its_utterances_by_their_seconds(recognizer, talk):
+    found = [*recognizer.utterances(talk[0])]
+    seconds = [one.end - one.start for one in found]
+    expected = np.average([[*one.probabilities.values()] for one in found], 0, seconds)
+    np.testing.assert_allclose([*recognizer.predict(talk[0]).values()], expected)
+
+
+def test_a_long_recording_without_speech_is_refused(recognizer):
+    with pytest.raises(SentimentalError, match="no speech"):
+        recognizer.predict(tone(440, 8), SAMPLE_RATE)
+
+
+def test_a_long_recording_is_recognized_while_it_is_read(recognizer, talk, monkeypatch):
+    read = []
+    blocks = sentimental.utterances.decode_blocks
+
+    def counting(path):
+        for block in blocks(path):
+            read.append(len(block.samples))
+            yield block
+
+    monkeypatch.setattr(sentimental.utterances, "decode_blocks", counting)
+    next(recognizer.utterances(talk[0]))
+    assert sum(read) < len(talk[1]) * 0.7
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_many_files_come_in_order_and_each_with_its_error(n_jobs, tmp_path):
+    recognizer = load_recognizer()
+    (tmp_path / "empty.wav").touch()
+    paths = [SAMPLES[0], tmp_path / "empty.wav", SAMPLES[1]]
+    results = [*recognizer.predict_files(paths, n_jobs=n_jobs)]
+    assert [result.path for result in results] == paths
+    assert [result.error is None for result in results] == [True, False, True]
+    assert "the file is empty" in str(results[1].error)
+    assert results[1].probabilities is None
+    assert results[2].probabilities == pytest.approx(recognizer.predict(SAMPLES[1]), abs=1e-5)
+
+
+def test_a_fault_of_the_program_costs_one_of_many_files(recognizer, monkeypatch):
+    monkeypatch.setattr(recognizer, "predict", lambda path: 1 // 0)
+    (result,) = recognizer.predict_files([SAMPLES[0]])
+    assert "a fault of this program" in str(result.error)
+
+
+def test_what_there_is_is_shown():
+    assert {"Voice", "load_recognizer", "__version__"} <= {*dir(sentimental)}
+    assert "64 and 64 units" in repr(load_recognizer())
+    voice = Voice()
+    voice.add(np.ones((150, N_FEATURES), np.float32))
+    assert repr(voice) == "<Voice: 1 recordings, known to 50%>"
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e38])

@@ -278,6 +278,29 @@ def test_what_only_its_owner_may_read_stays_so(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
+@pytest.mark.parametrize(
+    "write", [lambda path: write_json(path, {}), lambda path: check_outputs([path])]
+)
+def test_a_link_in_place_of_a_partial_file_is_not_followed(tmp_path, write):
+    other = tmp_path / "other"
+    other.write_text("somebody's")
+    (tmp_path / f".{os.getpid()}.partial.a.json").symlink_to(other)
+    write(tmp_path / "a.json")
+    assert other.read_text() == "somebody's"
+    assert not (tmp_path / "a.json").is_symlink()
+
+
+def test_the_partial_file_of_another_users_process_is_kept(tmp_path, monkeypatch):
+    def refuse(number, signal_number):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refuse)
+    (tmp_path / ".1.partial.a.json").touch()
+    write_json(tmp_path / "a.json", {})
+    assert (tmp_path / ".1.partial.a.json").exists()
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such pipes here")
 def test_a_pipe_is_written_and_not_replaced(tmp_path):
     path, read = tmp_path / "pipe.json", []

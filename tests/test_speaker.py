@@ -1,6 +1,7 @@
 """What is usual for a voice, and recordings that are compared with it."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -337,3 +338,9 @@ def test_a_voice_of_other_constants_and_one_that_is_not_there_are_refused(tmp_pa
     path.unlink()
     with pytest.raises(SentimentalError, match="cannot be read .*; begin a new voice"):
         Voice.load(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_only_its_owner_reads_a_voice(tmp_path):
+    Voice().save(tmp_path / "voice.json")
+    assert (tmp_path / "voice.json").stat().st_mode & 0o777 == 0o600

@@ -196,7 +196,8 @@ def test_two_files_of_one_condition_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "make it with preprocess.py"), ("{}", "not a features file")]
+    ("content", "message"),
+    [(None, "make it with: python preprocess.py"), ("{}", "not a features file")],
 )
 def test_bad_features_end_with_one_line(tmp_path, content, message):
     path = tmp_path / "features.json"

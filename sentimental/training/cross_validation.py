@@ -55,9 +55,7 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     SentimentalError
         When a training was killed; all others are complete then.
     """
-    recordings, *changed = share_frames(
-        [recordings, *conditions.values()], frames_path(folder, protocol)
-    )
+    frames, (recordings, *changed) = join_frames([recordings, *conditions.values()])
     conditions = dict(zip(conditions, changed, strict=True))
     runs = _plan_runs(protocol, recordings, n_seeds, settings["training"])
     jobs = [
@@ -65,6 +63,8 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
         + (match_conditions(run["tested"], conditions), folder, settings, start)
         for run in runs
     ]
+    with atomic_write(frames_path(folder, protocol)) as partial:
+        np.save(partial, frames)
     killed = []
     with contextlib.closing(run_jobs(run_fold, jobs)) as results:
         for index, result in results:
@@ -106,7 +106,7 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
     ----------
     protocol, folder, settings, start : as for `run_folds`
     seed, number : int, of the training and of the fold
-    parts : (train, validation, tested), each a list of Recording as `share_frames` returns them
+    parts : (train, validation, tested), each a list of Recording as `join_frames` returns them
     conditions : dict of list of Recording; what is tested, under other conditions
 
     Returns
@@ -186,7 +186,7 @@ def unfinished_work(folder):
         yield folder
     finally:
         lock.release()
-        if {path.name for path in folder.iterdir()} <= {"lock", "holder"}:
+        if all(path.name.startswith(".") for path in folder.iterdir()):  # the lock's own files
             shutil.rmtree(folder)
 
 
@@ -225,23 +225,21 @@ def draw_histories(recordings, seed):
     }
 
 
-def share_frames(lists, path):
-    """Write the frames of all recordings into one file, which all processes map into their memory.
+def join_frames(lists):
+    """All frames in one array, for a file that all processes map into their memory.
 
-    Returns the lists of recordings, whose ``frames`` are then (start, stop) in that file.
+    Returns that array, and the lists of recordings, whose ``frames`` are (start, stop) in it.
     """
     frames = [recording.frames for recordings in lists for recording in recordings]
-    with atomic_write(path) as partial:
-        np.save(partial, np.concatenate(frames))
     stops = iter(np.cumsum([len(one) for one in frames]).tolist())
-    return [
+    return np.concatenate(frames), [
         [replace(r, frames=((stop := next(stops)) - len(r.frames), stop)) for r in recordings]
         for recordings in lists
     ]
 
 
 def read_frames(recordings, frames):
-    """Recordings with their frames, of what `share_frames` returned and wrote."""
+    """Recordings with their frames, of what `join_frames` returned."""
     return [replace(recording, frames=frames[slice(*recording.frames)]) for recording in recordings]
 
 

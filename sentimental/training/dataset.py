@@ -139,19 +139,10 @@ class AugmentedBatches(keras.utils.PyDataset):
 
 
 def frame_weights(lengths, n_frames, training):
-    """What the answer after each frame counts in the loss.
+    """What the answer after each frame counts in the loss, [shape=(n, n_frames), float32].
 
-    An answer that is early learns, too, but counts less; the network is asked after the last frame.
-
-    Parameters
-    ----------
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    n_frames : int
-    training : Training
-
-    Returns
-    -------
-    weights : np.ndarray [shape=(n, n_frames), float32]; the sum over a clip is 1
+    The sum over a clip is 1. Early answers learn, too, but count less than the one after the last
+    frame, for which the network is asked.
     """
     share = (np.arange(n_frames) + 1) / lengths[:, None]
     weights = np.where((share >= training.first_frame_share) & (share <= 1), share, 0)

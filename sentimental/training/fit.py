@@ -261,18 +261,9 @@ def recordings_to_inputs(recordings, usual, tallies=None):
 
 
 def predict(network, usual, recordings, tallies=None):
-    """Probabilities of the emotions in recordings.
+    """Probabilities of the emotions in recordings, [shape=(n, 8)].
 
-    Parameters
-    ----------
-    network : keras.Model
-    usual : sentimental.speaker.Usual
-    recordings : list of Recording
-    tallies : np.ndarray [shape=(n, N_TALLY)], of what was heard before of each voice; None: nothing
-
-    Returns
-    -------
-    probabilities : np.ndarray [shape=(n, 8)]
+    `tallies` [shape=(n, N_TALLY)] are of what was heard before of each voice; None: nothing.
     """
     order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), network.output_shape[-1]))

@@ -186,9 +186,7 @@ def bootstrap(recordings, probabilities, over_speakers=True):
     recordings : list of Recording
         One that is there several times, recognized by several networks, is drawn as one.
     probabilities : np.ndarray [shape=(len(recordings), 8)]
-    over_speakers : bool
-        Whether speakers are drawn, with all of their clips; where not all of them are known, or
-        there is but one, clips are drawn.
+    over_speakers : bool, whether speakers are drawn, if all are known, and more than one
 
     Returns
     -------

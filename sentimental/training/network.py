@@ -14,7 +14,7 @@ import numpy as np
 
 from sentimental.features import N_INPUTS, N_SUMMARY
 from sentimental.files import atomic_write, write_json
-from sentimental.model import check_shapes, model_checksum, read_model, weights_path_of
+from sentimental.model import model_checksum, read_model, weights_path_of
 from sentimental.scripts import EMOTIONS, SentimentalError, open_streams
 from sentimental.speaker import MODEL_CHAIN
 
@@ -326,7 +326,6 @@ def load_network(json_path):
     content : dict, as `read_model` returns it, and ``weights``
     """
     content, weights = read_model(json_path)
-    check_shapes(weights, json_path)
     network = build_network(units=len(weights[1]))
     network.set_weights(weights)
     return network, content | {"weights": weights}

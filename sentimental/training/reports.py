@@ -232,14 +232,20 @@ def plot_history(history, name, path):
 
 def plot_confusion(parts, path):
     """Draw the confusion matrix of each part, metrics by title: counts, and recall as color."""
-    shape, size = (1, len(parts)), (7 * len(parts), 6)
-    with _new_figure(path, *shape, figsize=size, squeeze=False) as (figure, (all_axes,)):
-        for axes, (name, metrics) in zip(all_axes, parts.items(), strict=True):
+    n_columns = min(len(parts), 4)
+    n_rows = int(np.ceil(len(parts) / n_columns))
+    shape, size = (n_rows, n_columns), (7 * n_columns, 6 * n_rows)
+    with _new_figure(path, *shape, figsize=size, squeeze=False) as (figure, rows):
+        all_axes = rows.ravel()
+        for unused in all_axes[len(parts) :]:
+            unused.set_axis_off()
+        for axes, (name, metrics) in zip(all_axes, parts.items(), strict=False):
             _draw_confusion(metrics, axes)
             title = shown(name).replace("$", r"\$")  # which would begin a formula
             figures = f"accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f}"
             axes.set(title=f"{title}: {figures}", xlabel="recognized")
-        all_axes[0].set_ylabel("true emotion and its recall")
+        for axes in rows[:, 0]:
+            axes.set_ylabel("true emotion and its recall")
         figure.colorbar(all_axes[0].collections[0], ax=all_axes, label="share of the true emotion")
 
 
