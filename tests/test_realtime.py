@@ -32,7 +32,6 @@ from sentimental.live.terminal import PlainLines
 from sentimental.live.writers import Audio
 from sentimental.scripts import END_SIGNALS, run_script
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import Endpointer
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
 
@@ -102,13 +101,6 @@ def live_run(monkeypatch, capsys, tmp_path):
     yield LiveRun(monkeypatch, capsys, tmp_path)
     for number, handler in before.items():
         signal.signal(number, handler)
-
-
-def cut(audio, sample_rate=SAMPLE_RATE):
-    """The samples of each utterance in what was heard."""
-    endpointer = Endpointer()
-    found = endpointer.feed(to_mono(audio, sample_rate))
-    return [one.samples for one in [*found, endpointer.utterance()] if one]
 
 
 def press_ctrl_c():

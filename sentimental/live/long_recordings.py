@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sentimental.audio import MAX_SECONDS, ToMono, to_mono
+from sentimental.audio import ToMono, to_mono
 from sentimental.decoding import check_samples, decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import Utterance, summary_line
@@ -36,6 +36,7 @@ from sentimental.scripts import (
     shown,
 )
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.utterances import WHOLE_SECONDS
 from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
 from sentimental.voice import Voice
 
@@ -43,9 +44,6 @@ from sentimental.voice import Voice
 LOWEST_POWER = 10 ** (LOWEST_DBFS / 10)
 # The name of the standard input.
 STDIN = "-"
-# s. A longer recording is cut at its pauses. That is what an utterance can have, and some silence
-# around it; none of the clips that the model was trained and tested on is longer.
-WHOLE_SECONDS = MAX_SECONDS + 1.0
 # dB. What another channel holds so much louder at the same moment is not this channel's: a phone
 # hears the other caller, a microphone the other speaker. Two who speak at once differ by less.
 LEAK_DB = 12.0

@@ -243,12 +243,7 @@ class Session:
         return probabilities
 
     def label(self, emotion):
-        """Teach the voice that the last utterance was said in this emotion.
-
-        Returns
-        -------
-        future : Future of an error message, empty when the voice was taught
-        """
+        """Teach the voice what the last utterance was; a Future of an error, empty without one."""
         return self._worker.submit(self._label, emotion)
 
     def _label(self, emotion):
@@ -332,14 +327,14 @@ def session_keys(session, plot_path=None):
 
 def label_last(session, emotion):
     """Teach the voice what the last utterance was, and say so."""
-    future = session.label(emotion)
-    future.add_done_callback(lambda done: note(done.result() or f"taught: {emotion}"))
+    session.label(emotion).add_done_callback(
+        lambda done: note(done.result() or f"taught: {emotion}")
+    )
 
 
 def take_label_back(session):
     """Take the last label back, and say so."""
-    future = session.take_label_back()
-    future.add_done_callback(
+    session.take_label_back().add_done_callback(
         lambda done: note(f"taken back: {done.result() or 'there is no label'}")
     )
 
