@@ -73,11 +73,7 @@ class Stream(contextlib.AbstractContextManager):
 
 
 class Replay(Stream):
-    """A recording that is heard in the time that it takes, and decoded meanwhile.
-
-    Parameters
-    ----------
-    path : str or Path
+    """A recording (str or Path) that is heard in the time that it takes, and decoded meanwhile.
 
     Raises
     ------
@@ -299,17 +295,7 @@ def emotions_of(recognizer):
 
 
 def session_keys(session, plot_path=None):
-    """The keys that a session heeds.
-
-    Parameters
-    ----------
-    session : Session
-    plot_path : str or None, beside which charts are saved
-
-    Returns
-    -------
-    keys : dict of Key, by the character that is typed
-    """
+    """The keys that a session heeds, as dict of Key by character; charts go beside `plot_path`."""
     keys = {
         "q": Key("q quit", session.quit),
         " ": Key("space pause", session.pause),
