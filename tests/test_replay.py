@@ -45,8 +45,8 @@ def clock(monkeypatch):
     """The clock of replays, sessions of which know it; recognized is always happy."""
     clock = Clock()
 
-    def listen(*arguments):
-        clock.session = Session(*arguments)
+    def listen(*arguments, **options):
+        clock.session = Session(*arguments, **options)
         return clock.session
 
     recognizer = SimpleNamespace(
