@@ -4,6 +4,7 @@
     python realtime_emotion_recognition.py --device usb --no-window      # see --list-devices
     python realtime_emotion_recognition.py --log session.csv --save-audio session.flac
     python realtime_emotion_recognition.py --voice me.json      # it knows you better each time
+    python realtime_emotion_recognition.py --teach --voice me.json      # how you sound, in a minute
     python realtime_emotion_recognition.py --replay talk.flac   # a recording, as if it were live
 
 For recordings there is python -m sentimental; --input and --demo, with its options, lead there.
@@ -30,21 +31,17 @@ import shlex
 import signal
 import sys
 import time
+from pathlib import Path
 
-from sentimental.files import check_outputs
+from sentimental.files import check_outputs, find_files
 from sentimental.live.chart import result_line, save_plot
 from sentimental.live.microphone import BACKENDS, Microphone, choose_input
-from sentimental.live.session import KeptVoice, Replay, Session, session_keys
+from sentimental.live.options import add_options, check_options, output_paths, try_to_save
+from sentimental.live.session import Replay, Session, session_keys
 from sentimental.live.terminal import PlainLines, note
+from sentimental.live.voices import NO_VOICE, Guide, KeptVoice, how_much_it_helps, teach_from_files
 from sentimental.live.window import open_display
-from sentimental.live.writers import (
-    Audio,
-    Log,
-    add_options,
-    check_options,
-    output_paths,
-    try_to_save,
-)
+from sentimental.live.writers import Audio, Log
 from sentimental.model import weights_path_of
 from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, mute_libraries, run_script, shown, stop_signal
@@ -68,7 +65,24 @@ def main(argv=None):
         return list_devices(args.backend)
     inputs = [args.replay] if args.replay else []
     check_outputs(output_paths(args), [*inputs, args.model, weights_path_of(args.model)])
-    return recognize_live(args)
+    return teach_folder(args) if args.teach else recognize_live(args)
+
+
+def teach_folder(args):
+    """Teach a voice by recordings whose labels preprocess.py would read; returns a status."""
+    from sentimental.preprocessing.recordings import describe_files
+
+    files, _, refused = find_files([Path(args.teach)])
+    takes, _, unlabelled = describe_files(files, [Path(args.teach)])
+    for line in (*refused, *unlabelled):
+        note(f"error: {line}")
+    kept, recognizer = KeptVoice(args.voice), load_recognizer(args.model)
+    n_taught = teach_from_files(recognizer, kept.voice, takes)
+    kept.save(args.voice)
+    if not n_taught:
+        raise SentimentalError(f"{args.teach}: no recording there has an emotion in its name")
+    note(f"{n_taught} recordings taught. {how_much_it_helps(recognizer, kept.voice)}")
+    return int(n_taught < len(takes))
 
 
 def list_devices(backend):
@@ -85,14 +99,16 @@ def recognize_live(args):
     """A session until a signal, a key, a closed window or silence ends it; returns a status."""
     device = None if args.replay else choose_input(BACKENDS[args.backend].inputs(), args.device)
     kept = KeptVoice(args.voice)
-    session = Session(load_recognizer(args.model), kept.voice)
+    recognizer = load_recognizer(args.model)
+    session = Session(recognizer, kept.voice, emotions=args.emotions)
+    guide = Guide(session, args.emotions) if args.teach is not None else None
     with (
         Log(args.log) as log,
         Replay(args.replay) if args.replay else Microphone(device, args.backend) as stream,
         Audio(args.save_audio, stream.sample_rate) as audio,
     ):
         try:
-            display, failure = listen(args, stream, session, log, audio)
+            display, failure = listen(args, stream, session, guide, log, audio)
         finally:  # whatever ended it
             status = try_to_save(args.voice, kept.save)
     seconds, number = session.endpointer.seconds, stop_signal()
@@ -105,6 +121,8 @@ def recognize_live(args):
     if number and (number != signal.SIGINT or seconds == 0):
         status = 128 + number
         display = PlainLines()  # nobody is there to close a window
+    if guide:
+        note(how_much_it_helps(recognizer, kept.voice))
     if session.utterances:
         status |= try_to_save(
             args.save_plot, save_plot, session.utterances, seconds, session.emotions
@@ -115,7 +133,7 @@ def recognize_live(args):
     return status
 
 
-def listen(args, stream, session, log, audio):
+def listen(args, stream, session, guide, log, audio):
     """Hear a stream to its end, recognize what is said and show it; returns display and failure.
 
     The failure is a SentimentalError, as of a microphone that was unplugged, or None.
@@ -127,8 +145,8 @@ def listen(args, stream, session, log, audio):
     began, drawn, failure = time.time(), 0.0, None
     session.when_recognized = stream.wake
     session.warm_up()
-    keys = session_keys(session, args.save_plot)
-    with open_display(not args.no_window, keys, session.emotions) as display:
+    keys = guide.keys() if guide else session_keys(session, args.save_plot)
+    with open_display(not args.no_window, keys, session) as display:
 
         def draw(results):
             """Show and log results."""
@@ -152,6 +170,8 @@ def listen(args, stream, session, log, audio):
                 audio.write(original * (not session.paused))  # the times in it stay right
                 session.hear(samples)  # finds the utterances and has them recognized
                 results = session.collect()
+                if guide:
+                    guide.hear()
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:
                     draw(results)
                     drawn = time.monotonic()
@@ -162,7 +182,10 @@ def listen(args, stream, session, log, audio):
             failure = error
         session.end = session.end or "the recording is over"
         draw([])
-    draw(session.finish())
+    results = session.finish()
+    if guide:
+        guide.hear()
+    draw(results)
     return display, failure
 
 
@@ -214,6 +237,13 @@ def parse_args(argv):
         help=f"end after so much silence; 0: never (default: {END_SECONDS:g}; of --replay, 0)",
     )
     parser.add_argument("--save-audio", metavar="FILE.flac", help="what the microphone heard")
+    parser.add_argument(
+        "--teach",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="ask for one sentence of each emotion, and teach the --voice; or teach it by files",
+    )
     add_options(parser)
     args = parser.parse_args(argv)
     if args.recordings:
@@ -226,6 +256,8 @@ def parse_args(argv):
         parser.error(f"--end-after {args.end_after:g}: give 0 or more seconds")
     if args.save_audio and args.replay:
         parser.error("--save-audio keeps what the microphone hears; this is a recording already")
+    if args.teach is not None and args.voice in (None, NO_VOICE):
+        parser.error("--teach goes with --voice FILE.json, which keeps what was taught")
     check_options(parser, args)
     return args
 

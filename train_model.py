@@ -36,25 +36,23 @@ import numpy as np
 
 from sentimental.features_file import load_features
 from sentimental.model import weights_checksum, weights_path_of
-from sentimental.training.augment import Augmentation
 from sentimental.training.cross_validation import (
     clear_folds,
     draw_histories,
     run_folds,
     unfinished_work,
 )
-from sentimental.training.metrics import compute_group_metrics, compute_metrics
+from sentimental.training.metrics import compute_group_metrics, compute_metrics, pool
 from sentimental.training.protocols import PROTOCOLS, count_parts, fold_to_save
 from sentimental.training.reports import (
     plot_confusion,
     plot_history,
-    pool,
     print_metrics,
     report_runs,
     run_record,
     update_headline,
 )
-from sentimental.training.settings import Training, change_settings
+from sentimental.training.settings import Augmentation, Training, change_settings
 
 # What is read, and what is trained or measured, unless other names are given.
 FEATURES, MODEL = Path("data/features.json"), Path("model8723.json")

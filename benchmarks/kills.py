@@ -40,8 +40,8 @@ from virtual_microphone import missing, virtual_microphone  # noqa: E402
 
 from sentimental.live.writers import COLUMNS  # noqa: E402
 from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
-from sentimental.speaker import Voice  # noqa: E402
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
+from sentimental.voice import Voice  # noqa: E402
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
 SAMPLES = sorted((ROOT / "data" / "samples").glob("*.flac"))

@@ -15,7 +15,9 @@ The common room, which more than one script needs:
     decoding       a file of any format, damaged or not: file in, samples out
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     vad            where speech lies in a recording or a stream
+    utterances     what is said in a recording, short or long
     speaker        what is usual for a voice, and a recording compared with it
+    voice          one voice that is listened to, and taught
     model          the network's two files
     recognizer     the network in NumPy: speech in, probabilities out
     corpora        file names, codes, speakers, archives: all that is known of a corpus
@@ -33,13 +35,13 @@ __all__ = ["EMOTIONS", "Recognizer", "SentimentalError", "Voice", "load_recogniz
 if TYPE_CHECKING:  # for editors and type checkers, which run nothing
     from sentimental.recognizer import Recognizer, load_recognizer
     from sentimental.scripts import EMOTIONS, SentimentalError
-    from sentimental.speaker import Voice
+    from sentimental.voice import Voice
 
 _MODULES = {
     "EMOTIONS": "scripts",
     "Recognizer": "recognizer",
     "SentimentalError": "scripts",
-    "Voice": "speaker",
+    "Voice": "voice",
     "load_recognizer": "recognizer",
 }
 

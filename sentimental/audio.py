@@ -16,11 +16,10 @@ import numpy as np
 from sentimental import decoding
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
+from sentimental.vad import MAX_SECONDS, SILENCE_DBFS, find_speech
 
 # dB re full scale. A peak of 10^(5/20) = 1.78, on float samples, so nothing clips.
 PEAK_DBFS = 5.0
-# dB re full scale. A recording whose peak is lower holds no speech.
-SILENCE_DBFS = -70.0
 
 # Trimming. Speech ends somewhere between its own level and that of the noise; a fixed distance
 # from the loudest frame would keep noise, and other voices, before and after it.
@@ -41,8 +40,18 @@ MAX_TOP_DB = 30.0
 MARGIN_FRAMES = 3
 # s of sound that a recording must hold.
 MIN_SECONDS = 0.25
-# s. Of a longer recording, the part of this length with the most energy counts.
-MAX_SECONDS = 5.0
+# Share of the way from speech to noise, in dB, where a sound ends that stands alone ...
+ISLAND_SHARE = 0.5
+# ... frames (192 ms) between two such sounds ...
+ISLAND_GAP = 6
+# ... and dB, at most so far below the loudest frame.
+ISLAND_TOP_DB = 45.0
+# Full scale is 1.0. Loud frames are brought to this RMS before the detector hears them, ...
+DETECTOR_RMS = 0.02
+# ... and what then has a higher peak is clipped.
+DETECTOR_CLIP = 0.2
+# s kept before and after the speech that the detector finds: it is late at both ends.
+SPEECH_MARGINS = (0.15, 0.05)
 
 # Noise reduction by spectral gating; see `reduce_noise`.
 
@@ -228,10 +237,12 @@ def level(samples, name="recording"):
 
 
 def trim(samples, name="recording"):
-    """Cut silence, noise and other voices before and after the speech.
+    """Cut silence, noise and other sounds before and after the speech; bring its peak to the level.
 
-    Ends whose level lies more than ``TRIM_SHARE`` of the way from speech to noise are cut, and of
-    more than ``MAX_SECONDS`` the part with the most energy is kept.
+    Most recordings hold one sound, and it is speech; its level tells where that begins and ends.
+    Ends whose level lies more than ``TRIM_SHARE`` of the way from speech to noise are cut. The
+    detector, which takes as long as all the rest, is asked where there are several sounds, or one
+    that is too short. Of more than ``MAX_SECONDS`` the part with the most energy is kept.
 
     Parameters
     ----------
@@ -245,18 +256,19 @@ def trim(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When there is less than ``MIN_SECONDS`` of sound.
+        When there is less than ``MIN_SECONDS`` of sound, and no speech.
     """
-    start, stop, seconds, _ = _find_sound(samples)
-    speech = samples[start:stop]
-    if seconds < MIN_SECONDS:
-        beside = _find_beside_thump(samples, start, stop)
-        if beside is None:
+    start, stop, seconds, loud_db = _find_sound(samples)
+    if loud_db is not None:
+        audible = samples * np.float32(DETECTOR_RMS / 10 ** (loud_db / 20))
+        if found := find_speech(np.clip(audible, -DETECTOR_CLIP, DETECTOR_CLIP)):
+            before, after = (int(margin * SAMPLE_RATE) for margin in SPEECH_MARGINS)
+            start, stop = max(0, found[0] - before), found[1] + after
+        elif seconds < MIN_SECONDS:
             raise SentimentalError(
                 f"{name}: {seconds:.2f} s of sound, at least {MIN_SECONDS} s are needed"
             )
-        speech = _bring_to_peak(beside)
-    return _loudest_part(speech, int(MAX_SECONDS * SAMPLE_RATE))
+    return _bring_to_peak(_loudest_part(samples[start:stop], int(MAX_SECONDS * SAMPLE_RATE)))
 
 
 def reduce_noise(speech):
@@ -293,52 +305,36 @@ def _bring_to_peak(samples):
     return samples * np.float32(10 ** (PEAK_DBFS / 20) / np.abs(samples).max())
 
 
-def _find_beside_thump(samples, start, stop):
-    """The speech of a recording whose loudest sound, from `start` to `stop`, is too short for any.
-
-    That may be a thump: a door, the switch of a recorder, a hand at the microphone. Soft speech
-    lies so far below it that it counts as noise. What is longer may be a word, and nobody can say
-    that it is not what the recording is about; so only of a recording that would be refused
-    anything but the loudest sound is taken. Twice as much sound is asked for as of others, and that
-    it stands out of the noise: when a word is cut too short, what is around it must not be judged
-    in its place.
-
-    Returns
-    -------
-    speech : np.ndarray [shape=(m,), float32], or None where there is none
-    """
-    samples = max(samples[:start], samples[stop:], key=len)
-    if len(samples) < 2 * MIN_SECONDS * SAMPLE_RATE:
-        return None
-    start, stop, seconds, distance = _find_sound(samples)
-    if seconds < 2 * MIN_SECONDS or distance < MIN_TOP_DB:
-        return None
-    return samples[start:stop]
-
-
 def _find_sound(samples):
-    """Where in a recording the loudest sound begins and ends.
+    """Where in a recording the loudest sound begins and ends, and whether it stands alone.
 
     Returns
     -------
     start, stop : int, samples; with some margin
     seconds : float, of sound, without the margin
-    distance : float, dB from the noise to the sound
+    loud_db : float, dB re full scale, level of loud frames where there are several sounds, or one
+        that is too short; else None
     """
     from scipy.ndimage import uniform_filter1d
 
     power = np.maximum(frame_rms(samples) ** 2, 1e-12)
     smooth_db = 10 * np.log10(uniform_filter1d(power, LEVEL_FRAMES, mode="constant"))
     level_db = np.sort(10 * np.log10(power))
-    speech_db = level_db[-LOUD_FRAMES:][0]
-    distance = speech_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
-    threshold = max(speech_db - max(TRIM_SHARE * distance, MIN_TOP_DB), level_db[-1] - MAX_TOP_DB)
-    first, last = np.flatnonzero(smooth_db > threshold)[[0, -1]]
+    loud_db = level_db[-LOUD_FRAMES:][0]
+    distance = loud_db - np.percentile(smooth_db, FLOOR_PERCENTILE)
+
+    def threshold(share, top_db):
+        return max(loud_db - max(share * distance, MIN_TOP_DB), level_db[-1] - top_db)
+
+    first, last = np.flatnonzero(smooth_db > threshold(TRIM_SHARE, MAX_TOP_DB))[[0, -1]]
     # Averaging made it longer where there is something before or after it.
     n_widened = LEVEL_FRAMES // 2 * (int(first > 0) + int(last < len(power) - 1))
     seconds = max(0, last - first + 1 - n_widened) * HOP_LENGTH / SAMPLE_RATE
+    gaps = np.diff(np.flatnonzero(smooth_db > threshold(ISLAND_SHARE, ISLAND_TOP_DB))) - 1
+    stands_alone = seconds >= MIN_SECONDS and gaps.max(initial=0) < ISLAND_GAP
     start = max(0, first - MARGIN_FRAMES) * HOP_LENGTH
-    return start, (last + 1 + MARGIN_FRAMES) * HOP_LENGTH, seconds, distance
+    stop = (last + 1 + MARGIN_FRAMES) * HOP_LENGTH
+    return start, stop, seconds, None if stands_alone else loud_db
 
 
 def _loudest_part(samples, length):

@@ -13,7 +13,7 @@ its own), and the network's masking layer skips it.
 
 import numpy as np
 
-from sentimental import audio, spectrum
+from sentimental import audio, spectrum, vad
 from sentimental.audio import MAX_SECONDS
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import (
@@ -52,11 +52,11 @@ DELTA_WIDTH = 9
 # Frames (0.5 s) over which the mean of the level is taken that syllables rise above.
 PHRASE_FRAMES = 17
 
-# What the features depend on: every constant of `spectrum`, of `audio`, and of this module above
-# this line. It is stored with the features and with the model, and compared when they are loaded.
+# What the features depend on: every constant of `spectrum`, of `audio`, of this module above, and
+# what `find_speech` goes by. It is stored with features and models, and compared when they load.
 CHAIN = {
     name.lower(): [*value] if isinstance(value, tuple) else value
-    for name, value in (vars(spectrum) | vars(audio) | globals()).items()
+    for name, value in (vars(spectrum) | vars(audio) | globals() | vad.FIND_SPEECH).items()
     if name.isupper()
 }
 
@@ -101,7 +101,7 @@ def extract_frames(speech):
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32]
         ``N_MELS`` coefficients, RMS (full scale is 1.0), the share of zero crossings (0 to 1), log2
-        of the pitch in Hz as `smooth_pitch` leaves it, and the harmonicity (0 to 1)
+        of the pitch in Hz, and the harmonicity (0 to 1)
     """
     mel, others = _analyze(speech)
     return np.concatenate([mel @ dct_matrix(), others], axis=1)
@@ -110,9 +110,7 @@ def extract_frames(speech):
 def _analyze(speech):
     """Mel spectrum in dB, and RMS, zero-crossing rate, pitch and harmonicity of each frame."""
     power = power_spectrum(speech)
-    octaves, harmonicity = frame_pitch(power)
-    octaves = smooth_pitch(octaves[None], harmonicity[None], np.array([len(power)]))[0]
-    others = np.column_stack([frame_rms(speech), frame_zcr(speech), octaves, harmonicity])
+    others = np.column_stack([frame_rms(speech), frame_zcr(speech), *frame_pitch(power)])
     return mel_spectrum(power), others.astype(np.float32)
 
 

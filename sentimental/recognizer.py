@@ -6,30 +6,19 @@ is a page of NumPy.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from sentimental.audio import MAX_SECONDS, ToMono, clean_audio, to_mono
-from sentimental.decoding import check_samples, decode_blocks
+from sentimental.audio import clean_audio
 from sentimental.features import speech_to_features, summarize
-from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model
-from sentimental.scripts import EMOTIONS, SentimentalError, program_error
-from sentimental.speaker import Voice, measure
-from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import Endpointer, check_speech
-
-# s. A longer recording is cut at its pauses. That is what an utterance can have, and some silence
-# around it; none of the clips that the model was trained and tested on is longer.
-WHOLE_SECONDS = MAX_SECONDS + 1.0
-
-Source = str | os.PathLike | BinaryIO | np.ndarray
+from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_checksum
+from sentimental.scripts import EMOTIONS, SentimentalError, check_emotions, program_error
+from sentimental.speaker import measure
+from sentimental.utterances import Source, find_utterances
+from sentimental.voice import Voice, adapt_layer, lessons_to_inputs
 
 
 class Utterance(NamedTuple):
@@ -81,6 +70,7 @@ class Recognizer:
 
     def __init__(self, weights, usual):
         self.usual = usual
+        self.checksum = weights_checksum(weights)
         *recurrent, self.kernel, self.bias = weights
         self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
 
@@ -89,7 +79,11 @@ class Recognizer:
         return f"<Recognizer: LSTM layers of {units} units, {len(self.bias)} emotions>"
 
     def predict(
-        self, recording: Source, sample_rate: int | None = None, voice: Voice | None = None
+        self,
+        recording: Source,
+        sample_rate: int | None = None,
+        voice: Voice | None = None,
+        emotions: Sequence[str] = EMOTIONS,
     ) -> dict[str, float]:
         """The probabilities of the emotions in one recording.
 
@@ -104,25 +98,32 @@ class Recognizer:
         voice : sentimental.Voice or None
             What was heard before of the person who speaks: the recording is compared with it, and
             then it grows by the recording. None, when nothing was.
+        emotions : sequence of str, two or more; only these are answered
 
         Returns
         -------
-        probabilities : dict of float, by emotion
+        probabilities : dict of float, by each of `emotions`
 
         Raises
         ------
         SentimentalError
-            When it cannot be decoded, or no speech is in it.
+            When it cannot be decoded, or no speech is in it; when an emotion is unknown; when the
+            voice was taught with another model.
         TypeError
             When it is something else than a recording, or samples come without their rate.
         """
-        utterances = [*self.utterances(recording, sample_rate, voice)]
+        utterances = [*self.utterances(recording, sample_rate, voice, emotions)]
         seconds = [utterance.end - utterance.start for utterance in utterances]
         values = [[*utterance.probabilities.values()] for utterance in utterances]
-        return _by_emotion(np.average(values, axis=0, weights=seconds))
+        mean = np.average(values, axis=0, weights=seconds).tolist()
+        return dict(zip(utterances[0].probabilities, mean, strict=True))
 
     def utterances(
-        self, recording: Source, sample_rate: int | None = None, voice: Voice | None = None
+        self,
+        recording: Source,
+        sample_rate: int | None = None,
+        voice: Voice | None = None,
+        emotions: Sequence[str] = EMOTIONS,
     ) -> Iterator[Utterance]:
         """Recognize what is said in a recording, one utterance after the other.
 
@@ -131,7 +132,7 @@ class Recognizer:
 
         Parameters
         ----------
-        recording, sample_rate, voice : as for `predict`
+        recording, sample_rate, voice, emotions : as for `predict`
 
         Yields
         ------
@@ -144,38 +145,19 @@ class Recognizer:
         """
         if not isinstance(voice, Voice | None):
             raise TypeError(f"voice: give a sentimental.Voice, not {type(voice).__name__}")
-        with _opened(recording, sample_rate) as (name, blocks):
-            head, n_seconds = [], 0.0
-            for samples, rate in blocks:
-                head.append((samples, rate))
-                n_seconds += len(samples) / rate
-                if n_seconds > WHOLE_SECONDS:
-                    yield from self._cut(name, rate, itertools.chain(head, blocks), voice)
-                    return
-            samples = to_mono(np.concatenate([samples for samples, _ in head]), head[0][1], name)
-            check_speech(samples, name)
-            probabilities = _by_emotion(self.predict_samples(samples, name, voice))
-            yield Utterance(0.0, len(samples) / SAMPLE_RATE, probabilities)
-
-    def _cut(self, name, sample_rate, blocks, voice):
-        """The utterances of a recording that is longer than ``WHOLE_SECONDS``."""
-        mixer, endpointer, n_recognized, error = ToMono(sample_rate), Endpointer(), 0, None
-        the_end = np.zeros(0, np.float32), sample_rate
-        for samples, _ in itertools.chain(blocks, [the_end]):
-            check_samples(name, samples)
-            found = endpointer.feed(mixer.push(samples, last=samples is the_end[0]))
-            if samples is the_end[0]:
-                found += filter(None, [endpointer.utterance()])
-            for speech in found:
-                try:
-                    probabilities = self.predict_samples(speech.samples, name, voice)
-                except SentimentalError as refusal:  # too little is left when it is trimmed
-                    error = refusal
-                    continue
-                n_recognized += 1
-                yield Utterance(speech.start, speech.end, _by_emotion(probabilities))
+        check_emotions(emotions)
+        n_recognized, error = 0, None
+        for name, speech in find_utterances(recording, sample_rate):
+            try:
+                probabilities = self.predict_samples(speech.samples, name, voice, emotions)
+            except SentimentalError as refusal:  # too little is left when it is trimmed
+                error = refusal
+                continue
+            n_recognized += 1
+            answer = {e: float(probabilities[EMOTIONS.index(e)]) for e in emotions}
+            yield Utterance(speech.start, speech.end, answer)
         if not n_recognized:
-            raise error or SentimentalError(f"{name}: no speech in it; record it again")
+            raise error
 
     def predict_files(
         self, paths: Iterable[str | os.PathLike], n_jobs: int = 1
@@ -196,18 +178,19 @@ class Recognizer:
         jobs = (delayed(_predict_file)(self, path) for path in paths)
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
 
-    def predict_samples(self, samples, name="recording", voice=None):
+    def predict_samples(self, samples, name="recording", voice=None, emotions=EMOTIONS):
         """The probabilities of samples that are decoded already.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
         name : what error messages call the recording
-        voice : sentimental.Voice or None, as for `predict`
+        voice, emotions : as for `predict`
 
         Returns
         -------
-        probabilities : np.ndarray [shape=(8,), float32], in the order of ``EMOTIONS``
+        probabilities : np.ndarray [shape=(8,), float32], in the order of ``EMOTIONS``; 0 for what
+            is not among `emotions`
 
         Raises
         ------
@@ -215,7 +198,7 @@ class Recognizer:
             As `sentimental.audio.clean_audio` does.
         """
         features = self.compute_features(samples, name)
-        probabilities = self.predict_features(features, voice)
+        probabilities = self.predict_features(features, voice, emotions)
         if voice is not None:
             voice.add(features)
         return probabilities
@@ -233,22 +216,37 @@ class Recognizer:
         """
         return speech_to_features(clean_audio(samples, name))
 
-    def predict_features(self, features, voice=None):
+    def predict_features(self, features, voice=None, emotions=EMOTIONS):
         """The probabilities of features; the voice stays as it is.
 
         Parameters
         ----------
         features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
         voice : sentimental.Voice or None; None is a voice of which nothing is known
+        emotions : as for `predict`
 
         Returns
         -------
-        probabilities : np.ndarray [shape=(8,), float32]
+        probabilities : np.ndarray [shape=(8,), float32], as for `predict_samples`
+        """
+        kernel, bias = self._layer_for(voice)
+        return self._answer(self.embed(features, voice), kernel, bias, emotions)
+
+    def embed(self, features, voice=None):
+        """What the dense layer reads of a recording: the last state of the LSTM, and the summary.
+
+        Parameters
+        ----------
+        features, voice : as for `predict_features`
+
+        Returns
+        -------
+        embedding : np.ndarray [shape=(units + N_SUMMARY,), float32]
         """
         voice = voice or Voice()
         clip = features[None], np.array([len(features)])
         inputs, summaries = measure(*clip, summarize(*clip), voice.tally[None], self.usual)
-        return self.predict_inputs(inputs[0], summaries[0])
+        return self._embed_inputs(inputs[0], summaries[0])
 
     def predict_inputs(self, inputs, summary):
         """The network alone.
@@ -267,45 +265,36 @@ class Recognizer:
         SentimentalError
             When the weights are such that there are none.
         """
+        return self._answer(self._embed_inputs(inputs, summary), self.kernel, self.bias)
+
+    def _embed_inputs(self, inputs, summary):
         sequence = inputs[inputs.any(axis=1)]
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
             for weights in self.lstm_layers:
                 sequence = _run_lstm(sequence, *weights)
-            logits = np.concatenate([sequence[-1], summary]) @ self.kernel + self.bias
+        return np.concatenate([sequence[-1], summary])
+
+    def _layer_for(self, voice):
+        """Kernel and bias of the dense layer, adapted to a voice that was taught."""
+        if voice is None or not voice.lessons:
+            return self.kernel, self.bias
+        if voice.taught_with != self.checksum:
+            raise SentimentalError("the voice was taught with another model; teach it again")
+        if voice.adapted is None:
+            labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
+            lessons = np.stack([lesson for _, lesson in voice.lessons])
+            inputs = lessons_to_inputs(lessons, voice.tally, self.usual)
+            voice.adapted = adapt_layer(self.kernel, self.bias, inputs, labels)
+        return voice.adapted
+
+    def _answer(self, embedding, kernel, bias, emotions=EMOTIONS):
+        is_allowed = np.isin(EMOTIONS, emotions)
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = np.where(is_allowed, embedding @ kernel + bias, -np.inf)
             exponentials = np.exp(logits - logits.max())
             probabilities = exponentials / exponentials.sum()
         check_probabilities(probabilities)
         return probabilities
-
-
-@contextlib.contextmanager
-def _opened(recording, sample_rate):
-    """The name of a recording, and its blocks: (samples, rate in Hz) after each other."""
-    if isinstance(recording, np.ndarray):
-        if sample_rate is None:
-            raise TypeError("samples: give their sample_rate as well, in Hz")
-        yield "recording", iter([(recording, sample_rate)])
-    elif isinstance(recording, str | os.PathLike):
-        yield recording, ((samples, rate) for samples, rate, _ in decode_blocks(recording))
-    elif hasattr(recording, "read"):
-        name = getattr(recording, "name", "recording")
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "recording")
-            with open(path, "wb") as file:
-                shutil.copyfileobj(recording, file)
-            try:
-                yield name, ((samples, rate) for samples, rate, _ in decode_blocks(path))
-            except SentimentalError as error:
-                raise SentimentalError(str(error).replace(path, str(name))) from None
-    else:
-        raise TypeError(
-            f"a {type(recording).__name__} is no recording; give a path, an open file, or samples "
-            "as np.ndarray"
-        )
-
-
-def _by_emotion(probabilities):
-    return dict(zip(EMOTIONS, map(float, probabilities), strict=True))
 
 
 def _predict_file(recognizer, path):

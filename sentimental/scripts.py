@@ -34,6 +34,20 @@ class SentimentalError(Exception):
     """Something is wrong that the user can mend; the message is one line that says how."""
 
 
+def check_emotions(emotions):
+    """Make sure that each is one of ``EMOTIONS``, and that there are two at least.
+
+    Raises
+    ------
+    SentimentalError
+        It names what was given.
+    """
+    if len({*emotions}) < 2 or not {*emotions} <= {*EMOTIONS}:
+        raise SentimentalError(
+            f"emotions {', '.join(map(str, emotions))}: give two or more of {', '.join(EMOTIONS)}"
+        )
+
+
 class Stopped(KeyboardInterrupt):
     """One of ``END_SIGNALS`` has come; its number is the argument."""
 

@@ -5,10 +5,7 @@ history, a recording is compared with all voices of the training; with every rec
 voice's own. Its emotions need not be known.
 """
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,13 +14,10 @@ from sentimental.features import (
     N_FEATURES,
     N_SUMMARY,
     add_slopes,
-    check_chain,
     frames_to_features,
     mark_speech,
     summarize,
 )
-from sentimental.files import checksum, write_json
-from sentimental.scripts import SentimentalError
 
 # Frames (4.8 s) of a voice that count half: its mean is trusted as n / (n + FRAMES_OF_DOUBT).
 FRAMES_OF_DOUBT = 150
@@ -42,8 +36,6 @@ MODEL_CHAIN = CHAIN | {
     "max_deviations": MAX_DEVIATIONS,
 }
 
-# Sums of a voice that are higher come from a damaged file.
-HIGHEST = 1e12
 # Recordings that are computed at once.
 CHUNK = 512
 
@@ -128,20 +120,36 @@ def measure(features, lengths, summaries, tallies, usual, shift=None):
     inputs : np.ndarray [shape=(n, n_frames, N_INPUTS), float32], zeros where padding is
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
     """
-    n_frames, sums, k, earlier, squares = (tallies[:, part] for part in TALLY.values())
+    n_frames, sums = (tallies[:, TALLY[part]] for part in ("n_frames", "features"))
     frame_shift, summary_shift = shift or (0, 0)
     unlike = sums - n_frames * (usual.features - frame_shift)
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     offset = (unlike / (n_frames + FRAMES_OF_DOUBT)).astype(np.float32)
     inputs = add_slopes(features, lengths)
     inputs[..., :N_FEATURES] -= offset[:, None] * is_speech
+    return inputs, compare_summaries(summaries, tallies, usual, summary_shift)
 
+
+def compare_summaries(summaries, tallies, usual, shift=0):
+    """Summaries in terms of what is usual for their voices; as `measure` does.
+
+    Parameters
+    ----------
+    summaries, tallies, usual : as for `measure`
+    shift : np.ndarray [shape=(n, N_SUMMARY)] or 0, what to add to the earlier recordings
+
+    Returns
+    -------
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
+    """
+    k, earlier, squares = (
+        tallies[:, TALLY[part]] for part in ("n_recordings", "summaries", "squares")
+    )
     spread = np.maximum(squares - earlier**2 / np.maximum(k, 1), 0)  # k times the variance
-    unlike = earlier - k * (usual.summary - summary_shift)
+    unlike = earlier - k * (usual.summary - shift)
     deviation = summaries - usual.summary - unlike / (k + RECORDINGS_OF_DOUBT)
     scale = np.sqrt((spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT))
-    limited = np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
-    return inputs, limited.astype(np.float32)
+    return np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
 
 
 def find_usual(tallies, voices):
@@ -249,93 +257,3 @@ def draw_tallies(recordings, n, rng, one_emotion=False):
             same_voice = same_voice[emotions[same_voice] == emotion]
         drawn[number] = tallies[draw_history(number, same_voice, n, rng)].sum(axis=0)
     return drawn
-
-
-# One voice that is listened to ------------------------------------------------------------------
-
-
-class Voice:
-    """What was heard of one person so far, without the sound itself.
-
-    Attributes
-    ----------
-    tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
-    """
-
-    def __init__(self):
-        self.tally = np.zeros(N_TALLY)
-
-    def __repr__(self):
-        return f"<Voice: {self.n_recordings} recordings, known to {self.known:.0%}>"
-
-    @property
-    def n_recordings(self) -> int:
-        """How many recordings were added."""
-        return int(self.tally[TALLY["n_recordings"]][0])
-
-    @property
-    def known(self) -> float:
-        """How far the voice is known, from 0 (nothing was heard) towards 1."""
-        n_frames = self.tally[TALLY["n_frames"]][0]
-        return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
-
-    def add(self, features: np.ndarray) -> None:
-        """Add a recording.
-
-        Parameters
-        ----------
-        features : np.ndarray [shape=(n_frames, N_FEATURES)]
-            As `Recognizer.compute_features` returns them
-        """
-        clip = features[None], np.array([len(features)])
-        self.tally += tally(*clip, summarize(*clip))[0]
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the voice as JSON: numbers from which no speech can be made.
-
-        Parameters
-        ----------
-        path : str or Path
-        """
-        parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
-        content = {"chain": CHAIN, "voice": parts}
-        write_json(path, content | {"checksum": checksum(content)}, mode=0o600)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Voice":
-        """Read what `save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-
-        Returns
-        -------
-        voice : Voice
-
-        Raises
-        ------
-        SentimentalError
-            When the file is missing or damaged, is no voice, or was made with other constants.
-        """
-        remedy = "begin a new voice"
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            parts = content["voice"]
-            check_chain(path, content["chain"], remedy)
-            if content["checksum"] != checksum(content):
-                raise ValueError("checksum")
-            voice = cls()
-            for name, part in TALLY.items():
-                values = np.array(parts[name], np.float64)
-                if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
-                    raise ValueError(name)
-                voice.tally[part] = values
-        except OSError as error:
-            raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
-        n_frames, n_recordings = (voice.tally[TALLY[n]][0] for n in ("n_frames", "n_recordings"))
-        if not 0 <= n_recordings <= n_frames:
-            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
-        return voice

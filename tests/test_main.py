@@ -195,7 +195,8 @@ def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(monkeypatch, tmp_p
 
     path, log, chart = (tmp_path / name for name in ("long.wav", "log.csv", "chart.png"))
     recognizer = SimpleNamespace(
-        compute_features=compute, predict_features=lambda features, voice: np.full(8, 1 / 8)
+        compute_features=compute,
+        predict_features=lambda features, voice, emotions: np.full(8, 1 / 8),
     )
     monkeypatch.setattr(program, "load_recognizer", lambda path: recognizer)
     options = [str(write_long(path)), "--log", str(log), "--save-plot", str(chart)]
@@ -209,7 +210,7 @@ def recognize_three(monkeypatch, tmp_path, error):
     """Recognize three of one voice, the second of which raises an error; returns status and log."""
     n_heard = iter(range(3))
 
-    def predict(samples, path, voice):
+    def predict(samples, path, voice, emotions):
         if next(n_heard) == 1:
             raise error
         voice.add(np.ones((60, N_FEATURES), np.float32))

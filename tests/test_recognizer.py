@@ -195,14 +195,14 @@ def test_a_long_recording_without_speech_is_refused(recognizer):
 
 def test_a_long_recording_is_recognized_while_it_is_read(recognizer, talk, monkeypatch):
     read = []
-    blocks = sentimental.recognizer.decode_blocks
+    blocks = sentimental.utterances.decode_blocks
 
     def counting(path):
         for block in blocks(path):
             read.append(len(block.samples))
             yield block
 
-    monkeypatch.setattr(sentimental.recognizer, "decode_blocks", counting)
+    monkeypatch.setattr(sentimental.utterances, "decode_blocks", counting)
     next(recognizer.utterances(talk[0]))
     assert sum(read) < len(talk[1]) * 0.7
 

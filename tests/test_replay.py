@@ -45,13 +45,13 @@ def clock(monkeypatch):
     """The clock of replays, sessions of which know it; recognized is always happy."""
     clock = Clock()
 
-    def listen(*arguments):
-        clock.session = Session(*arguments)
+    def listen(*arguments, **options):
+        clock.session = Session(*arguments, **options)
         return clock.session
 
     recognizer = SimpleNamespace(
         compute_features=lambda samples: np.ones((60, N_FEATURES), np.float32),
-        predict_features=lambda features, voice: np.eye(8)[2],
+        predict_features=lambda features, voice, emotions: np.eye(8)[2],
     )
     monkeypatch.setattr(sessions_module, "time", clock)
     monkeypatch.setattr(realtime, "time", clock)

@@ -15,7 +15,6 @@ from signals import make_corpora, make_recording, make_recordings
 
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import MODEL_CHAIN
-from sentimental.training.augment import Augmentation
 from sentimental.training.metrics import calibration, compute_metrics, one_hot
 from sentimental.training.protocols import protocol_folds
 from sentimental.training.reports import (
@@ -28,7 +27,7 @@ from sentimental.training.reports import (
     run_record,
     update_headline,
 )
-from sentimental.training.settings import Training
+from sentimental.training.settings import Augmentation, Training
 
 
 def read(folder, name="headline"):

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sessions import UTTERANCES, Counting, known_voice, session, wait_for_answers
+from sessions import UTTERANCES, Counting, session, wait_for_answers
 from signals import noise, speech
 
 from sentimental import SentimentalError, Voice, load_recognizer
 from sentimental import vad as endpointing
-from sentimental.live.session import KeptVoice, Session, emotions_of, session_keys
+from sentimental.live.session import Session, emotions_of, session_keys
 from sentimental.spectrum import SAMPLE_RATE
 
 
@@ -133,25 +133,6 @@ def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
     assert ("utterance", 0) in n_known(results)
 
 
-def test_sessions_at_the_same_time_share_a_voice(tmp_path):
-    path = str(tmp_path / "me.json")
-    known_voice(5).save(path)
-    first, second = KeptVoice(path), KeptVoice(path)
-    for kept, n in ((first, 2), (second, 3)):
-        kept.voice.tally += known_voice(n).tally
-    for kept in (first, second):
-        kept.save(path)
-    np.testing.assert_allclose(Voice.load(path).tally, known_voice(10).tally)
-
-
-def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
-    path = str(tmp_path / "me.json")
-    KeptVoice(path).save(path)
-    assert not os.path.exists(path)
-    assert KeptVoice("none").voice is None
-    assert KeptVoice(None).voice.n_recordings == 0
-
-
 # Keys -------------------------------------------------------------------------------------------
 
 
@@ -162,7 +143,7 @@ def keys_of(plot_path=None, **attributes):
 
 def test_without_a_voice_there_is_no_key_for_a_new_one():
     assert [*keys_of()] == ["q", " ", "s"]
-    assert [*keys_of(voice="somebody's")] == ["q", " ", "s", "n"]
+    assert [*keys_of(voice="somebody's")] == ["q", " ", "s", "n", *"12345678", "u"]
 
 
 @pytest.mark.parametrize("plot_path", [None, "plots/today.svg"])

@@ -6,10 +6,9 @@ import pytest
 from signals import make_recordings
 
 from sentimental.scripts import SentimentalError
-from sentimental.training.augment import Augmentation
 from sentimental.training.protocols import protocol_folds
 from sentimental.training.reports import run_record
-from sentimental.training.settings import Training, change_settings
+from sentimental.training.settings import Augmentation, Training, change_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
 

@@ -29,7 +29,6 @@ from sentimental.speaker import (
     TALLY,
     VARIANCE_OF_DOUBT,
     Usual,
-    Voice,
     draw_history,
     draw_tallies,
     find_usual,
@@ -39,6 +38,7 @@ from sentimental.speaker import (
     tally_recordings,
     voice_of,
 )
+from sentimental.voice import Voice
 
 NOTHING = np.zeros((1, N_TALLY))
 

@@ -20,7 +20,7 @@ from sentimental.live.window import Window, open_display
 
 
 def open_window():
-    return open_display(with_window=True, keys={}, emotions=EMOTIONS)
+    return open_display(with_window=True, keys={}, session=session())
 
 
 def test_without_a_screen_the_lines_are_plain(monkeypatch):
@@ -64,8 +64,8 @@ def window(monkeypatch):
     monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
     presses = []
-    keys = {name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn"}
-    window = Window(keys, EMOTIONS)
+    keys = {name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn1"}
+    window = Window(keys, session(voice=known_voice(0)))
     window.presses = presses
     yield window
     plt.close("all")
@@ -153,6 +153,15 @@ def test_each_key_does_what_it_stands_for_and_matplotlib_nothing(window):
     assert not window.closed
 
 
+def test_the_window_says_in_large_letters_what_to_say(window):
+    window.show(session(voice=known_voice(0), task="sad, 3 of 8: say anything, sadly"), [])
+    title, other, *_ = figure().texts
+    assert (title.get_text(), other.get_text()) == ("sad, 3 of 8", "say anything, sadly")
+    check_texts(figure())
+    window.show(session(voice=known_voice(0), task="sad, 3 of 8: …", end="q was pressed"), [])
+    assert title.get_text() == "finishing"
+
+
 def test_q_leaves_the_summary(window, monkeypatch):
     import matplotlib.pyplot as plt
 
@@ -171,7 +180,7 @@ def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
     import matplotlib.pyplot as plt
 
     plt.close("all")
-    Window({}, EMOTIONS).show(session(happy=1.0), [])
+    Window({}, session()).show(session(happy=1.0), [])
     assert not [text for text in figure().texts if "voice" in text.get_text()]
     press("n")
 
@@ -225,7 +234,7 @@ def test_the_window_has_its_own_style(monkeypatch, window):
     plt.close("all")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     with plt.rc_context({"text.color": "white", "figure.dpi": 300, "axes.facecolor": "black"}):
-        Window({}, EMOTIONS)
+        Window({}, session())
         assert figure().dpi == 100
         assert {text.get_color() for text in figure().axes[0].get_xticklabels()} == {"black"}
     assert "MPLBACKEND" not in os.environ

@@ -27,17 +27,18 @@ from sentimental.files import find_files
 from sentimental.live.chart import Utterance, summary_line
 from sentimental.live.session import Session
 from sentimental.live.terminal import note
-from sentimental.recognizer import WHOLE_SECONDS
 from sentimental.scripts import (
+    EMOTIONS,
     SentimentalError,
     check_stop,
     interruptible,
     program_error,
     shown,
 )
-from sentimental.speaker import Voice
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.utterances import WHOLE_SECONDS
 from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
+from sentimental.voice import Voice
 
 # Of full scale. Digital silence counts as this much.
 LOWEST_POWER = 10 ** (LOWEST_DBFS / 10)
@@ -157,7 +158,7 @@ class Recording:
         self.utterances, self.levels = {}, []
         self._separate, self._error = separate, error
 
-    def recognize(self, recognizer, voices=None):
+    def recognize(self, recognizer, voices=None, emotions=EMOTIONS):
         """Hear it, and recognize each utterance as soon as it is over.
 
         Parameters
@@ -165,6 +166,7 @@ class Recording:
         recognizer : sentimental.Recognizer
         voices : dict of sentimental.Voice or None
             Of the person who speaks, by channel; see `Recognizer.predict`. Who is missing is added.
+        emotions : sequence of str, the only ones to be answered
 
         Yields
         ------
@@ -185,10 +187,12 @@ class Recording:
                 head.append(block)
                 if self.seconds > WHOLE_SECONDS:
                     self.is_cut = True
-                    findings = self._recognize_utterances(head, blocks, recognizer, voices)
+                    findings = self._recognize_utterances(
+                        head, blocks, recognizer, voices, emotions
+                    )
                     break
             else:
-                findings = self._recognize_whole(head, recognizer, voices)
+                findings = self._recognize_whole(head, recognizer, voices, emotions)
             for finding in findings:
                 if finding.kind != "error":
                     self.utterances.setdefault(finding.channel, []).append(finding.result)
@@ -218,7 +222,7 @@ class Recording:
             return {n: channel[:, None] for n, channel in enumerate(samples.T.copy(), 1)}
         return {None: samples}
 
-    def _recognize_whole(self, blocks, recognizer, voices):
+    def _recognize_whole(self, blocks, recognizer, voices, emotions):
         whole = np.concatenate([block.samples for block in blocks])
         channels = {
             channel: to_mono(samples, blocks[0].sample_rate, self.name)
@@ -229,16 +233,16 @@ class Recording:
             try:
                 check_speech(np.concatenate(own)[:, number] if own else samples, self.name)
                 voice = _voice_of(channel, voices)
-                probabilities = recognizer.predict_samples(samples, self.name, voice)
+                probabilities = recognizer.predict_samples(samples, self.name, voice, emotions)
             except SentimentalError as error:
                 yield Finding(channel, "error", error)
             else:
                 utterance = Utterance(0.0, len(samples) / SAMPLE_RATE, probabilities)
                 yield Finding(channel, "file", utterance)
 
-    def _recognize_utterances(self, first, blocks, recognizer, voices):
+    def _recognize_utterances(self, first, blocks, recognizer, voices, emotions):
         sessions = {
-            channel: Session(recognizer, _voice_of(channel, voices), with_updates=False)
+            channel: Session(recognizer, _voice_of(channel, voices), False, emotions)
             for channel in self._channels(first[0].samples)
         }
         mixers = [ToMono(first[0].sample_rate) for _ in sessions]
@@ -312,13 +316,13 @@ class _Gate:
             yield chunk, power >= power.max() * 10 ** (-LEAK_DB / 10)
 
 
-def recognize_all(recordings, recognizer, voices=None):
+def recognize_all(recordings, recognizer, voices=None, emotions=EMOTIONS):
     """Recognize one recording after the other; what goes wrong with one costs that one only.
 
     Parameters
     ----------
     recordings : list of Recording
-    recognizer, voices : as for `Recording.recognize`
+    recognizer, voices, emotions : as for `Recording.recognize`
 
     Yields
     ------
@@ -329,7 +333,7 @@ def recognize_all(recordings, recognizer, voices=None):
         check_stop()
         name = recording.name
         try:
-            for finding in recording.recognize(recognizer, voices):
+            for finding in recording.recognize(recognizer, voices, emotions):
                 yield recording, finding
         except SentimentalError as error:
             yield recording, Finding(None, "error", error)

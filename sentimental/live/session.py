@@ -5,8 +5,8 @@ The microphone, a replay and each channel of a long recording have a session.
 
 import collections
 import contextlib
+import functools
 import itertools
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +18,9 @@ from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.chart import Utterance, save_plot
 from sentimental.live.terminal import note
 from sentimental.scripts import EMOTIONS, SentimentalError, shown
-from sentimental.speaker import Voice
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
+from sentimental.voice import Voice
 
 # s of sound that a stream hands over at once.
 BLOCK_SECONDS = 0.02
@@ -31,8 +31,6 @@ BREATH_SECONDS = 0.03
 # Where the chart goes, with date and time in its name, when no other was named.
 CHART_PATH = "emotions.png"
 
-# What --voice takes for a history that is not wanted.
-NO_VOICE = "none"
 
 # What waits to be recognized: "update" or "utterance", its place in s, and a Future.
 Pending = collections.namedtuple("Pending", "kind start end future")
@@ -75,11 +73,7 @@ class Stream(contextlib.AbstractContextManager):
 
 
 class Replay(Stream):
-    """A recording that is heard in the time that it takes, and decoded meanwhile.
-
-    Parameters
-    ----------
-    path : str or Path
+    """A recording (str or Path) that is heard in the time that it takes, and decoded meanwhile.
 
     Raises
     ------
@@ -116,6 +110,7 @@ class Session:
         What was heard before of who speaks: utterances, and the updates while they last, are
         compared with it. It grows by each utterance that is over. None: with nothing.
     with_updates : bool, whether utterances in progress are recognized as well
+    emotions : sequence of str or None, the only ones to be answered
 
     Attributes
     ----------
@@ -123,7 +118,8 @@ class Session:
     endpointer : sentimental.vad.Endpointer
     probabilities : np.ndarray [shape=(8,)], of the utterance in progress; None in silence
     utterances : list of Utterance, those that are over
-    emotions : tuple of str, those that the network answers
+    emotions : sequence of str, those that can be answered
+    task : str, what the user is asked to say, when the voice is taught
     is_ready : bool, whether all is loaded that recognition needs
     n_updates : int, of the bars
     n_refused : int, utterances of which the chain left too little
@@ -133,12 +129,13 @@ class Session:
     when_recognized : callable, which the thread calls when there is something to collect
     """
 
-    def __init__(self, recognizer, voice=None, with_updates=True):
+    def __init__(self, recognizer, voice=None, with_updates=True, emotions=None):
         self.end = ""
         self.endpointer = Endpointer()
         self.probabilities = None
         self.utterances = []
-        self.emotions = emotions_of(recognizer)
+        self.emotions = emotions or emotions_of(recognizer)
+        self.task = ""
         self.is_ready = True
         self.n_updates = 0
         self.n_refused = 0
@@ -150,6 +147,7 @@ class Session:
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
+        self._last_heard = None  # voice and features of the last utterance
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
         self._pending = collections.deque()  # of Pending, oldest first
@@ -234,10 +232,29 @@ class Session:
             features = self._recognizer.compute_features(samples)
         except SentimentalError:
             return None  # a voice among noise as loud as it: too little is left when it is trimmed
-        probabilities = self._recognizer.predict_features(features, voice)
+        probabilities = self._recognizer.predict_features(features, voice, self.emotions)
         if kind == "utterance" and voice is not None:
             voice.add(features)
+            self._last_heard = voice, features
         return probabilities
+
+    def label(self, emotion):
+        """Teach the voice what the last utterance was; a Future of an error, empty without one."""
+        return self._worker.submit(self._label, emotion)
+
+    def _label(self, emotion):
+        if self._last_heard is None:
+            return "nothing to label: no utterance is over yet"
+        voice, features = self._last_heard
+        try:
+            voice.learn(self._recognizer, features, emotion, heard=True)
+        except SentimentalError as error:
+            return f"error: {error}"
+        return ""
+
+    def take_label_back(self):
+        """Forget what the voice was taught last; returns a Future of its emotion, or of None."""
+        return self._worker.submit(self.voice.take_back_lesson)
 
     def collect(self, wait=False):
         """Take what was recognized since the last call; `wait` for what is still to be recognized.
@@ -268,35 +285,6 @@ class Session:
         return self.collect(wait=True)
 
 
-class KeptVoice:
-    """The voice of who speaks first, which is kept between sessions.
-
-    Parameters
-    ----------
-    path : str or None
-        The voice's file, which need not be there yet; ``NO_VOICE``: compare with nothing; None: a
-        voice that is not kept.
-
-    Attributes
-    ----------
-    voice : sentimental.Voice or None
-    """
-
-    def __init__(self, path):
-        self.voice = None
-        if path != NO_VOICE:
-            self.voice = Voice.load(path) if path and os.path.exists(path) else Voice()
-            self._before = self.voice.tally.copy()
-
-    def save(self, path):
-        """Add what is new of the voice to its file, which others may have written meanwhile."""
-        if self.voice is None or np.array_equal(self.voice.tally, self._before):
-            return
-        kept = Voice.load(path) if os.path.exists(path) else Voice()
-        kept.tally += self.voice.tally - self._before
-        kept.save(path)
-
-
 def emotions_of(recognizer):
     """The emotions that a recognizer answers: all but those that did not train it."""
     kernel = getattr(recognizer, "kernel", np.ones((1, len(EMOTIONS))))
@@ -307,17 +295,7 @@ def emotions_of(recognizer):
 
 
 def session_keys(session, plot_path=None):
-    """The keys that a session heeds.
-
-    Parameters
-    ----------
-    session : Session
-    plot_path : str or None, beside which charts are saved
-
-    Returns
-    -------
-    keys : dict of Key, by the character that is typed
-    """
+    """The keys that a session heeds, as dict of Key by character; charts go beside `plot_path`."""
     keys = {
         "q": Key("q quit", session.quit),
         " ": Key("space pause", session.pause),
@@ -325,7 +303,26 @@ def session_keys(session, plot_path=None):
     }
     if session.voice is not None:
         keys["n"] = Key("n new voice", session.new_voice)
+        words = f"1-{len(session.emotions)} label the last"
+        for number, emotion in enumerate(session.emotions, 1):
+            keys[str(number)] = Key(words, functools.partial(label_last, session, emotion))
+            words = ""  # once for all
+        keys["u"] = Key("u take back", lambda: take_label_back(session))
     return keys
+
+
+def label_last(session, emotion):
+    """Teach the voice what the last utterance was, and say so."""
+    session.label(emotion).add_done_callback(
+        lambda done: note(done.result() or f"taught: {emotion}")
+    )
+
+
+def take_label_back(session):
+    """Take the last label back, and say so."""
+    session.take_label_back().add_done_callback(
+        lambda done: note(f"taken back: {done.result() or 'there is no label'}")
+    )
 
 
 def save_chart_so_far(session, plot_path):

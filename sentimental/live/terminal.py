@@ -28,12 +28,12 @@ DEFAULT_SIZE = (80, 24)
 # Columns of a whole bar, at most, and of a whole meter.
 MAX_BAR, MAX_METER = 60, 20
 # Columns beside them: words, and one at the end that stays free.
-BAR_MARGIN, METER_MARGIN = 16, 32
+BAR_MARGIN, METER_MARGIN = 17, 32
 
 # Escape codes.
 CLEAR_LINE, CLEAR_BELOW = "\x1b[K", "\x1b[J"  # right of the cursor, and all lines below as well
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-DIM, PLAIN = "\x1b[2m", "\x1b[0m"
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 def note(text):
@@ -67,7 +67,8 @@ def acquaintance(voice):
     if voice.n_recordings == 0:
         return "new"
     what = "known" if voice.known >= KNOWN else "getting to know it"
-    return f"{what}: {count_utterances(voice.n_recordings)}"
+    lessons = f", {len(voice.lessons)} taught" if voice.lessons else ""
+    return f"{what}: {count_utterances(voice.n_recordings)}{lessons}"
 
 
 # Plain lines and bars ---------------------------------------------------------------------------
@@ -81,6 +82,8 @@ class PlainLines(contextlib.AbstractContextManager):
 
     # Only a window can be closed by the user.
     closed = False
+    # What the user was asked to say last.
+    _task = ""
 
     def __exit__(self, *error):
         pass
@@ -90,6 +93,9 @@ class PlainLines(contextlib.AbstractContextManager):
 
         `session` is a `sentimental.live.session.Session`.
         """
+        if session.task != self._task:
+            self._task = session.task
+            note(self._task)
         for line in lines:
             print(line, flush=True)
 
@@ -139,13 +145,15 @@ class TerminalBars(PlainLines):
             press(self._keys, character)
         width, height = terminal_size()
         probabilities = np.zeros(8) if session.probabilities is None else session.probabilities
-        bars = bar_lines(probabilities, session.emotions, width)
+        bars = bar_lines(probabilities, session.emotions, width, with_digits="1" in self._keys)
         level = 1 - session.endpointer.level / LOWEST_DBFS
         meters = [_meter("level", level, headline(session), width)]
         if session.voice is not None:
             meters.append(_meter("voice", session.voice.known, acquaintance(session.voice), width))
         if self._read_keys:
             meters.append(f"{DIM}{f'     keys {legend(self._keys)}'[: width - 1]}{PLAIN}")
+        if session.task:
+            bars.insert(0, f"{BOLD}  {session.task}{PLAIN}"[: width - 1])
         block = ["", *bars, *meters]
         if len(block) > height:
             block = ["", *meters][: max(2, height)]
@@ -171,18 +179,19 @@ def terminal_size():
     return tuple(n or default for n, default in zip(size, DEFAULT_SIZE, strict=True))
 
 
-def bar_lines(probabilities, emotions, width):
-    """Bars of some emotions as text of less than `width` columns."""
+def bar_lines(probabilities, emotions, width, with_digits=False):
+    """Bars of some emotions as text of less than `width` columns; digits are keys that label."""
     n_bar = max(0, min(MAX_BAR, width - BAR_MARGIN))
     lines = []
-    for emotion in emotions:
+    for number, emotion in enumerate(emotions, 1):
+        name = f"{number} {emotion}" if with_digits else emotion
         p = probabilities[EMOTIONS.index(emotion)]
         bar = "█" * round(p * n_bar)
         # Black would be invisible on black.
         if emotion != "neutral" and not os.environ.get("NO_COLOR"):
             red, green, blue = (round(x / 51) for x in to_rgb(COLORS[emotion]))
             bar = f"\x1b[38;5;{16 + 36 * red + 6 * green + blue}m{bar}{PLAIN}"
-        lines.append(f"{emotion:>9s} {p:4.0%} "[: width - 1] + bar)
+        lines.append(f"{name:>10s} {p:4.0%} "[: width - 1] + bar)
     return lines
 
 
@@ -203,7 +212,7 @@ def press(keys, name):
 
 def legend(keys):
     """All keys in a line."""
-    return "   ".join(key.words for key in keys.values())
+    return "   ".join(key.words for key in keys.values() if key.words)
 
 
 @contextlib.contextmanager

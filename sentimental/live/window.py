@@ -42,14 +42,14 @@ MIN_FONT_SIZE = 3.0
 SCREEN_SHARE = 0.9
 
 
-def open_display(with_window, keys, emotions):
+def open_display(with_window, keys, session):
     """The best display that there is: a window, bars in the terminal, or lines.
 
     Parameters
     ----------
     with_window : bool, whether one is wanted
     keys : dict, as of `sentimental.live.session.session_keys`
-    emotions : sequence of str, those that can be answered
+    session : sentimental.live.session.Session, of which all is shown later
 
     Returns
     -------
@@ -60,7 +60,7 @@ def open_display(with_window, keys, emotions):
     )
     if has_screen and with_window:
         try:
-            return Window(keys, emotions)
+            return Window(keys, session)
         except Exception as error:  # each toolkit has errors of its own
             note(f"no window ({' '.join(str(error).split())}); the bars come in the terminal")
     return TerminalBars(keys) if knows_escapes(sys.stdout) else PlainLines()
@@ -75,10 +75,10 @@ class Window(PlainLines):
 
     Parameters
     ----------
-    keys, emotions : as of `open_display`
+    keys, session : as of `open_display`
     """
 
-    def __init__(self, keys, emotions):
+    def __init__(self, keys, session):
         self._style = contextlib.ExitStack()  # for as long as the process lives
         self._style.enter_context(own_style())
         import matplotlib.pyplot as plt
@@ -89,9 +89,9 @@ class Window(PlainLines):
         if self._canvas.required_interactive_framework is None:  # it draws into files only
             raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
         self._fit_screen()
-        self._emotions, self._keys = emotions, dict(keys)
+        self._emotions, self._keys = session.emotions, dict(keys)
         self._parts = []  # of the window, which are drawn each by itself
-        self._lay_out(with_voice="n" in keys)
+        self._lay_out(with_voice=session.voice is not None)
         self._font_sizes = self._find_font_sizes()
         self._fit_fonts()
         connect = self._canvas.mpl_connect
@@ -117,7 +117,9 @@ class Window(PlainLines):
         bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
         bars.set(xlim=(-0.6, n - 0.4), ylim=(0, 1.08))
         bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
-        bars.set_xticks(range(n), self._emotions, fontsize=21)
+        digits = [f"{number} " * ("1" in self._keys) for number in range(1, n + 1)]
+        names = [f"{digit}{emotion}" for digit, emotion in zip(digits, self._emotions, strict=True)]
+        bars.set_xticks(range(n), names, fontsize=18 if digits[0] and n > 6 else 21)
         bars.tick_params(length=0)
         meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
         meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
@@ -196,9 +198,13 @@ class Window(PlainLines):
         title, bars, level, strip, *voice = self._parts
         is_silent = session.probabilities is None
         color = "#777777" if is_silent else "black"
-        last = f"last: {answer(session.utterances[-1].probabilities)}" if session.utterances else ""
-        if title.changes(headline(session), color, last):
-            self._title.set(text=headline(session), color=color)
+        words, last = headline(session), ""
+        if session.utterances:
+            last = f"last: {answer(session.utterances[-1].probabilities)}"
+        if session.task and not session.end:
+            color, (words, _, last) = "black", session.task.partition(": ")
+        if title.changes(words, color, last):
+            self._title.set(text=words, color=color)
             self._last.set_text(last)
         shown = dict(
             zip(EMOTIONS, np.zeros(8) if is_silent else session.probabilities, strict=True)
@@ -212,7 +218,7 @@ class Window(PlainLines):
                 percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
         if level.changes(round(session.endpointer.level)):
             self._level.set_height(session.endpointer.level - LOWEST_DBFS)
-        if session.voice is not None and voice[0].changes(session.voice.known):
+        if session.voice is not None and voice[0].changes(acquaintance(session.voice)):
             self._known.set_width(session.voice.known)
             self._acquaintance.set_text(acquaintance(session.voice))
         if strip.changes(int(session.endpointer.seconds / COLUMN_SECONDS)):

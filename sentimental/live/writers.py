@@ -11,16 +11,12 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 
 from tqdm import tqdm
 
-from sentimental import __version__
 from sentimental.files import is_special
 from sentimental.live.chart import answer, clock, is_unsure, result_line, strongest
-from sentimental.live.session import NO_VOICE
 from sentimental.live.terminal import note
-from sentimental.model import SHIPPED_MODEL
 from sentimental.scripts import EMOTIONS, SentimentalError, shown
 
 # The path of a log that is the standard output.
@@ -30,65 +26,8 @@ COLUMNS = ("kind", "source", "clock", "start_s", "end_s", "emotion", "unsure", *
 SUBTITLES = {"srt": ",", "vtt": "."}
 # What the standard output can be.
 FORMATS = ("text", "json", "csv", *SUBTITLES)
-# How names of other files end, by the option without its dashes.
-ENDINGS = {
-    "save_audio": (".flac", ".wav"),
-    "save_plot": (".png", ".pdf", ".svg"),
-    "voice": (".json",),
-}
 # Samples that are encoded to FLAC at once, and after which a header is told how many there are.
 AUDIO_BLOCK = 4096
-
-
-def add_options(parser):
-    """Add the options that both scripts have: the model and what is written."""
-    parser.add_argument(
-        "--voice",
-        metavar="FILE.json",
-        help="file that keeps a speaker's statistics between sessions; none: compare with nothing",
-    )
-    parser.add_argument(
-        "--log", metavar="FILE.csv", help=f"one row for each result; {STDOUT}: standard output"
-    )
-    parser.add_argument("--save-plot", metavar="FILE.png", help="the summary chart")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        metavar="FILE.json",
-        default=SHIPPED_MODEL,
-        help="with its weights in FILE_weights.h5 (default: the shipped model)",
-    )
-    parser.add_argument("--version", action="version", version=f"Sentimental {__version__}")
-
-
-def check_options(parser, args):
-    """Refuse names that do not end as what is written there."""
-    for option, endings in ENDINGS.items():
-        path = getattr(args, option, None)
-        if path not in (None, NO_VOICE) and not path.lower().endswith(endings):
-            name = option.replace("_", "-")
-            parser.error(f"--{name} {path}: the name must end with {' or '.join(endings)}")
-
-
-def output_paths(args):
-    """The files that are to be written; raise SentimentalError where one's folder is missing."""
-    paths = [getattr(args, option, None) for option in ("log", *ENDINGS)]
-    paths = [path for path in paths if path not in (None, STDOUT, NO_VOICE)]
-    for path in paths:
-        if not Path(path).absolute().parent.is_dir():
-            raise SentimentalError(f"{path}: cannot be written (there is no such folder)")
-    return paths
-
-
-def try_to_save(path, save, *arguments):
-    """Save what is wanted if its path is given; an error costs this file only. Returns a status."""
-    try:
-        if path:
-            save(path, *arguments)
-    except SentimentalError as error:
-        note(f"error: {error}")
-        return 1
-    return 0
 
 
 class Output:
@@ -218,10 +157,11 @@ class Report:
     log : str or None, path of a `Log`
     form : str, of ``FORMATS``, for the standard output
     names : list of str or Path, of the recordings; lines leave room for the longest
+    emotions : sequence of str, those that can be answered
     """
 
-    def __init__(self, log, form, names):
-        self._form, self._several = form, len(names) > 1
+    def __init__(self, log, form, names, emotions=EMOTIONS):
+        self._emotions, self._form, self._several = emotions, form, len(names) > 1
         self._width = max((len(shown(name)) for name in names), default=0)
         self._n_subtitles = 0
         self._logs = [Log(log), Log(STDOUT if form == "csv" else None)]
@@ -257,7 +197,7 @@ class Report:
                 else:
                     log.write(kind, source, result)
             if self._form == "json":
-                print(_json_line(name, channel, kind, result), flush=True)
+                print(_json_line(name, channel, kind, result, self._emotions), flush=True)
             if kind == "error":
                 note(f"error: {result}")
             elif self._form == "text":
@@ -269,12 +209,12 @@ class Report:
                 print(_subtitle(self._form, self._n_subtitles, who, result), flush=True)
 
 
-def _json_line(name, channel, kind, result):
+def _json_line(name, channel, kind, result, emotions):
     line = {"file": str(name)} | ({"channel": channel} if channel else {})
     if kind == "error":
         return json.dumps(line | {"error": str(result)})
     start, end, probabilities = result
-    rounded = {name: round(float(p), 4) for name, p in zip(EMOTIONS, probabilities, strict=True)}
+    rounded = {name: round(float(probabilities[EMOTIONS.index(name)]), 4) for name in emotions}
     line |= {"start": round(start, 3), "end": round(end, 3)}
     line |= {"emotion": strongest(probabilities)[0], "unsure": is_unsure(probabilities)}
     return json.dumps(line | {"probabilities": rounded})

@@ -9,14 +9,10 @@ nearly the sum of their powers. In the order of events:
     mask_time          gaps in time
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sentimental.features import frame_features, mark_speech
-from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
-from sentimental.training.settings import check
 
 # Hz. The octaves that a microphone colors.
 OCTAVES = 62.5 * 2.0 ** np.arange(8)
@@ -26,69 +22,6 @@ N_FACTORS = 33
 LOG_2 = np.log(2)
 # What a gap is filled with: zeros would be masked as padding.
 ALMOST_ZERO = 1e-3
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How strongly each clip of a batch is changed; all of it is drawn anew each time."""
-
-    # Frames of a clip. Of a longer one, a part of this length is drawn.
-    crop_frames: int = 80
-    # Frames left out at either end, at most.
-    end_frames: int = 5
-    # Share by which speech gets faster or slower, at most.
-    stretch: float = 0.2
-    # Share of a clip's length by which a moment of it comes sooner or later, at most.
-    warp: float = 0.1
-
-    # Vocal tract length perturbation: pitch and formants move by a factor of up to e to this power.
-    vtlp: float = 0.2
-    # dB. Standard deviation of a microphone's gain in each octave.
-    octave_db: float = 3.0
-    # dB an octave by which the whole spectrum leans to one side, at most.
-    tilt_db: float = 1.5
-    # Louder and softer get up to e to this power as far from each other, or as close.
-    contrast: float = 0.3
-    # Chance of a telephone.
-    telephone_prob: float = 0.15
-    # Hz between which a telephone's band begins.
-    telephone_low: tuple = (150.0, 400.0)
-    # Hz between which a telephone's band ends.
-    telephone_high: tuple = (3000.0, 4500.0)
-    # dB an octave by which a telephone lowers what lies outside of its band.
-    telephone_slope_db: float = 24.0
-    # Chance of reverberation.
-    reverb_prob: float = 0.3
-    # s until the reverberation has lost 60 dB.
-    rt60: tuple = (0.1, 0.6)
-    # dB of all of the reverberation against the direct sound.
-    reverb_db: tuple = (-12.0, 0.0)
-    # Chance of steady noise.
-    noise_prob: float = 0.3
-    # dB an octave by which noise leans: brown to white.
-    noise_tilt_db: tuple = (-6.0, 0.0)
-    # Chance of other voices, in clips without steady noise; both chances together are 1 at most.
-    babble_prob: float = 0.4
-    # Voices of a babble, fewest and most.
-    babble_voices: tuple = (2, 6)
-    # dB of speech against noise or other voices.
-    snr_db: tuple = (3.0, 25.0)
-    # dB. Standard deviation of a random gain on the whole clip.
-    gain_db: float = 2.0
-
-    # Mean standard deviation of the noise that is added to each standardized input.
-    jitter: float = 0.1
-    # Gaps in time.
-    n_time_masks: int = 2
-    # Frames of a gap, at most.
-    time_mask_frames: int = 10
-
-    def __post_init__(self):
-        least = {"crop_frames": 2, "rt60": 0.01, "babble_voices": 1}
-        least |= dict.fromkeys(("telephone_low", "telephone_high"), 1)
-        check(self, least | dict.fromkeys(("reverb_db", "noise_tilt_db", "snr_db"), -100))
-        if self.noise_prob + self.babble_prob > 1:
-            raise SentimentalError("noise_prob and babble_prob: both together must be 1 at most")
 
 
 def augment(clips, lengths, matrices, settings, rng):
@@ -200,6 +133,14 @@ def apply_telephone(mel, settings, rng):
     return mel - (settings.telephone_slope_db * octaves)[:, None].astype(np.float32)
 
 
+def apply_bass(mel, settings, rng):
+    """Raise or lower what lies below a shelf that is half an octave wide; mel in dB."""
+    centers, _ = mel_bands()
+    gain = rng.uniform(*settings.bass_db, (len(mel), 1))
+    octaves_below = np.log2(rng.uniform(*settings.bass_hz, (len(mel), 1)) / centers)
+    return mel + (gain * np.clip(2 * octaves_below, 0, 1))[:, None].astype(np.float32)
+
+
 def add_reverb(power, settings, rng):
     """Let the power of each frame die away as a room does, instead of ending."""
     n = len(power)
@@ -257,6 +198,8 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast, (n, 1, 1)))
     mel = loudest + contrast.astype(np.float32) * (mel - loudest)
+    bassy = rng.random(n) < settings.bass_prob
+    mel[bassy] = apply_bass(mel[bassy], settings, rng)
     called = rng.random(n) < settings.telephone_prob
     mel[called] = apply_telephone(mel[called], settings, rng)
     speech = 10 ** (mel / 10) * is_speech

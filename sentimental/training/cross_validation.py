@@ -5,6 +5,7 @@ What is tested is tested in several ways, by name:
     h0                 each recording is the first that is heard of its speaker
     h10                ten others of the speaker were heard before, no matter which
     h10, one emotion   ten others of one emotion
+    heard1, taught1    after lessons; see `sentimental.training.lessons`
     white, babble ...  under a condition of `sentimental.preprocessing.conditions`, as h0
 
 `sentimental.training.fit` is imported where it is used: it loads TensorFlow, which takes seconds.
@@ -20,6 +21,7 @@ import numpy as np
 from sentimental.files import atomic_write, lock_folder
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import draw_tallies
+from sentimental.training.lessons import LESSONS, measure_lessons
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, has_unseen_speakers, protocol_folds
 from sentimental.workers import run_jobs
@@ -162,8 +164,11 @@ def _train_and_test(
         ways |= {way: (tested, heard) for way, heard in histories.items()}
     ways |= {way: (part, None) for way, part in conditions.items()}
     state = {key: np.array(history[key]) for key in ("temperature", "seconds")}
-    answers = [predict(network, usual, *way) for way in ways.values()]
-    return state | {"ways": np.array([*ways]), "probabilities": np.array(answers)}
+    answers = {name: predict(network, usual, *way) for name, way in ways.items()}
+    if protocol in ("speaker", "corpus"):
+        temperature = training.temperature if protocol == "corpus" else 1.0
+        answers |= measure_lessons(network, usual, tested, [seed, number], temperature)
+    return state | {"ways": np.array([*answers]), "probabilities": np.array([*answers.values()])}
 
 
 def _paths(folder, protocol, seed, number):
@@ -258,7 +263,8 @@ def set_temperatures(runs):
         run["temperature"] = float(np.exp(np.mean(np.log(others))))
     for run in runs:
         run["probabilities"] = {
-            way: _at_temperature(p, run["temperature"]) for way, p in run["probabilities"].items()
+            way: p if way in LESSONS else _at_temperature(p, run["temperature"])
+            for way, p in run["probabilities"].items()
         }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sentimental.features import frames_to_features, summarize
 from sentimental.files import atomic_write, set_aside
-from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
+from sentimental.scripts import SentimentalError, check_stop
 from sentimental.speaker import MODEL_CHAIN, N_TALLY, measure
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches
@@ -19,6 +19,7 @@ from sentimental.training.metrics import fit_temperature, one_hot
 from sentimental.training.network import (
     TwoBranchModel,
     keras,
+    merge_prior,
     merge_standardization,
     merge_temperature,
     silence_untrained,
@@ -86,7 +87,8 @@ def fit(
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
-    network.set_weights(silence_untrained(progress.best, batches.labels.any(axis=0)))
+    weights = merge_prior(progress.best, settings["training"].expected() / model.prior)
+    network.set_weights(silence_untrained(weights, batches.labels.any(axis=0)))
     if temperature is None:
         probabilities = network.predict(inputs, PREDICTION_BATCH, verbose=0)
         temperature = fit_temperature(validation, probabilities)
@@ -101,7 +103,8 @@ def _compile_model(network, batches, training, epochs, start):
     if start:
         # Until something is learned it answers as that model does, but for the temperature.
         weights = unmerge_standardization(start["weights"], batches.mean, batches.std)
-        model.start_from(merge_temperature(weights, 1 / training.temperature))
+        weights = merge_temperature(weights, 1 / training.temperature)
+        model.start_from(merge_prior(weights, model.prior / training.expected()))
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,
@@ -263,7 +266,7 @@ def predict(network, usual, recordings, tallies=None):
     `tallies` [shape=(n, N_TALLY)] are of what was heard before of each voice; None: nothing.
     """
     order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
-    probabilities = np.empty((len(recordings), len(EMOTIONS)))
+    probabilities = np.empty((len(recordings), network.output_shape[-1]))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
@@ -271,3 +274,14 @@ def predict(network, usual, recordings, tallies=None):
         inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, heard)
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities
+
+
+def embed(network, usual, recordings, tallies):
+    """What the dense layer reads of recordings; np.ndarray [shape=(n, units + N_SUMMARY)].
+
+    Parameters
+    ----------
+    network, usual, recordings, tallies : as for `predict`
+    """
+    read = network.get_layer("frames_and_summary").output
+    return predict(keras.Model(network.inputs, read), usual, recordings, tallies)

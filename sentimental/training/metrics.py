@@ -1,5 +1,6 @@
 """How good a model is: metrics, their intervals, and calibration."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -79,6 +80,14 @@ def _answers(recordings, probabilities):
     true = one_hot(recordings).argmax(axis=1)
     own = np.unique(true)
     return true, probabilities.argmax(axis=1), own[probabilities[:, own].argmax(axis=1)]
+
+
+def pool(runs, way):
+    """Recordings and probabilities of all folds of some runs, of those that were tested."""
+    recordings = [recording for run in runs for recording in run["tested"]]
+    probabilities = np.concatenate([run["probabilities"][way] for run in runs])
+    tested = np.isfinite(probabilities[:, 0])
+    return [*itertools.compress(recordings, tested)], probabilities[tested]
 
 
 def compute_group_metrics(recordings, probabilities, over_speakers=True):

@@ -100,7 +100,7 @@ class TwoBranchModel(keras.Model):
 
     Some emotions are rare in what is drawn, because few corpora have them. Each branch is trained
     with the prior of the emotions added to its logits [2]_, so that the logits themselves say how
-    much a recording speaks for an emotion; in the network that is saved the prior counts once.
+    much a recording speaks for an emotion. In what is saved, `Training.expected` takes its place.
 
     Keras' `SwapEMAWeights` is of no use for the average: it swaps by adding and subtracting, which
     rounds, so that a training that was stopped and resumed would end with other weights.
@@ -252,6 +252,11 @@ def merge_temperature(weights, temperature):
     """Weights of a network whose logits are divided by `temperature`."""
     *others, kernel, bias = weights
     return [*others, kernel / temperature, bias / temperature]
+
+
+def merge_prior(weights, prior):
+    """Weights of a network to whose logits the logarithm of `prior`, [shape=(8,)], is added."""
+    return [*weights[:-1], weights[-1] + np.log(prior).astype(np.float32)]
 
 
 def silence_untrained(weights, is_trained):

@@ -22,6 +22,7 @@ from sentimental.training.metrics import (
     compute_group_metrics,
     compute_metrics,
     interval,
+    pool,
     risk_coverage,
 )
 
@@ -96,12 +97,6 @@ def update_headline(folder, figures):
 
 
 # Protocols --------------------------------------------------------------------------------------
-
-
-def pool(runs, way):
-    """Recordings and probabilities of all folds of some runs."""
-    tested = [recording for run in runs for recording in run["tested"]]
-    return tested, np.concatenate([run["probabilities"][way] for run in runs])
 
 
 def measure_runs(protocol, runs, way):

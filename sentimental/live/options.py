@@ -1,0 +1,82 @@
+"""Options that the live script and `python -m sentimental` share."""
+
+import argparse
+from pathlib import Path
+
+from sentimental import __version__
+from sentimental.live.terminal import note
+from sentimental.live.voices import NO_VOICE
+from sentimental.live.writers import STDOUT
+from sentimental.model import SHIPPED_MODEL
+from sentimental.recognizer import check_emotions
+from sentimental.scripts import EMOTIONS, SentimentalError
+
+# How names of other files end, by the option without its dashes.
+ENDINGS = {
+    "save_audio": (".flac", ".wav"),
+    "save_plot": (".png", ".pdf", ".svg"),
+    "voice": (".json",),
+}
+
+
+def add_options(parser):
+    """Add the options that both scripts have: the model and what is written."""
+    parser.add_argument(
+        "--voice",
+        metavar="FILE.json",
+        help="file that keeps a speaker's statistics between sessions; none: compare with nothing",
+    )
+    parser.add_argument(
+        "--emotions", type=_emotions, metavar="LIST", help="answer only these: happy,sad,angry"
+    )
+    parser.add_argument(
+        "--log", metavar="FILE.csv", help=f"one row for each result; {STDOUT}: standard output"
+    )
+    parser.add_argument("--save-plot", metavar="FILE.png", help="the summary chart")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE.json",
+        default=SHIPPED_MODEL,
+        help="with its weights in FILE_weights.h5 (default: the shipped model)",
+    )
+    parser.add_argument("--version", action="version", version=f"Sentimental {__version__}")
+
+
+def _emotions(text):
+    """Names between commas, in the order of ``EMOTIONS``."""
+    try:
+        allowed = check_emotions(text.split(","))
+    except SentimentalError as error:
+        raise argparse.ArgumentTypeError(error) from None
+    return tuple(emotion for emotion in EMOTIONS if emotion in allowed)
+
+
+def check_options(parser, args):
+    """Refuse names that do not end as what is written there."""
+    for option, endings in ENDINGS.items():
+        path = getattr(args, option, None)
+        if path not in (None, NO_VOICE) and not path.lower().endswith(endings):
+            name = option.replace("_", "-")
+            parser.error(f"--{name} {path}: the name must end with {' or '.join(endings)}")
+
+
+def output_paths(args):
+    """The files that are to be written; raise SentimentalError where one's folder is missing."""
+    paths = [getattr(args, option, None) for option in ("log", *ENDINGS)]
+    paths = [path for path in paths if path not in (None, STDOUT, NO_VOICE)]
+    for path in paths:
+        if not Path(path).absolute().parent.is_dir():
+            raise SentimentalError(f"{path}: cannot be written (there is no such folder)")
+    return paths
+
+
+def try_to_save(path, save, *arguments):
+    """Save what is wanted if its path is given; an error costs this file only. Returns a status."""
+    try:
+        if path:
+            save(path, *arguments)
+    except SentimentalError as error:
+        note(f"error: {error}")
+        return 1
+    return 0

@@ -1,0 +1,176 @@
+"""The voice of who speaks: kept between sessions, and taught in a guided minute or from files."""
+
+import os
+
+import numpy as np
+
+from sentimental.live.session import Key
+from sentimental.live.terminal import note
+from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.voice import Voice, adapt_layer, add_lesson, lessons_to_inputs
+
+# What --voice takes for a history that is not wanted.
+NO_VOICE = "none"
+# Emotions that are asked for, unless --emotions says others, and how often each is.
+TAUGHT, N_ROUNDS = ("neutral", "happy", "sad", "angry"), 2
+# Lessons from which on it is told how much they help.
+MIN_LESSONS = 8
+# What is asked for: words of one's own, and a situation.
+SITUATIONS = {
+    "neutral": "as you always speak",
+    "calm": "as if nothing could disturb you",
+    "happy": "as if you had just won",
+    "sad": "as if you had lost a friend",
+    "angry": "as if somebody had cheated you",
+    "fear": "as if somebody followed you",
+    "disgust": "as if it smelled foul",
+    "surprise": "as if you had not expected it",
+}
+
+
+class KeptVoice:
+    """The voice of who speaks first, which is kept between sessions.
+
+    Parameters
+    ----------
+    path : str or None
+        The voice's file, which need not be there yet; ``NO_VOICE``: compare with nothing; None: a
+        voice that is not kept.
+
+    Attributes
+    ----------
+    voice : sentimental.Voice or None
+    """
+
+    def __init__(self, path):
+        self.voice = None
+        if path != NO_VOICE:
+            self.voice = Voice.load(path) if path and os.path.exists(path) else Voice()
+            self._before, self._lessons_before = self.voice.tally.copy(), [*self.voice.lessons]
+
+    def save(self, path):
+        """Add what is new of the voice to its file, which others may have written meanwhile."""
+        if self.voice is None:
+            return
+        voice, before = self.voice, self._lessons_before
+        new = [lesson for lesson in voice.lessons if not _is_among(lesson, before)]
+        forgotten = [lesson for lesson in before if not _is_among(lesson, voice.lessons)]
+        if np.array_equal(voice.tally, self._before) and not (new or forgotten):
+            return
+        kept = Voice.load(path) if os.path.exists(path) else Voice()
+        kept.tally += voice.tally - self._before
+        kept.lessons = [lesson for lesson in kept.lessons if not _is_among(lesson, forgotten)]
+        for lesson in new:
+            kept.lessons, kept.taught_with = add_lesson(kept.lessons, *lesson), voice.taught_with
+        kept.save(path)
+
+
+def _is_among(lesson, lessons):
+    emotion, heard = lesson
+    return any(emotion == other and np.array_equal(heard, them) for other, them in lessons)
+
+
+class Guide:
+    """Asks for one sentence of each emotion, several times round, and teaches the voice.
+
+    Parameters
+    ----------
+    session : sentimental.live.session.Session, with a voice; its `task` says what is asked for
+    emotions : sequence of str or None, those that are asked for
+    """
+
+    def __init__(self, session, emotions=None):
+        self._session, self._n_heard = session, 0
+        self._asked = [*(emotions or TAUGHT)] * N_ROUNDS
+        self._place, self._taught = 0, []  # places that were taught
+        self._ask()
+
+    def _ask(self):
+        if self._place < len(self._asked):
+            emotion, n = self._asked[self._place], len(self._asked)
+            self._session.task = (
+                f"{emotion}, {self._place + 1} of {n}: say anything, {SITUATIONS[emotion]}"
+            )
+        else:
+            self._session.end = self._session.end or "all was taught"
+
+    def hear(self):
+        """Take what was said since the last call for what was asked for."""
+        is_new = len(self._session.utterances) > self._n_heard
+        self._n_heard = len(self._session.utterances)
+        if is_new and self._place < len(self._asked):
+            error = self._session.label(self._asked[self._place]).result()
+            if error:
+                note(error)
+                return
+            self._taught.append(self._place)
+            self._go_to(self._place + 1)
+
+    def _go_to(self, place):
+        self._place = place
+        self._ask()
+
+    def skip(self):
+        """Ask for the next one."""
+        self._go_to(min(self._place + 1, len(self._asked)))
+
+    def take_back(self):
+        """Forget the last sentence and ask for it again."""
+        if self._taught:
+            self._session.take_label_back().result()
+            self._go_to(self._taught.pop())
+
+    def keys(self):
+        """The keys that are heeded meanwhile, as of `sentimental.live.session.session_keys`."""
+        back = Key("backspace take back", self.take_back)
+        return {
+            "q": Key("q quit", self._session.quit),
+            " ": Key("space skip", self.skip),
+            "backspace": back,
+            "\x7f": back._replace(words=""),  # as a terminal has it
+            "\b": back._replace(words=""),
+        }
+
+
+def how_much_it_helps(recognizer, voice):
+    """What lessons bring, in words; each is left out of those that adapt the network to it."""
+    n = len(voice.lessons)
+    if n < MIN_LESSONS:
+        return f"{n} sentences taught: too few to tell how much they help"
+    labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
+    lessons = np.stack([lesson for _, lesson in voice.lessons])
+    heard = lessons_to_inputs(lessons, voice.tally, recognizer.usual)
+    taught, before, now = np.unique(labels), 0, 0
+    for number in range(n):
+        others = np.arange(n) != number
+        adapted = adapt_layer(recognizer.kernel, recognizer.bias, heard[others], labels[others])
+        for kernel, bias in ((recognizer.kernel, recognizer.bias), adapted):
+            answer = taught[np.argmax((heard[number] @ kernel + bias)[taught])]
+            if kernel is recognizer.kernel:
+                before += answer == labels[number]
+            else:
+                now += answer == labels[number]
+    return f"recognized {before} of {n} before, {now} of {n} now, each by the others' lessons"
+
+
+def teach_from_files(recognizer, voice, takes):
+    """Teach a voice by recordings with labels; what cannot be used is told.
+
+    Parameters
+    ----------
+    recognizer : sentimental.Recognizer
+    voice : sentimental.Voice
+    takes : list of list of Recording, files of the same take
+
+    Returns
+    -------
+    n : int, how many were taught
+    """
+    n = 0
+    for recording, *_ in takes:
+        try:
+            voice.teach(recognizer, recording.file, recording.emotion)
+            n += 1
+        except SentimentalError as error:
+            note(f"error: {error}")
+    return n

@@ -1,0 +1,93 @@
+"""How well speakers are recognized who taught the network some recordings of theirs.
+
+    taught1 ... taught3   one to three recordings of each emotion of a speaker were labeled
+    heard1 ... heard3     the same recordings were heard without their labels
+
+Only the emotions of the speaker are allowed. What was taught or heard is not tested, nor are
+speakers with fewer recordings, or fewer than three emotions.
+"""
+
+import numpy as np
+
+from sentimental.features import N_SUMMARY
+from sentimental.scripts import EMOTIONS
+from sentimental.speaker import N_TALLY, TALLY, group_voices, tally_recordings, voice_of
+from sentimental.training.metrics import one_hot
+from sentimental.voice import adapt_layer, lessons_to_inputs
+
+# Lessons of each emotion.
+N_LESSONS = (1, 2, 3)
+# The ways of testing.
+LESSONS = [f"{way}{n}" for n in N_LESSONS for way in ("heard", "taught")]
+# Fewer emotions of a speaker measure nothing.
+LEAST_EMOTIONS = 3
+
+
+def draw_lessons(recordings, n, rng):
+    """Lessons of each speaker, in the order in which they are given, and what tests them.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    n : int > 0, lessons of each emotion
+    rng : np.random.Generator
+
+    Returns
+    -------
+    drawn : list of (lessons, tested), each np.ndarray of int, places in `recordings`
+    """
+    labels, drawn = one_hot(recordings).argmax(axis=1), []
+    for numbers in group_voices([voice_of(recording) for recording in recordings]).values():
+        emotions, counts = np.unique(labels[numbers], return_counts=True)
+        if len(emotions) < LEAST_EMOTIONS or counts.min() <= n:
+            continue
+        lessons = [rng.permutation(numbers[labels[numbers] == e])[:n] for e in emotions]
+        lessons = rng.permutation(np.concatenate(lessons))
+        drawn.append((lessons, np.setdiff1d(numbers, lessons)))
+    return drawn
+
+
+def measure_lessons(network, usual, recordings, seed, temperature=1.0):
+    """Probabilities of recordings, after lessons and after the same recordings without labels.
+
+    Parameters
+    ----------
+    network : keras.Model
+    usual : sentimental.speaker.Usual
+    recordings : list of Recording
+    seed : int or list of int, of what is drawn
+    temperature : float, by which the network's logits are divided first
+
+    Returns
+    -------
+    probabilities : dict of np.ndarray [shape=(len(recordings), 8)], by the name of the way; NaN
+        where a recording is not tested
+    """
+    from scipy.special import softmax
+
+    from sentimental.training.fit import embed
+    from sentimental.training.network import merge_temperature
+
+    *_, kernel, bias = merge_temperature(network.get_weights(), temperature)
+    labels, of_recording = one_hot(recordings).argmax(axis=1), tally_recordings(recordings)
+    summaries = of_recording[:, TALLY["summaries"]]
+    answers, rng = {}, np.random.default_rng(seed)
+    for n in N_LESSONS:
+        drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_TALLY))
+        for lessons, tested in drawn:
+            # A lesson is heard after those before it, what is tested after all of them.
+            heard = np.cumsum(of_recording[lessons], axis=0)
+            before[lessons], before[tested] = heard - of_recording[lessons], heard[-1]
+        read = embed(network, usual, recordings, before)
+        for way in (f"heard{n}", f"taught{n}"):
+            answers[way] = np.full((len(recordings), len(EMOTIONS)), np.nan)
+            for lessons, tested in drawn:
+                layer = kernel, bias
+                if way == f"taught{n}":
+                    told = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
+                    told = lessons_to_inputs(told, before[tested[0]], usual)
+                    layer = adapt_layer(kernel, bias, told, labels[lessons])
+                own = np.isin(range(len(EMOTIONS)), labels[lessons])
+                logits = np.where(own, read[tested] @ layer[0] + layer[1], -np.inf)
+                answers[way][tested] = softmax(logits, axis=1)
+    return answers

@@ -1,0 +1,289 @@
+"""One voice that is listened to: what was heard of it, and what it was taught.
+
+How a stranger sounds in anger cannot be known from other people alone, but it can be asked: some
+recordings of a voice with their labels adapt the last layer of the network to it. That takes
+milliseconds, and few lessons are enough.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
+from sentimental.files import checksum, write_json
+from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.speaker import FRAMES_OF_DOUBT, N_TALLY, TALLY, compare_summaries, tally
+from sentimental.utterances import Source, find_utterances
+
+# Sums of a voice that are higher come from a damaged file.
+HIGHEST = 1e12
+
+# Lessons of an emotion that are kept; the newest count.
+MAX_LESSONS = 64
+# How strongly the layer is held back where there is one lesson of each emotion; it falls with the
+# square of their number ...
+PENALTY = 20.0
+# ... to this.
+LEAST_PENALTY = 1.0
+# Steps of the optimization at most.
+MAX_STEPS = 100
+
+
+class Voice:
+    """What was heard of one person so far, without the sound itself.
+
+    Attributes
+    ----------
+    tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
+    lessons : list of (emotion, lesson), the oldest first, at most ``MAX_LESSONS`` an emotion; of
+        each recording the last state of the LSTM, and the summary
+    taught_with : str, checksum of the model that the lessons are of
+    adapted : (kernel, bias) or None, what the lessons make of the model's last layer
+    """
+
+    def __init__(self):
+        self.tally = np.zeros(N_TALLY)
+        self.lessons, self.taught_with, self.adapted = [], "", None
+
+    def __repr__(self):
+        return f"<Voice: {self.n_recordings} recordings, known to {self.known:.0%}>"
+
+    @property
+    def n_recordings(self) -> int:
+        """How many recordings were added."""
+        return int(self.tally[TALLY["n_recordings"]][0])
+
+    @property
+    def known(self) -> float:
+        """How far the voice is known, from 0 (nothing was heard) towards 1."""
+        n_frames = self.tally[TALLY["n_frames"]][0]
+        return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
+
+    def add(self, features: np.ndarray) -> None:
+        """Add a recording.
+
+        Parameters
+        ----------
+        features : np.ndarray [shape=(n_frames, N_FEATURES)]
+            As `Recognizer.compute_features` returns them
+        """
+        clip = features[None], np.array([len(features)])
+        self.tally += tally(*clip, summarize(*clip))[0]
+        self.adapted = None
+
+    def teach(
+        self, recognizer, recording: Source, emotion: str, sample_rate: int | None = None
+    ) -> None:
+        """Learn from a recording of this voice how it sounds in an emotion.
+
+        Parameters
+        ----------
+        recognizer : Recognizer
+        recording, sample_rate : as for `Recognizer.predict`; each utterance of it is a lesson
+        emotion : str, one of ``EMOTIONS``
+
+        Raises
+        ------
+        SentimentalError
+            As `Recognizer.predict` does, and when the emotion is unknown, or other lessons are of
+            another model.
+        """
+        for name, speech in find_utterances(recording, sample_rate):
+            self.learn(recognizer, recognizer.compute_features(speech.samples, name), emotion)
+
+    def learn(self, recognizer, features, emotion, heard=False):
+        """Learn as `teach` does, from features.
+
+        Parameters
+        ----------
+        recognizer, emotion : as for `teach`
+        features : as for `add`
+        heard : bool, whether `add` was called with them
+        """
+        if emotion not in EMOTIONS:
+            raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
+        if self.lessons and self.taught_with != recognizer.checksum:
+            raise SentimentalError("the voice was taught with another model; begin a new voice")
+        state = recognizer.embed(features, self)[:-N_SUMMARY]
+        summary = summarize(features[None], np.array([len(features)]))[0]
+        self.lessons = add_lesson(self.lessons, emotion, np.concatenate([state, summary]))
+        self.taught_with, self.adapted = recognizer.checksum, None
+        if not heard:
+            self.add(features)
+
+    def take_back_lesson(self) -> str | None:
+        """Forget the newest lesson; returns its emotion, or None where there is none."""
+        if not self.lessons:
+            return None
+        emotion, _ = self.lessons.pop()
+        self.adapted = None
+        return emotion
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the voice as JSON: numbers from which no speech can be made.
+
+        Parameters
+        ----------
+        path : str or Path
+        """
+        parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
+        content = {"chain": CHAIN, "voice": parts}
+        if self.lessons:
+            lessons = [[emotion, lesson.tolist()] for emotion, lesson in self.lessons]
+            content |= {"taught_with": self.taught_with, "lessons": lessons}
+        write_json(path, content | {"checksum": checksum(content)}, mode=0o600)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Voice":
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        voice : Voice
+
+        Raises
+        ------
+        SentimentalError
+            When the file is missing or damaged, is no voice, or was made with other constants.
+        """
+        remedy = "begin a new voice"
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            parts = content["voice"]
+            # An older chain that lacks a constant is of the same features all the same.
+            check_chain(path, CHAIN | content["chain"], remedy)
+            if content["checksum"] != checksum(content):
+                raise ValueError("checksum")
+            voice = cls()
+            for name, part in TALLY.items():
+                values = np.array(parts[name], np.float64)
+                if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
+                    raise ValueError(name)
+                voice.tally[part] = values
+            voice._read_lessons(content)
+        except OSError as error:
+            raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
+        n_frames, n_recordings = (voice.tally[TALLY[n]][0] for n in ("n_frames", "n_recordings"))
+        if not 0 <= n_recordings <= n_frames:
+            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
+        return voice
+
+    def _read_lessons(self, content):
+        """Take the lessons of a voice file; raise ValueError where they cannot be some."""
+        for emotion, lesson in content.get("lessons", []):
+            lesson = np.array(lesson, np.float32)
+            sizes = {lesson.shape, *(other.shape for _, other in self.lessons)}
+            if emotion not in EMOTIONS or len(sizes) > 1 or lesson.ndim != 1:
+                raise ValueError("lessons")
+            if len(lesson) <= N_SUMMARY or not (np.abs(lesson) < HIGHEST).all():
+                raise ValueError("lessons")
+            self.lessons = add_lesson(self.lessons, emotion, lesson)
+        if len(self.lessons) > self.n_recordings:
+            raise ValueError("lessons")
+        self.taught_with = str(content.get("taught_with", ""))
+
+
+# Lessons ----------------------------------------------------------------------------------------
+
+
+def add_lesson(lessons, emotion, lesson):
+    """Lessons with one more, which is the newest; of its emotion at most ``MAX_LESSONS`` are kept.
+
+    Parameters
+    ----------
+    lessons : list of (emotion, lesson), the oldest first
+    emotion : str
+    lesson : np.ndarray [shape=(units + N_SUMMARY,)]
+
+    Returns
+    -------
+    lessons : list of (emotion, lesson)
+    """
+    lessons = [*lessons, (emotion, lesson)]
+    alike = [number for number, (other, _) in enumerate(lessons) if other == emotion]
+    too_old = {*alike[:-MAX_LESSONS]}
+    return [lesson for number, lesson in enumerate(lessons) if number not in too_old]
+
+
+def lessons_to_inputs(lessons, heard, usual):
+    """What the dense layer reads of lessons, by all that is known of the voice by now.
+
+    Parameters
+    ----------
+    lessons : np.ndarray [shape=(n, units + N_SUMMARY)]
+    heard : np.ndarray [shape=(N_TALLY,)], tally of the voice, lessons included
+    usual : sentimental.speaker.Usual
+
+    Returns
+    -------
+    inputs : np.ndarray of the same shape; each summary is compared with the other recordings
+    """
+    states, summaries = np.split(lessons, [-N_SUMMARY], axis=1)
+    others = np.tile(heard, (len(lessons), 1))
+    others[:, TALLY["n_recordings"]] -= 1
+    others[:, TALLY["summaries"]] -= summaries
+    others[:, TALLY["squares"]] -= summaries.astype(np.float64) ** 2
+    return np.hstack([states, compare_summaries(summaries, others, usual)])
+
+
+def penalty_of(labels):
+    """What holds a layer back: the less, the more lessons there are of each emotion taught.
+
+    Parameters
+    ----------
+    labels : np.ndarray of int [shape=(n,)]
+    """
+    per_emotion = len(labels) / len(np.unique(labels))
+    return max(PENALTY / per_emotion**2, LEAST_PENALTY)
+
+
+def adapt_layer(kernel, bias, inputs, labels):
+    """The dense layer that explains some lessons, as near as possible to what it was.
+
+    It is the most probable layer given the lessons (MAP) [1]_: their cross entropy, and beside it
+    half of the penalty times the squared change of each weight.
+
+    Parameters
+    ----------
+    kernel : np.ndarray [shape=(d, 8)]
+    bias : np.ndarray [shape=(8,)]
+    inputs : np.ndarray [shape=(n, d)], what the layer reads of each lesson
+    labels : np.ndarray of int [shape=(n,)], places in ``EMOTIONS``
+
+    Returns
+    -------
+    kernel, bias : np.ndarray of the same shapes
+
+    References
+    ----------
+    .. [1] C. Chelba, A. Acero, "Adaptation of maximum entropy capitalizer: little data can help a
+       lot", EMNLP 2004
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    inputs = np.column_stack([inputs, np.ones(len(inputs))])
+    before = inputs @ np.vstack([kernel, bias])
+    # The best change is a sum of the lessons, so it is looked for among these alone.
+    basis, lessons = np.linalg.qr(inputs.T)
+    is_true = np.eye(len(EMOTIONS))[labels]
+    penalty = penalty_of(labels)
+
+    def loss(change):
+        change = change.reshape(-1, len(EMOTIONS))
+        answers = log_softmax(before + lessons.T @ change, axis=1)
+        gradient = lessons @ (np.exp(answers) - is_true) + penalty * change
+        return penalty / 2 * (change**2).sum() - answers[is_true > 0].sum(), gradient.ravel()
+
+    start = np.zeros(len(lessons) * len(EMOTIONS))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
+    change = (basis @ found.x.reshape(-1, len(EMOTIONS))).astype(np.float32)
+    return kernel + change[:-1], bias + change[-1]

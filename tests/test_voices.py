@@ -1,0 +1,132 @@
+"""The voice of who speaks: kept between sessions, taught by keys, in a guided minute, by files."""
+
+import os
+import re
+
+import numpy as np
+from sessions import Learning, known_voice, wait_for_answers
+from signals import noise, speech
+
+from sentimental import Voice
+from sentimental.live.session import Session, session_keys
+from sentimental.live.voices import Guide, KeptVoice, how_much_it_helps
+
+
+def say(session, number=0):
+    """Say something and pause; returns when it is recognized."""
+    sound = np.concatenate([speech(number), noise(1)])
+    for start in range(0, len(sound), 2048):
+        session.hear(sound[start : start + 2048])
+        wait_for_answers(session)
+        session.collect()
+
+
+def taught(session):
+    session._worker.submit(lambda: None).result()  # what was asked of it before is done
+    return [emotion for emotion, _ in session.voice.lessons]
+
+
+# Kept
+
+
+def test_sessions_at_the_same_time_share_a_voice(tmp_path):
+    path = str(tmp_path / "me.json")
+    known_voice(5).save(path)
+    first, second = KeptVoice(path), KeptVoice(path)
+    for kept, n in ((first, 2), (second, 3)):
+        kept.voice.tally += known_voice(n).tally
+    for kept in (first, second):
+        kept.save(path)
+    np.testing.assert_allclose(Voice.load(path).tally, known_voice(10).tally)
+
+
+def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
+    path = str(tmp_path / "me.json")
+    KeptVoice(path).save(path)
+    assert not os.path.exists(path)
+    assert KeptVoice("none").voice is None
+    assert KeptVoice(None).voice.n_recordings == 0
+
+
+def test_lessons_are_kept_and_those_taken_back_are_forgotten(tmp_path):
+    path = str(tmp_path / "me.json")
+    for emotions in (["happy", "sad"], ["angry"]):
+        kept = KeptVoice(path)
+        for emotion in emotions:
+            kept.voice.learn(Learning(), np.ones((60, 21), np.float32), emotion)
+        kept.save(path)
+    first, second = KeptVoice(path), KeptVoice(path)
+    first.voice.take_back_lesson()
+    second.voice.learn(Learning(), np.ones((60, 21), np.float32), "fear")
+    for kept in (first, second):
+        kept.save(path)
+    assert [emotion for emotion, _ in Voice.load(path).lessons] == ["happy", "sad", "fear"]
+
+
+# Keys
+
+
+def test_digits_label_the_last_utterance_and_u_takes_the_label_back(capsys):
+    session = Session(Learning(), Voice(), emotions=("happy", "sad", "angry"))
+    keys = session_keys(session)
+    keys["1"].act()
+    assert taught(session) == []
+    for digit in "31":
+        say(session)
+        keys[digit].act()
+    assert taught(session) == ["angry", "happy"]
+    assert session.voice.n_recordings == 2  # labels are not heard twice
+    keys["u"].act()
+    assert taught(session) == ["angry"]
+    notes = capsys.readouterr().err.splitlines()
+    nothing = "nothing to label: no utterance is over yet"
+    assert notes == [nothing, "taught: angry", "taught: happy", "taken back: happy"]
+    assert "4" not in keys
+
+
+# The guided minute
+
+
+def test_each_emotion_is_asked_for_twice_and_what_is_said_teaches_it():
+    session = Session(Learning(), Voice())
+    guide = Guide(session, ("happy", "sad"))
+    asked = []
+    while not session.end:
+        asked.append(session.task.partition(":")[0])
+        say(session)
+        guide.hear()
+    assert asked == ["happy, 1 of 4", "sad, 2 of 4", "happy, 3 of 4", "sad, 4 of 4"]
+    assert taught(session) == ["happy", "sad"] * 2
+    assert session.end == "all was taught"
+
+
+def test_a_sentence_may_be_skipped_taken_back_and_the_end_may_come_early():
+    session = Session(Learning(), Voice())
+    guide = Guide(session)
+    keys = guide.keys()
+    assert session.task.startswith("neutral, 1 of 8: say anything, ")
+    keys[" "].act()
+    say(session)
+    guide.hear()
+    assert taught(session) == ["happy"]
+    assert session.task.startswith("sad, 3 of 8")
+    keys["backspace"].act()
+    assert taught(session) == []
+    assert session.task.startswith("happy, 2 of 8")
+    keys["\x7f"].act()  # there is no other to take back
+    assert session.task.startswith("happy, 2 of 8")
+    keys["q"].act()
+    assert session.end == "q was pressed"
+
+
+def test_how_much_it_helps_is_told_only_where_it_can_be():
+    recognizer, voice = Learning(), Voice()
+    for number in range(8):
+        assert how_much_it_helps(recognizer, voice).startswith(
+            f"{number} sentences taught: too few"
+        )
+        emotion = ("happy", "sad")[number % 2]
+        voice.learn(recognizer, np.ones((60, 21), np.float32), emotion)
+    # What is read tells the two apart; the layer that was not taught takes all for the first.
+    words = how_much_it_helps(recognizer, voice)
+    assert re.match("recognized 4 of 8 before, 8 of 8 now", words)
