@@ -33,8 +33,8 @@ import time
 
 from sentimental.files import check_outputs
 from sentimental.live.chart import result_line, save_plot
-from sentimental.live.microphone import BACKENDS, Microphone, Replay, choose_input
-from sentimental.live.session import KeptVoice, Session, session_keys
+from sentimental.live.microphone import BACKENDS, Microphone, choose_input
+from sentimental.live.session import KeptVoice, Replay, Session, session_keys
 from sentimental.live.terminal import PlainLines, note
 from sentimental.live.window import open_display
 from sentimental.live.writers import (

@@ -8,9 +8,9 @@ faint noise between them; where they are too few, they come again. python -m sen
 on one core, in the long recording and one by one. Single clips are judged as a whole, so what is
 compared is what it costs to find them. Told are:
 
-- Borders: of the speech in each clip, and how far the nearest border of an utterance is, without
-  the padding that an utterance is given. No corpus tells where a clip has speech; taken is its
-  first and last sound within 20 dB of its loudest, and within 30 dB, where breaths count as well.
+- Borders: of the speech in each clip, and how far the nearest border of an utterance is. No corpus
+  tells where a clip has speech; taken is its first and last sound within 20 dB of its loudest, and
+  within 30 dB, where breaths count as well.
 - Accuracy: of a clip, the mean probabilities of the utterances that overlap its speech, weighted by
   how much; a clip without any counts as wrong. Beside it, the same clips one by one.
 - Memory and speed of the script, its start included.
@@ -41,7 +41,6 @@ from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_s
 from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
 from sentimental.training.protocols import split_random  # noqa: E402
 from sentimental.training.settings import Training  # noqa: E402
-from sentimental.vad import SPEECH_PAD  # noqa: E402
 
 # s between two clips: drawn between these, so that all are longer than what ends an utterance.
 PAUSES_SECONDS = (1.0, 3.0)
@@ -138,7 +137,7 @@ def main():
         for answers in (in_long, alone)
     ]
     print(f"{len(clips)} clips in {length / 60:.1f} min; {len(utterances)} utterances found")
-    edges = np.array([(one["start"] + SPEECH_PAD, one["end"] - SPEECH_PAD) for one in utterances])
+    edges = np.array([(one["start"], one["end"]) for one in utterances])
     for number, top_db in enumerate(SPEECH_TOP_DBS):
         true = np.array([clip.spans[number] for clip in clips])
         distances = np.abs(true[:, None] - edges).min(axis=1)

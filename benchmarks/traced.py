@@ -38,10 +38,9 @@ class Traced(script.Session):
         super().hear(samples, is_own)
         self.write("heard", self.n_heard / SAMPLE_RATE, clock)
 
-    def _submit(self, kind, start, samples, *others):
-        self.write("submitted", start + len(samples) / SAMPLE_RATE)
-        super()._submit(kind, start, samples, *others)
-        end = self._pending[-1].end
+    def _submit(self, kind, start, end, samples):
+        self.write("submitted", end)
+        super()._submit(kind, start, end, samples)
         self._pending[-1].future.add_done_callback(lambda future: self.write("recognized", end))
 
 

@@ -27,7 +27,8 @@ import argparse
 from pathlib import Path
 
 from sentimental.files import check_outputs, shipped
-from sentimental.live.long_recordings import Recording, find_recordings, recognize_all, save_chart
+from sentimental.live.chart import save_chart
+from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.live.session import NO_VOICE, KeptVoice, emotions_of
 from sentimental.live.terminal import note
 from sentimental.live.writers import (

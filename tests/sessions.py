@@ -9,6 +9,7 @@ import numpy as np
 from sentimental import EMOTIONS, Voice
 from sentimental.features import N_FEATURES
 from sentimental.live.chart import Utterance
+from sentimental.vad import Endpointer
 
 # How a voice is described after so many utterances of 1.9 s.
 ACQUAINTANCE = [
@@ -56,6 +57,14 @@ def wait_for_answers(session):
     """Wait until a session has recognized what it has heard."""
     while session._pending and not session._pending[0].future.done():
         time.sleep(0.001)
+
+
+def find_utterances(samples):
+    """The utterances of a stream, as list of `sentimental.vad.Speech`."""
+    endpointer, found = Endpointer(), []
+    for start in range(0, len(samples), 320):
+        found += endpointer.feed(samples[start : start + 320])
+    return found + [*filter(None, [endpointer.utterance()])]
 
 
 def read_log(path):

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from sessions import find_utterances
 from signals import SAMPLES, noise, speech
 
 from sentimental import SentimentalError, Voice, load_recognizer
 from sentimental.audio import load_audio
 from sentimental.decoding import Block
+from sentimental.live import chart
 from sentimental.live import long_recordings as inputs
-from sentimental.live.long_recordings import Recording, find_recordings, recognize_all, save_chart
+from sentimental.live.chart import save_chart
+from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import Endpointer
 
 
 class Loudness:
@@ -57,15 +59,6 @@ def conversation(n=4, pause=1.2):
     """Sentences with pauses; np.ndarray [shape=(n,)]."""
     parts = [np.concatenate([noise(pause), speech(number % 5)]) for number in range(n)]
     return np.concatenate([*parts, noise(1)])
-
-
-def live(samples):
-    """The utterances that a session finds."""
-    endpointer = Endpointer()
-    found = []
-    for start in range(0, len(samples), 320):
-        found += endpointer.feed(samples[start : start + 320])
-    return found + [*filter(None, [endpointer.utterance()])]
 
 
 @pytest.fixture
@@ -140,7 +133,7 @@ def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
     path = tmp_path / "a.wav"
     sound = np.concatenate([speech(0)[:24_000], noise(1), speech(2)[:24_000]])
     soundfile.write(path, sound, SAMPLE_RATE)
-    assert len(live(sound)) == 2
+    assert len(find_utterances(sound)) == 2
     recognizer = load_recognizer()
     recording, (finding,) = recognize(path, recognizer=recognizer)
     assert finding.kind == "file"
@@ -156,10 +149,10 @@ def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
 def test_a_long_recording_is_cut_as_a_session_is(long_file):
     sound, _ = soundfile.read(long_file, dtype="float32")
     recording, findings = recognize(long_file)
-    expected = live(sound)
+    expected = find_utterances(sound)
     assert len(expected) == 4
     assert {finding.kind for finding in findings} == {"utterance"}
-    assert spans(findings) == [(one.start, one.end) for one in expected]
+    assert spans(findings) == [(start, end) for start, end, _ in expected]
     for finding, (*_, samples) in zip(findings, expected, strict=True):
         np.testing.assert_allclose(
             finding.result.probabilities, Loudness().predict_samples(samples), rtol=1e-6
@@ -266,7 +259,7 @@ def test_each_channel_by_itself(call):
     path, *channels = call
     recording, findings = recognize(path, separate=True)
     for number, sound in enumerate(channels, 1):
-        expected = [one.start for one in live(sound)]
+        expected = [start for start, *_ in find_utterances(sound)]
         assert [start for start, _ in spans(findings, number)] == pytest.approx(expected)
     ends = [finding.result.end for finding in findings]
     assert ends == pytest.approx(sorted(ends), abs=3)  # as they come, not one channel after another
@@ -291,7 +284,7 @@ def test_what_leaks_from_the_other_channel_is_not_heard_there(tmp_path):
     soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
     _, findings = recognize(path, separate=True)
     heard = {channel: spans(findings, channel) for channel in (1, 2)}
-    assert [start for start, _ in heard[1]] == [one.start for one in live(first)]
+    assert [start for start, _ in heard[1]] == [start for start, *_ in find_utterances(first)]
     ((start, _),) = heard[2]
     assert start == pytest.approx(18, abs=0.5)
 
@@ -310,7 +303,10 @@ def test_two_who_speak_at_once_are_both_heard(tmp_path):
     soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
     _, findings = recognize(path, separate=True)
     for channel, samples in ((1, first), (2, second)):
-        found, expected = spans(findings, channel), [one.start for one in live(samples)]
+        found, expected = (
+            spans(findings, channel),
+            [start for start, *_ in find_utterances(samples)],
+        )
         assert [start for start, _ in found] == pytest.approx(expected, abs=0.5)
 
 
@@ -334,7 +330,7 @@ def test_one_channel_is_not_called_the_first(long_file):
 
 def test_a_chart_of_recordings_one_after_the_other(monkeypatch, tmp_path, long_file, call):
     seen = []
-    monkeypatch.setattr(inputs, "save_timeline", lambda *drawn: seen.append(drawn))
+    monkeypatch.setattr(chart, "save_timeline", lambda *drawn: seen.append(drawn))
     recordings = [Recording(path, separate=True) for path in (SAMPLES[0], long_file, call[0])]
     all(recognize_all(recordings, Loudness()))
     save_chart("a.png", recordings)
@@ -359,7 +355,7 @@ def spans_of(recording, channel=None):
 
 def test_short_recordings_have_the_summary(monkeypatch, tmp_path):
     path = Path(tmp_path, "a.png")
-    monkeypatch.setattr(inputs, "save_timeline", None)
+    monkeypatch.setattr(chart, "save_timeline", None)
     recordings = [Recording(sample) for sample in SAMPLES[:2]]
     all(recognize_all(recordings, Loudness()))
     save_chart(path, recordings)

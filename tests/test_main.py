@@ -274,3 +274,55 @@ def test_missing_model(tmp_path, capsys):
     options = [str(SAMPLES[0]), "--model", str(tmp_path / "none.json")]
     assert program.main(options) == 1
     assert "none.json: no such file" in capsys.readouterr().err
+
+
+def test_no_folder_is_made_that_nobody_asked_for(tmp_path, capsys):
+    path = tmp_path / "missing" / "x.csv"
+    assert program.main([str(SAMPLES[0]), "--log", str(path)]) == 1
+    assert (
+        capsys.readouterr().err == f"error: {path}: cannot be written (there is no such folder)\n"
+    )
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--demo", "a.wav"],
+        ["a.wav", "--format", "xml"],
+        ["a.wav", "--voice", "me"],
+        ["a.wav", "--voice", "me.json", "--channels", "separate"],
+        ["a.wav", "--format", "csv", "--log", "-"],
+    ],
+)
+def test_wrong_options(options, capsys):
+    with pytest.raises(SystemExit) as stop:
+        program.main(options)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m sentimental")
+
+
+@pytest.mark.parametrize("script", ["realtime_emotion_recognition.py", "sentimental/__main__.py"])
+def test_help_fits_a_screen_and_a_half_and_both_tell_their_version(script):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    done = run(script, "--help", environment=environment)
+    assert len(done.stdout.splitlines()) <= 60
+    assert done.stdout.count("    python ") >= 5
+    assert "Exit status: 0 when" in done.stdout
+    done = run(script, "--version", environment=environment)
+    assert re.fullmatch(r"Sentimental \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_a_fault_of_the_program_is_shown_with_debug(tmp_path):
+    code = (
+        "import sys; from sentimental import __main__ as program\n"
+        "class Faulty:\n    def predict_samples(self, *others): return 1 / 0\n"
+        "program.load_recognizer = lambda path: Faulty()\nsys.exit(program.main(sys.argv[1:]))"
+    )
+    for options, shows in (([], False), (["--debug"], True)):
+        command = [sys.executable, "-c", code, SAMPLES[0], *options]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 1
+        assert ("Traceback" in done.stderr) == shows
+        assert "a fault of this program" in done.stderr

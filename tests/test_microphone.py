@@ -17,15 +17,15 @@ from signals import noise, speech, tone
 from benchmarks import virtual_microphone as air
 from sentimental import SentimentalError
 from sentimental.audio import load_audio, to_mono
-from sentimental.live import microphone
+from sentimental.live import microphone, session
 from sentimental.live.microphone import (
     BACKENDS,
     Backend,
     Input,
     Microphone,
-    Replay,
     choose_input,
 )
+from sentimental.live.session import Replay
 from sentimental.spectrum import SAMPLE_RATE
 
 # Where a sound lies in the file that is played, in samples.
@@ -250,7 +250,7 @@ class Clock:
 
 def test_a_recording_comes_in_the_time_that_it_takes(tmp_path, monkeypatch):
     clock, path = Clock(), tmp_path / "stereo.wav"
-    monkeypatch.setattr(microphone, "time", clock)
+    monkeypatch.setattr(session, "time", clock)
     sound = np.stack([noise(1.005, sample_rate=44_100), noise(1.005, sample_rate=44_100)], axis=1)
     soundfile.write(path, sound, 44_100)
     stream, heard = Replay(path), []

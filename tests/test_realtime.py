@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT
-from sessions import Counting, known_voice, read_log, values
+from sessions import Counting, find_utterances, known_voice, read_log, values
 from signals import SAMPLES, noise, speech, tone
 
 import realtime_emotion_recognition as realtime
@@ -32,7 +32,6 @@ from sentimental.live.terminal import PlainLines
 from sentimental.live.writers import Audio
 from sentimental.scripts import END_SIGNALS, run_script
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import Endpointer
 
 SCRIPT = ROOT / "realtime_emotion_recognition.py"
 
@@ -104,13 +103,6 @@ def live_run(monkeypatch, capsys, tmp_path):
         signal.signal(number, handler)
 
 
-def cut(audio, sample_rate=SAMPLE_RATE):
-    """The samples of each utterance in what was heard."""
-    endpointer = Endpointer()
-    found = endpointer.feed(to_mono(audio, sample_rate))
-    return [one.samples for one in [*found, endpointer.utterance()] if one]
-
-
 def press_ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
@@ -145,9 +137,10 @@ def test_live_probabilities_are_those_of_the_chain(live_run, recognizer, sample_
     )
     (row,) = live_run.utterances
     assert live_run.sample_rate == sample_rate
-    (heard,) = cut(live_run.audio, sample_rate)
-    expected = recognizer.predict_samples(heard)
-    np.testing.assert_allclose(values(row), expected, atol=0.02)  # the saved audio has 16 bits
+    (heard,) = find_utterances(to_mono(live_run.audio, sample_rate))
+    assert [float(row[name]) for name in ("start_s", "end_s")] == pytest.approx(heard[:2], abs=0.05)
+    # The saved audio has 16 bits.
+    np.testing.assert_allclose(values(row), recognizer.predict_samples(heard.samples), atol=0.02)
 
 
 def test_no_audio_is_lost_and_overflows_are_counted(live_run):
@@ -358,11 +351,11 @@ def test_speech_that_the_chain_refuses_is_told_from_silence(live_run, monkeypatc
 def test_utterances_are_compared_with_those_before(live_run, recognizer, options, voice):
     sound = [noise(1), speech(1), noise(1.5), speech(2), noise(2)]
     live_run.run(np.concatenate(sound), "--end-after", "1.6", *options)
-    heard = cut(live_run.audio)
-    for row, samples in zip(live_run.utterances, heard, strict=True):
-        expected = recognizer.predict_samples(samples, voice=voice)
+    heard = find_utterances(live_run.audio)
+    for row, utterance in zip(live_run.utterances, heard, strict=True):
+        expected = recognizer.predict_samples(utterance.samples, voice=voice)
         np.testing.assert_allclose(values(row), expected, atol=0.02)
-    alone = recognizer.predict_samples(heard[1])
+    alone = recognizer.predict_samples(heard[1].samples)
     assert np.allclose(values(live_run.utterances[1]), alone, atol=0.02) == (voice is None)
 
 

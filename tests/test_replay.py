@@ -15,7 +15,7 @@ from test_window import window as _window  # noqa: F401
 import realtime_emotion_recognition as realtime
 from sentimental import Voice
 from sentimental.features import N_FEATURES
-from sentimental.live import microphone
+from sentimental.live import session as sessions_module
 from sentimental.live import window as displays
 from sentimental.live.session import Session
 from sentimental.scripts import run_script
@@ -53,7 +53,7 @@ def clock(monkeypatch):
         compute_features=lambda samples: np.ones((60, N_FEATURES), np.float32),
         predict_features=lambda features, voice: np.eye(8)[2],
     )
-    monkeypatch.setattr(microphone, "time", clock)
+    monkeypatch.setattr(sessions_module, "time", clock)
     monkeypatch.setattr(realtime, "time", clock)
     monkeypatch.setattr(realtime, "Session", listen)
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)

@@ -127,7 +127,7 @@ def test_a_shout_too_high_for_the_detector_is_speech(monkeypatch):
 
 def test_predict_refuses_what_is_no_speech():
     with pytest.raises(SentimentalError, match="no speech"):
-        load_recognizer().predict(tone(440, 2))
+        load_recognizer().predict(tone(440, 2), SAMPLE_RATE)
 
 
 def test_a_pause_ends_an_utterance_and_a_breath_does_not():

@@ -1,8 +1,10 @@
 """What was recognized of a session or of recordings: in a line, as a summary, as a time line."""
 
 import contextlib
+import itertools
 import os
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 
@@ -230,6 +232,39 @@ def _sum_columns(edges, starts, ends, values):
     sums = np.cumsum(seconds * values, axis=0)
     sums = np.repeat(np.vstack([0 * sums[:1], sums]), 2, axis=0)[1:-1]  # at each of the places
     return np.diff([np.interp(edges, places, column) for column in sums.T]).T
+
+
+def save_chart(path, recordings, emotions=EMOTIONS):
+    """Write what was recognized of some recordings as a chart, as if they followed each other.
+
+    That is the summary, and of recordings that were cut into utterances the time line.
+
+    Parameters
+    ----------
+    path : str or Path; the end of the name chooses the format
+    recordings : list of Recording, of each of which something was recognized
+    emotions : sequence of str, those that can be answered
+    """
+    *starts, seconds = itertools.accumulate([0.0, *(one.seconds for one in recordings)])
+    files = [(start, Path(one.name).name) for start, one in zip(starts, recordings, strict=True)]
+    tracks = {}
+    for start, recording in zip(starts, recordings, strict=True):
+        for channel, utterances in recording.utterances.items():
+            track = tracks.setdefault(channel, Track(channel, [], []))
+            track.utterances.extend(
+                Utterance(start + one.start, start + one.end, one.probabilities)
+                for one in utterances
+            )
+            row = (channel or 1) - 1
+            track.levels.extend(
+                (start + begin, start + end, levels[row]) for begin, end, levels in recording.levels
+            )
+    if any(recording.is_cut for recording in recordings):
+        tracks = [tracks[channel] for channel in sorted(tracks, key=str)]
+        save_timeline(path, tracks, seconds, emotions, files)
+    else:
+        everything = [one for track in tracks.values() for one in track.utterances]
+        save_plot(path, everything, seconds, emotions, files)
 
 
 def save_plot(path, utterances, seconds, emotions=EMOTIONS, files=()):

@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sentimental.audio import MAX_SECONDS, ToMono, to_mono
+from sentimental.audio import ToMono, to_mono
 from sentimental.decoding import check_samples, decode_blocks
 from sentimental.files import find_files
-from sentimental.live.chart import Track, Utterance, save_plot, save_timeline, summary_line
+from sentimental.live.chart import Utterance, summary_line
 from sentimental.live.session import Session
 from sentimental.live.terminal import note
+from sentimental.recognizer import WHOLE_SECONDS
 from sentimental.scripts import (
-    EMOTIONS,
     SentimentalError,
     check_stop,
     interruptible,
@@ -43,9 +43,6 @@ from sentimental.voice import Voice
 LOWEST_POWER = 10 ** (LOWEST_DBFS / 10)
 # The name of the standard input.
 STDIN = "-"
-# s. A longer recording is cut at its pauses. That is what an utterance can have, and some silence
-# around it; none of the clips that the model was trained and tested on is longer.
-WHOLE_SECONDS = MAX_SECONDS + 1.0
 # dB. What another channel holds so much louder at the same moment is not this channel's: a phone
 # hears the other caller, a microphone the other speaker. Two who speak at once differ by less.
 LEAK_DB = 12.0
@@ -107,11 +104,12 @@ def _as_file(name):
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise SentimentalError(f"{name}: nothing comes from the standard input; add: < FILE")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "recording")
+    with contextlib.ExitStack() as opened:
         try:
-            with open(path, "wb") as file, interruptible():
+            path, file = opened.enter_context(_unnamed_file())
+            with interruptible():
                 shutil.copyfileobj(sys.stdin.buffer, file)
+            file.flush()
         except OSError as error:
             raise SentimentalError(
                 f"{name}: cannot be kept below {tempfile.gettempdir()} ({error.strerror})"
@@ -120,6 +118,17 @@ def _as_file(name):
             yield path
         except SentimentalError as error:
             raise SentimentalError(str(error).replace(path, name)) from None
+
+
+@contextlib.contextmanager
+def _unnamed_file():
+    """A temporary file and its path. Where the system can, no name of it is left by a kill."""
+    if os.path.exists("/proc/self/fd"):
+        with tempfile.TemporaryFile() as file:
+            yield f"/proc/{os.getpid()}/fd/{file.fileno()}", file
+    else:
+        with tempfile.TemporaryDirectory() as folder, open(f"{folder}/recording", "wb") as file:
+            yield file.name, file
 
 
 # Recognition ------------------------------------------------------------------------------------
@@ -331,39 +340,3 @@ def recognize_all(recordings, recognizer, voices=None):
         for channel, utterances in sorted(recording.utterances.items()) if recording.is_cut else ():
             source = f"{name}, channel {channel}" if channel else name
             note(f"{source}: {summary_line(utterances, recording.seconds)}")
-
-
-# The chart --------------------------------------------------------------------------------------
-
-
-def save_chart(path, recordings, emotions=EMOTIONS):
-    """Write what was recognized of some recordings as a chart, as if they followed each other.
-
-    That is the summary, and of recordings that were cut into utterances the time line.
-
-    Parameters
-    ----------
-    path : str or Path; the end of the name chooses the format
-    recordings : list of Recording, of each of which something was recognized
-    emotions : sequence of str, those that can be answered
-    """
-    *starts, seconds = itertools.accumulate([0.0, *(one.seconds for one in recordings)])
-    files = [(start, Path(one.name).name) for start, one in zip(starts, recordings, strict=True)]
-    tracks = {}
-    for start, recording in zip(starts, recordings, strict=True):
-        for channel, utterances in recording.utterances.items():
-            track = tracks.setdefault(channel, Track(channel, [], []))
-            track.utterances.extend(
-                Utterance(start + one.start, start + one.end, one.probabilities)
-                for one in utterances
-            )
-            row = (channel or 1) - 1
-            track.levels.extend(
-                (start + begin, start + end, levels[row]) for begin, end, levels in recording.levels
-            )
-    if any(recording.is_cut for recording in recordings):
-        tracks = [tracks[channel] for channel in sorted(tracks, key=str)]
-        save_timeline(path, tracks, seconds, emotions, files)
-    else:
-        everything = [one for track in tracks.values() for one in track.utterances]
-        save_plot(path, everything, seconds, emotions, files)

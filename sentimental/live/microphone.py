@@ -1,4 +1,4 @@
-"""Streams: what a sound card hears, or a recording in the time that it takes, in one channel.
+"""The sound card: which inputs there are, and what one of them hears.
 
 PortAudio reaches the sound card, by way of sounddevice or, where that does not work, of PyAudio.
 Its thread copies each block into a queue and does nothing else; the main thread takes the blocks
@@ -13,13 +13,10 @@ from collections import namedtuple
 
 import numpy as np
 
-from sentimental.audio import ToMono
-from sentimental.decoding import check_samples, decode_blocks
+from sentimental.live.session import BLOCK_SECONDS, Stream
 from sentimental.live.terminal import note
-from sentimental.scripts import SentimentalError, shown
+from sentimental.scripts import SentimentalError
 
-# s of sound that the sound card hands over at once.
-BLOCK_SECONDS = 0.02
 # s of sound that it keeps for us while Python can run nothing else, as during some imports. More
 # would be safer, but then blocks come late, and several at once.
 BUFFER_SECONDS = 0.2
@@ -222,73 +219,7 @@ def choose_input(inputs, wanted=None):
     return found[0]
 
 
-# Streams ----------------------------------------------------------------------------------------
-
-
-class Stream(contextlib.AbstractContextManager):
-    """Sound in blocks, mixed to one channel, as it comes; it is open until the end of a ``with``.
-
-    Attributes
-    ----------
-    name : str
-    sample_rate : int > 0, Hz
-    n_overflows : int, how often the sound card's buffer was full
-    """
-
-    n_overflows = 0
-
-    def __init__(self, name, sample_rate):
-        self.name, self.sample_rate = name, sample_rate
-        self._is_closed = False
-
-    def __exit__(self, *error):
-        pass
-
-    def close(self):
-        """Let no more come than has come already."""
-        self._is_closed = True
-
-    def wake(self):
-        """Let an empty block come at once, where the next one is waited for; of any thread."""
-
-    def __iter__(self):
-        """Give each block as (samples at the own rate, the same at ``SAMPLE_RATE``)."""
-        to_mono = ToMono(self.sample_rate)
-        for block in self._blocks():
-            yield to_mono.mix(block), to_mono.push(block)
-        yield np.empty(0, np.float32), to_mono.push(np.empty(0, np.float32), last=True)
-
-
-class Replay(Stream):
-    """A recording that is heard in the time that it takes, and decoded meanwhile.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Raises
-    ------
-    SentimentalError
-        When it cannot be read; of damage further on, when it is heard.
-    """
-
-    def __init__(self, path):
-        blocks = decode_blocks(path, lambda line: note(f"note: {line}"))
-        first = next(blocks)
-        super().__init__(shown(path), first.sample_rate)
-        self._path, self._decoded = path, itertools.chain([first], blocks)
-
-    def _blocks(self):
-        """Pieces as short as those of a sound card, each when it is due."""
-        began, n_heard, n = time.monotonic(), 0, round(BLOCK_SECONDS * self.sample_rate)
-        for samples, *_ in self._decoded:
-            check_samples(self._path, samples)
-            for piece in np.split(samples, range(n, len(samples), n)):
-                n_heard += len(piece)
-                time.sleep(max(0.0, began + n_heard / self.sample_rate - time.monotonic()))
-                if self._is_closed:
-                    return
-                yield piece
+# What it hears ----------------------------------------------------------------------------------
 
 
 class Microphone(Stream):

@@ -1,9 +1,11 @@
-"""A session: what is heard of one stream, what is recognized of it, and the keys it heeds.
+"""A stream of sound, and the session that hears it: what is recognized, and the keys it heeds.
 
-The microphone, a replay and each channel of a long recording have one.
+The microphone, a replay and each channel of a long recording have a session.
 """
 
 import collections
+import contextlib
+import itertools
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from sentimental.audio import ToMono
+from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.chart import Utterance, save_plot
 from sentimental.live.terminal import note
-from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError, shown
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
 from sentimental.voice import Voice
 
+# s of sound that a stream hands over at once.
+BLOCK_SECONDS = 0.02
 # s of sound between two updates of the bars while somebody speaks.
 UPDATE_SECONDS = 0.09
 # s of silence after which an update comes early: what was said is complete.
@@ -32,6 +38,72 @@ NO_VOICE = "none"
 Pending = collections.namedtuple("Pending", "kind start end future")
 # What a key is called on the screen, and a callable without arguments.
 Key = collections.namedtuple("Key", "words act")
+
+
+class Stream(contextlib.AbstractContextManager):
+    """Sound in blocks, mixed to one channel, as it comes; it is open until the end of a ``with``.
+
+    Attributes
+    ----------
+    name : str
+    sample_rate : int > 0, Hz
+    n_overflows : int, how often the sound card's buffer was full
+    """
+
+    n_overflows = 0
+
+    def __init__(self, name, sample_rate):
+        self.name, self.sample_rate = name, sample_rate
+        self._is_closed = False
+
+    def __exit__(self, *error):
+        pass
+
+    def close(self):
+        """Let no more come than has come already."""
+        self._is_closed = True
+
+    def wake(self):
+        """Let an empty block come at once, where the next one is waited for; of any thread."""
+
+    def __iter__(self):
+        """Give each block as (samples at the own rate, the same at ``SAMPLE_RATE``)."""
+        to_mono = ToMono(self.sample_rate)
+        for block in self._blocks():
+            yield to_mono.mix(block), to_mono.push(block)
+        yield np.empty(0, np.float32), to_mono.push(np.empty(0, np.float32), last=True)
+
+
+class Replay(Stream):
+    """A recording that is heard in the time that it takes, and decoded meanwhile.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    SentimentalError
+        When it cannot be read; of damage further on, when it is heard.
+    """
+
+    def __init__(self, path):
+        blocks = decode_blocks(path, lambda line: note(f"note: {line}"))
+        first = next(blocks)
+        super().__init__(shown(path), first.sample_rate)
+        self._path, self._decoded = path, itertools.chain([first], blocks)
+
+    def _blocks(self):
+        """Pieces as short as those of a sound card, each when it is due."""
+        began, n_heard, n = time.monotonic(), 0, round(BLOCK_SECONDS * self.sample_rate)
+        for samples, *_ in self._decoded:
+            check_samples(self._path, samples)
+            for piece in np.split(samples, range(n, len(samples), n)):
+                n_heard += len(piece)
+                time.sleep(max(0.0, began + n_heard / self.sample_rate - time.monotonic()))
+                if self._is_closed:
+                    return
+                yield piece
 
 
 class Session:

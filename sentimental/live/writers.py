@@ -71,9 +71,13 @@ def check_options(parser, args):
 
 
 def output_paths(args):
-    """The files that are to be written."""
+    """The files that are to be written; raise SentimentalError where one's folder is missing."""
     paths = [getattr(args, option, None) for option in ("log", *ENDINGS)]
-    return [path for path in paths if path not in (None, STDOUT, NO_VOICE)]
+    paths = [path for path in paths if path not in (None, STDOUT, NO_VOICE)]
+    for path in paths:
+        if not Path(path).absolute().parent.is_dir():
+            raise SentimentalError(f"{path}: cannot be written (there is no such folder)")
+    return paths
 
 
 def try_to_save(path, save, *arguments):
