@@ -27,7 +27,6 @@ from sentimental.files import find_files
 from sentimental.live.chart import Utterance, summary_line
 from sentimental.live.session import Session
 from sentimental.live.terminal import note
-from sentimental.recognizer import WHOLE_SECONDS
 from sentimental.scripts import (
     SentimentalError,
     check_stop,
@@ -36,6 +35,7 @@ from sentimental.scripts import (
     shown,
 )
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.utterances import WHOLE_SECONDS
 from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
 from sentimental.voice import Voice
 
