@@ -317,18 +317,22 @@ def check_speech(samples, name="recording"):
     """
     centered = samples - samples.mean()
     leveled = centered * (DETECTOR_PEAK / max(MIN_PEAK, np.abs(centered).max()))
-    if _holds_speech(leveled) or _holds_speech(soxr.resample(leveled, 1, SLOWDOWN), SLOWDOWN):
+    seconds = _count_speech(leveled)
+    if seconds < MIN_SPEECH:
+        seconds = _count_speech(soxr.resample(leveled, 1, SLOWDOWN)) / SLOWDOWN
+    if seconds >= MIN_SPEECH or (len(samples) <= MAX_WORD * SAMPLE_RATE and find_speech(leveled)):
         return
-    if len(samples) <= MAX_WORD * SAMPLE_RATE and find_speech(leveled):
-        return
-    raise SentimentalError(f"{name}: no speech in it; record it again, or leave it out")
+    raise SentimentalError(
+        f"{name}: no speech in it ({seconds:.2f} s found, at least {MIN_SPEECH} s are needed); "
+        "record it again, or leave it out"
+    )
 
 
-def _holds_speech(samples, slowdown=1.0):
-    """Is there enough speech in samples that are so many times as slow?"""
+def _count_speech(samples):
+    """Seconds of speech; it stops listening where there are surely enough."""
     seconds = 0.0
     for probability in speech_probabilities(samples, n_lead=0):
-        seconds += CHUNK_SECONDS / slowdown * (probability >= THRESHOLD)
-        if seconds >= MIN_SPEECH:
-            return True
-    return False
+        seconds += CHUNK_SECONDS * (probability >= THRESHOLD)
+        if seconds >= SLOWDOWN * MIN_SPEECH:
+            break
+    return seconds
