@@ -137,8 +137,7 @@ class ToMono:
         self._period, self._n_resampled = sample_rate // divisor, SAMPLE_RATE // divisor
         self._margin = math.ceil(self.margin * sample_rate / self._period)  # periods
         self._known = np.zeros(self._margin * self._period, np.float32)
-        self._n_pushed, self._n_given = 0, 0
-        self._channel = None
+        self._n_pushed, self._n_given, self._channel = 0, 0, None
 
     def push(self, block, last=False):
         """The samples that are known once `block` has come.
@@ -164,10 +163,9 @@ class ToMono:
         # same, but keep it back for 23 ms on average, and up to 39.
         n_periods = max(0, len(known) // self._period - 2 * self._margin)
         self._known = known[n_periods * self._period :]
-        surrounded = known[: (n_periods + 2 * self._margin) * self._period]
-        samples = soxr.resample(surrounded, self._rate, SAMPLE_RATE)[
-            self._margin * self._n_resampled :
-        ][: n_periods * self._n_resampled]
+        known = known[: (n_periods + 2 * self._margin) * self._period]
+        n, start = n_periods * self._n_resampled, self._margin * self._n_resampled
+        samples = soxr.resample(known, self._rate, SAMPLE_RATE)[start : start + n]
         if last:
             total = math.floor(self._n_pushed * SAMPLE_RATE / self._rate + 0.5)
             samples = samples[: total - self._n_given]
