@@ -8,7 +8,7 @@ from signals import make_recordings, make_usual
 
 from sentimental.features import frames_to_features
 from sentimental.recognizer import Recognizer
-from sentimental.scripts import SentimentalError, Stopped
+from sentimental.scripts import EMOTIONS, SentimentalError, Stopped
 from sentimental.training import fit as module
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network
@@ -172,7 +172,9 @@ def test_what_a_training_depends_on_changes_its_fingerprint(monkeypatch):
     assert len(marks) == 8
 
 
-def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path):
+def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path, monkeypatch):
+    # It validates with what was drawn, and is saved with what is expected.
+    monkeypatch.setattr(module, "merge_prior", lambda weights, prior: weights)
     validation = make_recordings(16, seed=1)
     network, usual, history = train(tmp_path, epochs=6, validation=validation, temperature=1.0)
     best = min(history["val_loss"])
@@ -183,6 +185,18 @@ def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path):
     inputs = module.recordings_to_inputs(validation, usual)
     loss = network.evaluate([*inputs], module.one_hot(validation), verbose=0)
     assert loss == pytest.approx(best, rel=1e-3)
+
+
+def test_what_is_expected_is_part_of_the_saved_bias(tmp_path):
+    saved = []
+    for strength in (0.0, 2.0):
+        training = replace(TINY, prior_strength=strength)
+        settings = {"training": training, "augmentation": CROPPED}
+        network, *_ = train(tmp_path / f"{strength}", settings=settings, temperature=2.0)
+        saved.append(network.get_weights())
+    np.testing.assert_allclose(saved[0][-2], saved[1][-2])
+    expected = np.log([training.class_prior[emotion] for emotion in EMOTIONS])
+    np.testing.assert_allclose(saved[1][-1] - saved[0][-1], expected, atol=1e-4)
 
 
 def test_what_can_be_learned_is_learned(tmp_path):

@@ -216,7 +216,6 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
     speech_level = speech @ widths
     ratio = 10 ** (-rng.uniform(*settings.snr_db, n) / 10) * speech_level.sum(axis=1)
     noise *= (ratio / np.maximum((noise @ widths).sum(axis=1), 1e-12))[:, None, None]
-
     power = speech + noise
     level = power @ widths
     rms, zcr, octaves, harmonicity = np.moveaxis(others, -1, 0)
@@ -233,8 +232,7 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
     gain = 10 * np.log10(level_before.max(axis=1) / level.max(axis=1))
     gain = (gain + rng.normal(0, settings.gain_db, n))[:, None]
     mel = 10 * np.log10(np.maximum(power, 1e-10)) + gain[..., None]
-    rms = rms * 10 ** (gain / 20)
-    others = np.stack([rms, np.minimum(zcr, 1), octaves, harmonicity], axis=-1)
+    others = np.stack([rms * 10 ** (gain / 20), np.minimum(zcr, 1), octaves, harmonicity], axis=-1)
     return mel.astype(np.float32), others.astype(np.float32)
 
 

@@ -116,7 +116,9 @@ def measure_runs(protocol, runs, way):
 def report_runs(protocol, runs, recordings, folder, settings):
     """Write the metrics of runs that `run_folds` returned, and three plots; print the tables."""
     by_seed = _group(runs, "seed")
-    ways = {way: measure_runs(protocol, runs, way) for way in runs[0]["probabilities"]}
+    # Lessons need speakers with enough recordings in every fold.
+    ways = [way for way in runs[0]["probabilities"] if all(pool([run], way)[0] for run in runs)]
+    ways = {way: measure_runs(protocol, runs, way) for way in ways}
     spread = {way: _spread_of_seeds(protocol, by_seed, way) for way in ways}
     for way, metrics in ways.items():
         metrics["uar"] = spread[way]["uar"][0]  # the figure of the protocol
