@@ -36,7 +36,7 @@ class Training:
     # Share of the summary that its linear layer does not see.
     summary_dropout: float = 0.0
 
-    # Epochs, by protocol. What is left out in "corpus" is trained as the model that is saved.
+    # Epochs, by protocol. Folds train half as long as the model that is saved, to save time.
     epochs: dict = field(
         default_factory=lambda: {"random": 24, "speaker": 12, "tess-speaker": 12, "corpus": 12}
     )
