@@ -36,9 +36,9 @@ class Training:
     # Share of the summary that its linear layer does not see.
     summary_dropout: float = 0.0
 
-    # Epochs, by protocol. Folds train half as long as the model that is saved, to save time.
+    # Epochs, by protocol. Folds train a third as long as the model that is saved, to save time.
     epochs: dict = field(
-        default_factory=lambda: {"random": 24, "speaker": 12, "tess-speaker": 12, "corpus": 12}
+        default_factory=lambda: {"random": 36, "speaker": 12, "tess-speaker": 12, "corpus": 12}
     )
     # Batches of an epoch.
     steps_per_epoch: int = 200
