@@ -16,6 +16,7 @@ References
 
 import contextlib
 import ctypes
+import functools
 from collections import namedtuple
 
 import numpy as np
@@ -117,17 +118,26 @@ class _Detector:
 @contextlib.contextmanager
 def _without_threads():
     """Let OpenMP, as far as the detector is built with it, do all work in the calling thread."""
-    try:
-        openmp = ctypes.CDLL(silero_vad.__file__)
-        before = openmp.omp_get_max_active_levels()
-    except (OSError, AttributeError):
+    openmp = _load_openmp()
+    if openmp is None:
         yield
         return
+    before = openmp.omp_get_max_active_levels()
     openmp.omp_set_max_active_levels(0)
     try:
         yield
     finally:
         openmp.omp_set_max_active_levels(before)
+
+
+@functools.cache
+def _load_openmp():
+    """The library of OpenMP that the detector has loaded; None where it is built without."""
+    try:
+        openmp = ctypes.CDLL(silero_vad.__file__)
+        return openmp if openmp.omp_get_max_active_levels else None
+    except (OSError, AttributeError):
+        return None
 
 
 class Endpointer:
