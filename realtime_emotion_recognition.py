@@ -22,8 +22,7 @@ from sentimental.scripts import end_at_once, on_end_signals
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
-    # Matrices are so small that a second thread would only wait in a loop, at full load. Of the
-    # voice activity detector, which begins four, that is 11 times the work.
+    # Matrices are so small that a second thread would only wait in a loop, at full load.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
@@ -77,8 +76,10 @@ def teach_folder(args):
     for line in (*refused, *unlabelled):
         note(f"error: {line}")
     kept, recognizer = KeptVoice(args.voice), load_recognizer(args.model)
-    n_taught = teach_from_files(recognizer, kept.voice, takes)
-    kept.save(args.voice)
+    try:
+        n_taught = teach_from_files(recognizer, kept.voice, takes)
+    finally:  # a signal leaves what was taught before
+        kept.save(args.voice)
     if not n_taught:
         raise SentimentalError(f"{args.teach}: no recording there has an emotion in its name")
     note(f"{n_taught} recordings taught. {how_much_it_helps(recognizer, kept.voice)}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from sentimental.audio import MAX_SECONDS, ToMono, to_mono
 from sentimental.decoding import check_samples, decode_blocks
-from sentimental.scripts import SentimentalError
+from sentimental.scripts import SentimentalError, interruptible
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import Endpointer, Speech, check_speech
 
@@ -63,19 +63,43 @@ def _opened(recording, sample_rate):
         yield recording, ((samples, rate) for samples, rate, _ in decode_blocks(recording))
     elif hasattr(recording, "read"):
         name = getattr(recording, "name", "recording")
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "recording")
-            with open(path, "wb") as file:
-                shutil.copyfileobj(recording, file)
-            try:
-                yield name, ((samples, rate) for samples, rate, _ in decode_blocks(path))
-            except SentimentalError as error:
-                raise SentimentalError(str(error).replace(path, str(name))) from None
+        with as_file(recording, name) as path:
+            yield name, ((samples, rate) for samples, rate, _ in decode_blocks(path))
     else:
         raise TypeError(
             f"a {type(recording).__name__} is no recording; give a path, an open file, or samples "
             "as np.ndarray"
         )
+
+
+@contextlib.contextmanager
+def as_file(stream, name):
+    """The path of a temporary file with all bytes of a stream; errors call it by its `name`."""
+    with contextlib.ExitStack() as opened:
+        try:
+            path, file = opened.enter_context(_unnamed_file())
+            with interruptible():
+                shutil.copyfileobj(stream, file)
+            file.flush()
+        except OSError as error:
+            raise SentimentalError(
+                f"{name}: cannot be kept below {tempfile.gettempdir()} ({error.strerror})"
+            ) from None
+        try:
+            yield path
+        except SentimentalError as error:
+            raise SentimentalError(str(error).replace(path, str(name))) from None
+
+
+@contextlib.contextmanager
+def _unnamed_file():
+    """A temporary file and its path. Where the system can, no name of it is left by a kill."""
+    if os.path.exists("/proc/self/fd"):
+        with tempfile.TemporaryFile() as file:
+            yield f"/proc/{os.getpid()}/fd/{file.fileno()}", file
+    else:
+        with tempfile.TemporaryDirectory() as folder, open(f"{folder}/recording", "wb") as file:
+            yield file.name, file
 
 
 def _cut(name, sample_rate, blocks):

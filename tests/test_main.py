@@ -158,6 +158,15 @@ def test_json_has_a_line_for_each_result_and_for_each_file_without(tmp_path, cap
         assert [*line["probabilities"].values()] == pytest.approx(values(row))
 
 
+def test_only_the_emotions_that_are_asked_for_are_answered(recognizer, capsys):
+    options = [str(SAMPLES[0]), "--emotions", "sad,happy", "--format", "json"]
+    assert program.main(options) == 0
+    probabilities = json.loads(capsys.readouterr().out)["probabilities"]
+    expected = recognizer.predict(SAMPLES[0], emotions=("happy", "sad"))
+    assert [*probabilities] == ["happy", "sad"]
+    assert probabilities == pytest.approx(expected, abs=1e-4)
+
+
 def test_csv_on_the_standard_output_is_that_of_the_log(tmp_path, capsys):
     log = tmp_path / "log.csv"
     program.main([str(SAMPLES[0]), "--format", "csv", "--log", str(log)])
@@ -293,6 +302,8 @@ def test_no_folder_is_made_that_nobody_asked_for(tmp_path, capsys):
         ["--demo", "a.wav"],
         ["a.wav", "--format", "xml"],
         ["a.wav", "--voice", "me"],
+        ["a.wav", "--emotions", "happy"],
+        ["a.wav", "--emotions", "happy,glad"],
         ["a.wav", "--voice", "me.json", "--channels", "separate"],
         ["a.wav", "--format", "csv", "--log", "-"],
     ],

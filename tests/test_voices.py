@@ -2,14 +2,21 @@
 
 import os
 import re
+import shutil
+import signal
 
 import numpy as np
+import pytest
+import soundfile
 from sessions import Learning, known_voice, wait_for_answers
-from signals import noise, speech
+from signals import SAMPLES, noise, speech
 
+import realtime_emotion_recognition as realtime
 from sentimental import Voice
 from sentimental.live.session import Session, session_keys
 from sentimental.live.voices import Guide, KeptVoice, how_much_it_helps
+from sentimental.scripts import Stopped
+from sentimental.spectrum import SAMPLE_RATE
 
 
 def say(session, number=0):
@@ -130,3 +137,36 @@ def test_how_much_it_helps_is_told_only_where_it_can_be():
     # What is read tells the two apart; the layer that was not taught takes all for the first.
     words = how_much_it_helps(recognizer, voice)
     assert re.match("recognized 4 of 8 before, 8 of 8 now", words)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Recordings of two emotions, and one that nobody speaks in."""
+    for number, emotion in enumerate(("happy", "sad")):
+        (tmp_path / "anna" / emotion).mkdir(parents=True)
+        shutil.copy(SAMPLES[number], tmp_path / "anna" / emotion)
+    soundfile.write(tmp_path / "anna" / "sad" / "z.wav", noise(1), SAMPLE_RATE)
+    return tmp_path / "anna"
+
+
+def test_a_folder_teaches_a_voice(folder, tmp_path, capsys):
+    path = tmp_path / "anna.json"
+    assert realtime.main(["--teach", str(folder), "--voice", str(path)]) == 1  # not all were used
+    err = capsys.readouterr().err
+    assert "z.wav: no speech in it" in err
+    assert "2 recordings taught. 2 sentences taught: too few to tell how much they help" in err
+    assert sorted(emotion for emotion, _ in Voice.load(path).lessons) == ["happy", "sad"]
+
+
+def test_what_a_folder_taught_before_a_signal_is_kept(folder, tmp_path, monkeypatch):
+    path, calls = tmp_path / "anna.json", []
+
+    def stop_after_one():
+        calls.append(None)
+        if len(calls) > 1:
+            raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr("sentimental.live.voices.check_stop", stop_after_one)
+    with pytest.raises(Stopped):
+        realtime.main(["--teach", str(folder), "--voice", str(path)])
+    assert len(Voice.load(path).lessons) == 1

@@ -12,9 +12,7 @@ import glob
 import itertools
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections import namedtuple
 from pathlib import Path
 
@@ -31,12 +29,11 @@ from sentimental.scripts import (
     EMOTIONS,
     SentimentalError,
     check_stop,
-    interruptible,
     program_error,
     shown,
 )
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.utterances import WHOLE_SECONDS
+from sentimental.utterances import WHOLE_SECONDS, as_file
 from sentimental.vad import CHUNK_LENGTH, LOWEST_DBFS, check_speech
 from sentimental.voice import Voice
 
@@ -98,38 +95,15 @@ def natural_order(name):
 
 
 @contextlib.contextmanager
-def _as_file(name):
+def _opened(name):
     """The path of a recording; the standard input is kept in a file as long as it is read."""
     if name != STDIN:
         yield name
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise SentimentalError(f"{name}: nothing comes from the standard input; add: < FILE")
-    with contextlib.ExitStack() as opened:
-        try:
-            path, file = opened.enter_context(_unnamed_file())
-            with interruptible():
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            file.flush()
-        except OSError as error:
-            raise SentimentalError(
-                f"{name}: cannot be kept below {tempfile.gettempdir()} ({error.strerror})"
-            ) from None
-        try:
-            yield path
-        except SentimentalError as error:
-            raise SentimentalError(str(error).replace(path, name)) from None
-
-
-@contextlib.contextmanager
-def _unnamed_file():
-    """A temporary file and its path. Where the system can, no name of it is left by a kill."""
-    if os.path.exists("/proc/self/fd"):
-        with tempfile.TemporaryFile() as file:
-            yield f"/proc/{os.getpid()}/fd/{file.fileno()}", file
-    else:
-        with tempfile.TemporaryDirectory() as folder, open(f"{folder}/recording", "wb") as file:
-            yield file.name, file
+    with as_file(sys.stdin.buffer, name) as path:
+        yield path
 
 
 # Recognition ------------------------------------------------------------------------------------
@@ -180,7 +154,7 @@ class Recording:
         """
         if self._error:
             raise self._error
-        with _as_file(self.name) as path:
+        with _opened(self.name) as path:
             blocks = self._read(path)
             head = []
             for block in blocks:

@@ -8,8 +8,7 @@ from sentimental.live.terminal import note
 from sentimental.live.voices import NO_VOICE
 from sentimental.live.writers import STDOUT
 from sentimental.model import SHIPPED_MODEL
-from sentimental.recognizer import check_emotions
-from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError, check_emotions
 
 # How names of other files end, by the option without its dashes.
 ENDINGS = {
@@ -45,8 +44,9 @@ def add_options(parser):
 
 def _emotions(text):
     """Names between commas, in the order of ``EMOTIONS``."""
+    allowed = text.split(",")
     try:
-        allowed = check_emotions(text.split(","))
+        check_emotions(allowed)
     except SentimentalError as error:
         raise argparse.ArgumentTypeError(error) from None
     return tuple(emotion for emotion in EMOTIONS if emotion in allowed)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sentimental.live.session import Key
 from sentimental.live.terminal import note
-from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
 from sentimental.voice import Voice, adapt_layer, add_lesson, lessons_to_inputs
 
 # What --voice takes for a history that is not wanted.
@@ -140,16 +140,14 @@ def how_much_it_helps(recognizer, voice):
     labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
     lessons = np.stack([lesson for _, lesson in voice.lessons])
     heard = lessons_to_inputs(lessons, voice.tally, recognizer.usual)
-    taught, before, now = np.unique(labels), 0, 0
+    taught, layer, n_right = np.unique(labels), (recognizer.kernel, recognizer.bias), [0, 0]
     for number in range(n):
         others = np.arange(n) != number
-        adapted = adapt_layer(recognizer.kernel, recognizer.bias, heard[others], labels[others])
-        for kernel, bias in ((recognizer.kernel, recognizer.bias), adapted):
+        adapted = adapt_layer(*layer, heard[others], labels[others])
+        for place, (kernel, bias) in enumerate([layer, adapted]):
             answer = taught[np.argmax((heard[number] @ kernel + bias)[taught])]
-            if kernel is recognizer.kernel:
-                before += answer == labels[number]
-            else:
-                now += answer == labels[number]
+            n_right[place] += answer == labels[number]
+    before, now = n_right
     return f"recognized {before} of {n} before, {now} of {n} now, each by the others' lessons"
 
 
@@ -168,6 +166,7 @@ def teach_from_files(recognizer, voice, takes):
     """
     n = 0
     for recording, *_ in takes:
+        check_stop()
         try:
             voice.teach(recognizer, recording.file, recording.emotion)
             n += 1
