@@ -90,11 +90,9 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
             print("cross-validation first: it measures a model of these recordings")
             runs = run_folds("random", recordings, {}, 1, unfinished, settings, start)
 
-        checkpoint, epochs = unfinished / "training.npz", training.epochs["random"]
+        checkpoint = unfinished / "training.npz"
         options = {"temperature": training.temperature, "start": start}
-        usual, history = fit(
-            network, train, validation, settings, epochs, seed, checkpoint, **options
-        )
+        usual, history = fit(network, train, validation, settings, seed, checkpoint, **options)
 
         metrics, groups = evaluate(network, usual, validation, test, runs)
         print_metrics(metrics)

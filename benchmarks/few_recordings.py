@@ -50,12 +50,12 @@ def draw_few(recordings, count, seed):
     return drawn
 
 
-def fit_network(fold, settings, epochs, seed, name="", start=None):
+def fit_network(fold, settings, seed, name="", start=None):
     """A network of what trains and validates in a fold, and what is usual for its voices."""
     training = settings["training"]
     network = build_network(training.units)
     with tempfile.TemporaryDirectory() as folder:
-        parts = *fold[:2], settings, epochs, seed, Path(folder, "training.npz")
+        parts = *fold[:2], settings, seed, Path(folder, "training.npz")
         options = {"name": name, "temperature": training.temperature, "start": start}
         usual, _ = fit(network, *parts, **options)
     return network, usual
@@ -69,7 +69,7 @@ def train_base(recordings, corpus, settings, path):
     folds = protocol_folds("corpus", recordings, training, training.split_seed)
     (fold,) = [fold for fold in folds if fold[2][0].corpus == corpus]
     print(f"start: {count_parts(fold)}")
-    network, usual = fit_network(fold, settings, training.epochs["corpus"], 1)
+    network, usual = fit_network(fold, settings, 1)
     corpora = sorted({recording.corpus for recording in fold[0]})
     save_model(network, usual, {"corpora": corpora, "held_out": ""}, path)
 
@@ -81,7 +81,7 @@ def train_few(drawn, settings, seed, start):
         training = training.for_fine_tuning(len(start["weights"][1]))
     fold, name = fold_to_save(drawn, training), "fine-tuning" if start else "from nothing"
     name, settings = f"{len(drawn)} recordings, {name}: ", settings | {"training": training}
-    return fit_network(fold, settings, training.epochs["random"], seed, name, start)
+    return fit_network(fold, settings, seed, name, start)
 
 
 @interruptible()

@@ -58,7 +58,7 @@ LIVE_SECONDS = 12.0
 LOST_SECONDS = 1.0
 
 TRAINING = [
-    f"--set=training.epochs={{'random': {N_EPOCHS}}}",
+    f"--set=training.epochs={N_EPOCHS}",
     "--set=training.steps_per_epoch=4",
     "--set=training.batch_size=8",
     "--set=training.units=8",

@@ -50,13 +50,11 @@ def fake(monkeypatch):
     """
     fake = SimpleNamespace(trained=[], stop_at=None, temperature=1.0, heard=[])
 
-    def fit(network, recordings, validation, settings, epochs, seed, checkpoint, **more):
+    def fit(network, recordings, validation, settings, seed, checkpoint, **more):
         checkpoint.touch()
         if len(fake.trained) == fake.stop_at:
             raise KeyboardInterrupt
-        fake.trained.append(
-            {"epochs": epochs, "seed": seed, "checkpoint": checkpoint, "settings": settings} | more
-        )
+        fake.trained.append({"seed": seed, "checkpoint": checkpoint, "settings": settings} | more)
         return "usual", {"temperature": fake.temperature, "seconds": 1.5}
 
     def predict(network, usual, tested, tallies=None):
@@ -139,13 +137,11 @@ def test_a_damaged_fold_is_set_aside_and_trained_again(tmp_path, fake, capsys):
     ("protocol", "temperature"),
     [("speaker", None), ("corpus", 1.0), ("random", 0.6), ("tess-speaker", 0.6)],
 )
-def test_each_protocol_has_its_epochs_temperature_and_ways(protocol, temperature, tmp_path, fake):
-    epochs = {"random": 1, "speaker": 2, "tess-speaker": 3, "corpus": 4}
-    training = Training(epochs=epochs, temperature=0.6)
+def test_each_protocol_has_its_temperature_and_ways(protocol, temperature, tmp_path, fake):
+    training = Training(temperature=0.6)
     settings = {"training": training, "augmentation": Augmentation(jitter=0.3)}
     runs = run_folds(protocol, make_corpora(), {}, 1, tmp_path, settings)
     assert {training["temperature"] for training in fake.trained} == {temperature}
-    assert {training["epochs"] for training in fake.trained} == {epochs[protocol]}
     assert all(training["settings"] == settings for training in fake.trained)
     ways = {"h0", "h10", ONE_EMOTION} if protocol in ("speaker", "corpus") else {"h0"}
     assert {*runs[0]["probabilities"]} == ways

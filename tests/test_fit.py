@@ -41,8 +41,9 @@ def train(folder, recordings=None, epochs=4, seed=1, compiled=False, **options):
     recordings = recordings or make_recordings()
     validation = options.pop("validation", recordings[:8])
     settings = options.pop("settings", {"training": TINY, "augmentation": CROPPED})
+    settings = settings | {"training": replace(settings["training"], epochs=epochs)}
     network = build_network(settings["training"].units)
-    parts = network, recordings, validation, settings, epochs, seed, folder / "training.npz"
+    parts = network, recordings, validation, settings, seed, folder / "training.npz"
     module.tf.config.run_functions_eagerly(not compiled)
     try:
         return network, *module.fit(*parts, **options)

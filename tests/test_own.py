@@ -22,7 +22,7 @@ SPEAKERS = ("anna", "ben", "cem", "dana")
 EMOTIONS_HERE = {"happy": 1.2, "sad": 0.85, "angry": 1.0}
 UNTRAINED = [emotion for emotion in EMOTIONS if emotion not in EMOTIONS_HERE]
 QUICK = [
-    "--set=training.epochs={'random': 1}",
+    "--set=training.epochs=1",
     "--set=training.fine_tuning_epochs=1",
     "--set=training.steps_per_epoch=1",
     "--set=training.batch_size=4",

@@ -14,9 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is comp
 
 # A training that takes a second.
 SMALL = {
-    "training": Training(
-        units=4, batch_size=8, epochs={"random": 2}, steps_per_epoch=2, summary_dropout=0.1
-    ),
+    "training": Training(units=4, batch_size=8, epochs=2, steps_per_epoch=2, summary_dropout=0.1),
     "augmentation": Augmentation(crop_frames=10, time_mask_frames=2),
 }
 NAMES = [f"{group}.{field.name}" for group in SMALL for field in dataclasses.fields(SMALL[group])]
@@ -59,7 +57,7 @@ def effects(settings, tmp_path):
     read, *others = batches[0]
     yield [len(batches), *(array.tobytes() for array in [*read, *others])]
     network, checkpoint = build_network(training.units), tmp_path / "training.npz"
-    parts = network, recordings, recordings[:8], settings, training.epochs["random"], 1, checkpoint
+    parts = network, recordings, recordings[:8], settings, 1, checkpoint
     fit(*parts, temperature=training.temperature)
     yield [weight.tobytes() for weight in network.get_weights()]
 
@@ -102,10 +100,10 @@ def test_every_setting_changes_something_and_is_recorded(name, usual, eagerly, t
     [
         ("training.epochs", "not a value"),
         ("training.epochs=many", "not a value"),
-        ("training.epochs=3", "must be like"),
-        ("training.epochs={'speeker': 3}", "must be like"),
-        ("training.epochs={'speaker': 2.5}", "must be like"),
-        ("training.epochs={'speaker': 0}", "between 1 and"),
+        ("training.epochs=2.5", "must be like"),
+        ("training.epochs=0", "between 1 and"),
+        ("training.class_prior={'sad': 0.0}", "between 1e-06 and"),
+        ("training.class_prior={'sad': '1'}", "must be like"),
         ("training.batch_size=1.5", "must be like"),
         ("training.batch_size=True", "must be like"),
         ("training.batch_size=0", "between 2 and"),
@@ -133,7 +131,7 @@ def test_every_setting_changes_something_and_is_recorded(name, usual, eagerly, t
         ("training.temperature=0", "between 0.01 and"),
         ("training.grad_clip=-1", "between 1e-06 and"),
         ("training.split_seed=-1", "between 0 and"),
-        ("training.epochs={[]: 1}", "not a value"),
+        ("training.class_prior={[]: 1}", "not a value"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(text, reason):
@@ -144,8 +142,8 @@ def test_what_makes_no_sense_is_refused_in_one_line(text, reason):
 
 
 def test_of_a_dict_only_the_given_keys_change():
-    changed = change_settings({"training": Training()}, ["training.epochs={'random': 2}"])
-    assert changed["training"].epochs == Training().epochs | {"random": 2}
+    changed = change_settings({"training": Training()}, ["training.class_prior={'sad': 0.5}"])
+    assert changed["training"].class_prior == Training().class_prior | {"sad": 0.5}
 
 
 def test_a_whole_number_becomes_a_float_where_there_was_one():

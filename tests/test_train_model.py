@@ -25,7 +25,7 @@ from sentimental.training.protocols import protocol_folds
 from sentimental.training.settings import Training
 
 QUICK = (
-    "--set=training.epochs={'random': 2}",
+    "--set=training.epochs=2",
     "--set=training.steps_per_epoch=2",
     "--set=training.batch_size=8",
     "--set=training.units=8",
@@ -59,7 +59,7 @@ def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     assert metrics["command"].startswith("python ")
     assert metrics["sizes"] == {"train": 140, "validation": 13, "test": 7}
     assert metrics["settings"]["training"]["units"] == 8
-    assert metrics["settings"]["training"]["epochs"]["random"] == 2
+    assert metrics["settings"]["training"]["epochs"] == 2
     assert metrics["seeds"] == {"split": 3, "training": 1}
     assert metrics["chain"] == MODEL_CHAIN
     figures = {f"random_{part}": round(metrics[part]["accuracy"], 6) for part in PARTS}

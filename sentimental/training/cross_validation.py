@@ -154,10 +154,10 @@ def _train_and_test(
     from sentimental.training.network import build_network
 
     training = settings["training"]
-    network, epochs = build_network(training.units), training.epochs[protocol]
+    network = build_network(training.units)
     temperature = {"speaker": None, "corpus": 1.0}.get(protocol, training.temperature)
     options = {"name": label, "temperature": temperature, "start": start}
-    usual, history = fit(network, train, validation, settings, epochs, seed, checkpoint, **options)
+    usual, history = fit(network, train, validation, settings, seed, checkpoint, **options)
     ways = {"h0": (tested, None)}
     if protocol in ("speaker", "corpus"):
         histories = draw_histories(tested, [seed, number])

@@ -40,7 +40,6 @@ def fit(
     recordings,
     validation,
     settings,
-    epochs,
     seed,
     checkpoint,
     name="",
@@ -56,7 +55,6 @@ def fit(
     network : keras.Model, of `build_network`; its weights become the trained ones
     recordings, validation : list of Recording
     settings : dict with ``training`` and ``augmentation``
-    epochs : int > 0
     seed : int, of first weights, dropout and augmentation
     checkpoint : Path, of the file that a stopped training goes on with; a complete one leaves it
     name : str, what the progress lines begin with
@@ -77,13 +75,13 @@ def fit(
     batches = AugmentedBatches(recordings, *groups, seed, start and start["usual"])
     frames, summaries = recordings_to_inputs(validation, batches.usual)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]
-    model = _compile_model(network, batches, settings["training"], epochs, start)
+    model = _compile_model(network, batches, settings["training"], start)
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     shapes = [tuple(weight.shape) for weight in model.weights]
-    options = settings, epochs, seed, shapes, start and start["checksum"]
+    options = settings, seed, shapes, start and start["checksum"]
     key = fingerprint([*recordings, *validation], *options)
     progress = Progress(checkpoint, key, batches, seed, name)
-    progress.run(model, epochs, (inputs, one_hot(validation)))
+    progress.run(model, settings["training"].epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
@@ -97,7 +95,7 @@ def fit(
     return batches.usual, progress.summary() | {"temperature": temperature}
 
 
-def _compile_model(network, batches, training, epochs, start):
+def _compile_model(network, batches, training, start):
     """The network as two branches, with optimizer and loss."""
     model = TwoBranchModel(network, training, batches.prior)
     if start:
@@ -109,7 +107,7 @@ def _compile_model(network, batches, training, epochs, start):
         initial_learning_rate=0.0,
         warmup_target=training.learning_rate,
         warmup_steps=training.warmup_epochs * len(batches),
-        decay_steps=max(1, epochs - training.warmup_epochs) * len(batches),
+        decay_steps=max(1, training.epochs - training.warmup_epochs) * len(batches),
     )
     model.compile(
         keras.optimizers.AdamW(

@@ -36,10 +36,8 @@ class Training:
     # Share of the summary that its linear layer does not see.
     summary_dropout: float = 0.0
 
-    # Epochs, by protocol. Folds train a third as long as the model that is saved, to save time.
-    epochs: dict = field(
-        default_factory=lambda: {"random": 36, "speaker": 12, "tess-speaker": 12, "corpus": 12}
-    )
+    # Epochs of every training.
+    epochs: int = 36
     # Batches of an epoch.
     steps_per_epoch: int = 200
     # Clips of a batch.
@@ -127,7 +125,7 @@ class Training:
             self,
             units=units,
             learning_rate=self.fine_tuning_rate,
-            epochs=dict.fromkeys(self.epochs, self.fine_tuning_epochs),
+            epochs=self.fine_tuning_epochs,
         )
 
 
