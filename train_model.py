@@ -92,16 +92,16 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
 
         checkpoint = unfinished / "training.npz"
         options = {"temperature": training.temperature, "start": start}
-        usual, history = fit(network, train, validation, settings, seed, checkpoint, **options)
+        reference, history = fit(network, train, validation, settings, seed, checkpoint, **options)
 
-        metrics, groups = evaluate(network, usual, validation, test, runs)
+        metrics, groups = evaluate(network, reference, validation, test, runs)
         print_metrics(metrics)
         print_limits(untrained := find_untrained(network.get_weights()), metrics)
 
         corpora = {recording.corpus for recording in train}
         corpora |= {*start["training"]["corpora"]} if start else set()
         trained = {"corpora": sorted(corpora), "held_out": fingerprint_files(validation + test)}
-        save_model(network, usual, trained, model)
+        save_model(network, reference, trained, model)
         seeds = {"split": training.split_seed, "training": seed}
         record = run_record("random", recordings, count_parts(fold), seeds, settings)
         record |= metrics | {"groups": groups, "untrained": untrained}
@@ -111,12 +111,14 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
     print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
 
 
-def evaluate(network, usual, validation, test, runs=()):
+def evaluate(network, reference, validation, test, runs=()):
     """Metrics by name, first the cross-validation of own recordings (`runs`); those of groups."""
     from sentimental.training.fit import predict
 
     parts = {"validation": validation, "test": test}
-    tested = {name: (part, predict(network, usual, part)) for name, part in parts.items() if part}
+    tested = {
+        name: (part, predict(network, reference, part)) for name, part in parts.items() if part
+    }
     metrics = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
     if not runs:
         recordings, probabilities = zip(*tested.values(), strict=True)
@@ -157,18 +159,18 @@ def evaluate_saved_model(recordings, training, model, folder):
     from sentimental.training.network import find_untrained, load_network
 
     network, content = load_network(model)
-    usual, trained = content["usual"], content["training"]
+    reference, trained = content["usual"], content["training"]
     corpora, metrics = sorted({recording.corpus for recording in recordings}), {}
     _, validation, test = fold_to_save(recordings, training)
     if fingerprint_files(validation + test) == trained["held_out"]:
-        metrics, _ = evaluate(network, usual, validation, test)
+        metrics, _ = evaluate(network, reference, validation, test)
     for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
         part = [recording for recording in recordings if recording.corpus == corpus]
         ways = {"h0": None}
         if any(recording.speaker for recording in part):
             ways |= draw_histories(part, 1)
         for way, heard in ways.items():
-            probabilities = predict(network, usual, part, heard)
+            probabilities = predict(network, reference, part, heard)
             metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(

@@ -51,14 +51,14 @@ def draw_few(recordings, count, seed):
 
 
 def fit_network(fold, settings, seed, name="", start=None):
-    """A network of what trains and validates in a fold, and what is usual for its voices."""
+    """A network of what trains and validates in a fold, and its reference statistics."""
     training = settings["training"]
     network = build_network(training.units)
     with tempfile.TemporaryDirectory() as folder:
         parts = *fold[:2], settings, seed, Path(folder, "training.npz")
         options = {"name": name, "temperature": training.temperature, "start": start}
-        usual, _ = fit(network, *parts, **options)
-    return network, usual
+        reference, _ = fit(network, *parts, **options)
+    return network, reference
 
 
 def train_base(recordings, corpus, settings, path):
@@ -69,13 +69,13 @@ def train_base(recordings, corpus, settings, path):
     folds = protocol_folds("corpus", recordings, training, training.split_seed)
     (fold,) = [fold for fold in folds if fold[2][0].corpus == corpus]
     print(f"start: {count_parts(fold)}")
-    network, usual = fit_network(fold, settings, 1)
+    network, reference = fit_network(fold, settings, 1)
     corpora = sorted({recording.corpus for recording in fold[0]})
-    save_model(network, usual, {"corpora": corpora, "held_out": ""}, path)
+    save_model(network, reference, {"corpora": corpora, "held_out": ""}, path)
 
 
 def train_few(drawn, settings, seed, start):
-    """A network of few recordings, from a start or from nothing, and what is usual for it."""
+    """A network of few recordings, from a start or from nothing, and its reference statistics."""
     training = settings["training"]
     if start:
         training = training.for_fine_tuning(len(start["weights"][1]))

@@ -6,7 +6,7 @@
     add_slopes          features  -> (n, n_frames, 63): with their slopes
     summarize           features  -> (n, 176): each recording as a whole
 
-What is usual for a voice is taken off features and summary by `sentimental.speaker`; then the
+The mean of a voice is taken off features and summary by `sentimental.speaker`; then the
 network reads them. A frame of zeros is padding: no real frame is all zeros (silence has an MFCC of
 its own), and the network's masking layer skips it.
 """

@@ -10,7 +10,7 @@ import numpy as np
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
 from sentimental.files import checksum, shipped
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import MODEL_CHAIN, Usual
+from sentimental.speaker import MODEL_CHAIN, Reference
 
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = shipped("model8723.json")
@@ -48,7 +48,7 @@ def weights_checksum(weights):
 
 
 def model_checksum(content, weights):
-    """Of all that the two files of a model hold: architecture, chain, usual, emotions, weights."""
+    """Checksum of all that the two files of a model hold."""
     return checksum(content | {"weights": weights_checksum(weights)})
 
 
@@ -61,7 +61,7 @@ def read_model(json_path):
 
     Returns
     -------
-    content : dict, of the JSON file, in which ``usual`` is a `sentimental.speaker.Usual`
+    content : dict, of the JSON file, in which ``usual`` is a `sentimental.speaker.Reference`
     weights : list of np.ndarray of float32, in Keras' order
 
     Raises
@@ -82,7 +82,7 @@ def read_model(json_path):
         if not all(isinstance(name, str) for name in trained):
             raise TypeError
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
-        usual = Usual.parse(content["usual"])
+        reference = Reference.parse(content["usual"])
         expected = content["checksum"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise SentimentalError(
@@ -100,7 +100,7 @@ def read_model(json_path):
     check_shapes(weights, json_path)
     if not _are_ours(layers, weights):
         raise SentimentalError(other)
-    return content | {"usual": usual}, weights
+    return content | {"usual": reference}, weights
 
 
 def check_shapes(weights, json_path):

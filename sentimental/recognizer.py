@@ -16,7 +16,7 @@ from sentimental.audio import clean_audio
 from sentimental.features import speech_to_features, summarize
 from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_checksum
 from sentimental.scripts import EMOTIONS, SentimentalError, check_emotions, program_error
-from sentimental.speaker import measure
+from sentimental.speaker import normalize
 from sentimental.utterances import Source, find_utterances
 from sentimental.voice import Voice, adapt_layer, lessons_to_inputs
 
@@ -65,11 +65,11 @@ class Recognizer:
     weights : list of np.ndarray
         In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
         the dense layer.
-    usual : sentimental.speaker.Usual
+    reference : sentimental.speaker.Reference
     """
 
-    def __init__(self, weights, usual):
-        self.usual = usual
+    def __init__(self, weights, reference):
+        self.reference = reference
         self.checksum = weights_checksum(weights)
         *recurrent, self.kernel, self.bias = weights
         self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
@@ -245,7 +245,9 @@ class Recognizer:
         """
         voice = voice or Voice()
         clip = features[None], np.array([len(features)])
-        inputs, summaries = measure(*clip, summarize(*clip), voice.tally[None], self.usual)
+        inputs, summaries = normalize(
+            *clip, summarize(*clip), voice.statistics[None], self.reference
+        )
         return self._embed_inputs(inputs[0], summaries[0])
 
     def predict_inputs(self, inputs, summary):
@@ -283,7 +285,7 @@ class Recognizer:
         if voice.adapted is None:
             labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
             lessons = np.stack([lesson for _, lesson in voice.lessons])
-            inputs = lessons_to_inputs(lessons, voice.tally, self.usual)
+            inputs = lessons_to_inputs(lessons, voice.statistics, self.reference)
             voice.adapted = adapt_layer(self.kernel, self.bias, inputs, labels)
         return voice.adapted
 

@@ -1,8 +1,8 @@
-"""What is usual for a voice, and what a recording is compared with it.
+"""Speaker normalisation: a recording relative to what was heard of its voice before.
 
-What tells an emotion is less how somebody sounds than how differently from their usual. With no
-history, a recording is compared with all voices of the training; with every recording more with the
-voice's own. Its emotions need not be known.
+An emotion shows less in how somebody sounds than in how that differs from how they mostly sound.
+With no history, a recording is compared with the mean of the training's voices; with every
+recording the voice's own mean counts more. Its emotions need not be known.
 """
 
 from dataclasses import dataclass
@@ -19,40 +19,40 @@ from sentimental.features import (
     summarize,
 )
 
-# Frames (4.8 s) of a voice that count half: its mean is trusted as n / (n + FRAMES_OF_DOUBT).
-FRAMES_OF_DOUBT = 150
-# Recordings of doubt, the same for the mean of its summaries ...
-RECORDINGS_OF_DOUBT = 2
+# Pseudo-count of frames (4.8 s): the mean of n frames of a voice has the weight n / (n + this).
+PSEUDO_FRAMES = 150
+# Pseudo-count of recordings, the same for the mean of its summaries ...
+PSEUDO_RECORDINGS = 2
 # ... and for how much they vary.
-VARIANCE_OF_DOUBT = 5
+PSEUDO_VARIANCES = 5
 # Summaries further off, in standard deviations, are as far as this.
 MAX_DEVIATIONS = 6.0
 
 # What a model depends on: the chain, and the constants above.
 MODEL_CHAIN = CHAIN | {
-    "frames_of_doubt": FRAMES_OF_DOUBT,
-    "recordings_of_doubt": RECORDINGS_OF_DOUBT,
-    "variance_of_doubt": VARIANCE_OF_DOUBT,
+    "frames_of_doubt": PSEUDO_FRAMES,
+    "recordings_of_doubt": PSEUDO_RECORDINGS,
+    "variance_of_doubt": PSEUDO_VARIANCES,
     "max_deviations": MAX_DEVIATIONS,
 }
 
 # Recordings that are computed at once.
 CHUNK = 512
 
-# What a voice is told by: sums over its recordings, one after the other in one array.
-TALLY = {
+# Sufficient statistics of a voice: sums over its recordings, one after the other in one array.
+STATISTICS = {
     "n_frames": slice(0, 1),
     "features": slice(1, 1 + N_FEATURES),
     "n_recordings": slice(1 + N_FEATURES, 2 + N_FEATURES),
     "summaries": slice(2 + N_FEATURES, 2 + N_FEATURES + N_SUMMARY),
     "squares": slice(2 + N_FEATURES + N_SUMMARY, 2 + N_FEATURES + 2 * N_SUMMARY),
 }
-N_TALLY = 2 + N_FEATURES + 2 * N_SUMMARY
+N_STATISTICS = 2 + N_FEATURES + 2 * N_SUMMARY
 
 
 @dataclass(frozen=True)
-class Usual:
-    """What is usual for the voices of a training; a model is saved with it.
+class Reference:
+    """Reference statistics: of all voices of a training. A model is saved with them.
 
     Attributes
     ----------
@@ -68,18 +68,18 @@ class Usual:
     @classmethod
     def parse(cls, content):
         """Make one of what a model's JSON file holds; raise ValueError where it cannot be one."""
-        usual = cls(**{name: np.array(values, float) for name, values in content.items()})
+        reference = cls(**{name: np.array(values, float) for name, values in content.items()})
         sizes = {"features": N_FEATURES, "summary": N_SUMMARY, "variance": N_SUMMARY}
-        for name, values in vars(usual).items():
+        for name, values in vars(reference).items():
             if values.shape != (sizes[name],) or not np.isfinite(values).all():
                 raise ValueError(f"{name}: {sizes[name]} finite numbers are needed")
-        if (usual.variance <= 0).any():
+        if (reference.variance <= 0).any():
             raise ValueError("variance: must be positive")
-        return usual
+        return reference
 
 
-def tally(features, lengths, summaries):
-    """What each recording adds to the tally of its voice.
+def compute_statistics(features, lengths, summaries):
+    """What each recording adds to the statistics of its voice.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def tally(features, lengths, summaries):
 
     Returns
     -------
-    tallies : np.ndarray [shape=(n, N_TALLY), float64]
+    statistics : np.ndarray [shape=(n, N_STATISTICS), float64]
     """
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     sums = (features * is_speech).sum(axis=1, dtype=np.float64)
@@ -98,20 +98,20 @@ def tally(features, lengths, summaries):
     return np.concatenate([lengths[:, None], sums, ones, summaries, summaries**2], axis=1)
 
 
-def measure(features, lengths, summaries, tallies, usual, shift=None):
-    """Recordings in terms of what is usual for their voices.
+def normalize(features, lengths, summaries, statistics, reference, shift=None):
+    """Normalize recordings by the statistics of their voices.
 
     From each frame is subtracted how the mean of the voice's earlier frames differs from that of
-    all voices, as far as it is known. The summary is told in units of how the voice's earlier
-    recordings differ; the fewer they are, the more all voices' mean and variance count.
+    all voices, as far as it is known. The summary is divided by the deviation of the voice's
+    earlier recordings; the fewer they are, the more the mean and variance of all voices count.
 
     Parameters
     ----------
     features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
-    tallies : np.ndarray [shape=(n, N_TALLY)], of each voice's earlier recordings; zeros for none
-    usual : Usual
+    statistics : np.ndarray [shape=(n, N_STATISTICS)], of earlier recordings; or zeros
+    reference : Reference
     shift : (features, summaries) or None
         What to add to the earlier recordings, [shape=(n, N_FEATURES)] and [shape=(n, N_SUMMARY)]
 
@@ -120,22 +120,22 @@ def measure(features, lengths, summaries, tallies, usual, shift=None):
     inputs : np.ndarray [shape=(n, n_frames, N_INPUTS), float32], zeros where padding is
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
     """
-    n_frames, sums = (tallies[:, TALLY[part]] for part in ("n_frames", "features"))
+    n_frames, sums = (statistics[:, STATISTICS[part]] for part in ("n_frames", "features"))
     frame_shift, summary_shift = shift or (0, 0)
-    unlike = sums - n_frames * (usual.features - frame_shift)
+    unlike = sums - n_frames * (reference.features - frame_shift)
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
-    offset = (unlike / (n_frames + FRAMES_OF_DOUBT)).astype(np.float32)
+    offset = (unlike / (n_frames + PSEUDO_FRAMES)).astype(np.float32)
     inputs = add_slopes(features, lengths)
     inputs[..., :N_FEATURES] -= offset[:, None] * is_speech
-    return inputs, compare_summaries(summaries, tallies, usual, summary_shift)
+    return inputs, normalize_summaries(summaries, statistics, reference, summary_shift)
 
 
-def compare_summaries(summaries, tallies, usual, shift=0):
-    """Summaries in terms of what is usual for their voices; as `measure` does.
+def normalize_summaries(summaries, statistics, reference, shift=0):
+    """Normalize summaries by the statistics of their voices, as `normalize` does.
 
     Parameters
     ----------
-    summaries, tallies, usual : as for `measure`
+    summaries, statistics, reference : as for `normalize`
     shift : np.ndarray [shape=(n, N_SUMMARY)] or 0, what to add to the earlier recordings
 
     Returns
@@ -143,32 +143,32 @@ def compare_summaries(summaries, tallies, usual, shift=0):
     summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
     """
     k, earlier, squares = (
-        tallies[:, TALLY[part]] for part in ("n_recordings", "summaries", "squares")
+        statistics[:, STATISTICS[part]] for part in ("n_recordings", "summaries", "squares")
     )
     spread = np.maximum(squares - earlier**2 / np.maximum(k, 1), 0)  # k times the variance
-    unlike = earlier - k * (usual.summary - shift)
-    deviation = summaries - usual.summary - unlike / (k + RECORDINGS_OF_DOUBT)
-    scale = np.sqrt((spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT))
+    unlike = earlier - k * (reference.summary - shift)
+    deviation = summaries - reference.summary - unlike / (k + PSEUDO_RECORDINGS)
+    scale = np.sqrt((spread + PSEUDO_VARIANCES * reference.variance) / (k + PSEUDO_VARIANCES))
     return np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
 
 
-def find_usual(tallies, voices):
-    """What is usual for the voices of a training.
+def find_reference(statistics, voices):
+    """The reference statistics of a training.
 
     Parameters
     ----------
-    tallies : np.ndarray [shape=(n, N_TALLY)], of each recording
+    statistics : np.ndarray [shape=(n, N_STATISTICS)], of each recording
     voices : list of n hashable; equal where the voice is the same, None where it is not known
 
     Returns
     -------
-    usual : Usual
+    reference : Reference
     """
-    n_frames, sums, _, summaries, _ = (tallies[:, part] for part in TALLY.values())
+    n_frames, sums, _, summaries, _ = (statistics[:, part] for part in STATISTICS.values())
     groups = group_voices(voices)
     spread = [summaries[numbers].var(axis=0) for numbers in groups.values() if len(numbers) > 1]
     variance = np.mean(spread or [summaries.var(axis=0)], axis=0)
-    return Usual(
+    return Reference(
         features=sums.sum(axis=0) / n_frames.sum(),
         summary=summaries.mean(axis=0),
         variance=np.maximum(variance, 1e-9),  # a feature that never changes tells nothing
@@ -216,8 +216,8 @@ def draw_history(number, same_voice, n, rng):
     return drawn[drawn != number][:n]
 
 
-def tally_recordings(recordings):
-    """What each recording adds to the tally of its voice.
+def recording_statistics(recordings):
+    """What each recording adds to the statistics of its voice.
 
     Parameters
     ----------
@@ -225,16 +225,16 @@ def tally_recordings(recordings):
 
     Returns
     -------
-    tallies : np.ndarray [shape=(len(recordings), N_TALLY)]
+    statistics : np.ndarray [shape=(len(recordings), N_STATISTICS)]
     """
     frames = [recording.frames for recording in recordings]
     chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
     features = map(frames_to_features, chunks)
-    return np.concatenate([tally(*some, summarize(*some)) for some in features])
+    return np.concatenate([compute_statistics(*some, summarize(*some)) for some in features])
 
 
-def draw_tallies(recordings, n, rng, one_emotion=False):
-    """For each recording, the tally of others of the same voice, without their labels.
+def draw_statistics(recordings, n, rng, one_emotion=False):
+    """For each recording, the statistics of others of the same voice, without their labels.
 
     Parameters
     ----------
@@ -245,15 +245,15 @@ def draw_tallies(recordings, n, rng, one_emotion=False):
 
     Returns
     -------
-    tallies : np.ndarray [shape=(len(recordings), N_TALLY)]
+    statistics : np.ndarray [shape=(len(recordings), N_STATISTICS)]
     """
-    tallies = tally_recordings(recordings)
+    statistics = recording_statistics(recordings)
     voices = [voice_of(recording) for recording in recordings]
     emotions = np.array([recording.emotion for recording in recordings])
-    drawn = np.zeros_like(tallies)
+    drawn = np.zeros_like(statistics)
     for number, same_voice in enumerate(find_same_voice(voices)):
         if one_emotion and len(same_voice):
             emotion = rng.choice(np.unique(emotions[same_voice]))
             same_voice = same_voice[emotions[same_voice] == emotion]
-        drawn[number] = tallies[draw_history(number, same_voice, n, rng)].sum(axis=0)
+        drawn[number] = statistics[draw_history(number, same_voice, n, rng)].sum(axis=0)
     return drawn

@@ -14,7 +14,13 @@ import numpy as np
 from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
 from sentimental.files import checksum, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import FRAMES_OF_DOUBT, N_TALLY, TALLY, compare_summaries, tally
+from sentimental.speaker import (
+    N_STATISTICS,
+    PSEUDO_FRAMES,
+    STATISTICS,
+    compute_statistics,
+    normalize_summaries,
+)
 from sentimental.utterances import Source, find_utterances
 
 # Sums of a voice that are higher come from a damaged file.
@@ -36,7 +42,7 @@ class Voice:
 
     Attributes
     ----------
-    tally : np.ndarray [shape=(N_TALLY,)], sums over the recordings; see ``TALLY``
+    statistics : np.ndarray [shape=(N_STATISTICS,)], sums over the recordings; see ``STATISTICS``
     lessons : list of (emotion, lesson), the oldest first, at most ``MAX_LESSONS`` an emotion; of
         each recording the last state of the LSTM, and the summary
     taught_with : str, checksum of the model that the lessons are of
@@ -44,7 +50,7 @@ class Voice:
     """
 
     def __init__(self):
-        self.tally = np.zeros(N_TALLY)
+        self.statistics = np.zeros(N_STATISTICS)
         self.lessons, self.taught_with, self.adapted = [], "", None
 
     def __repr__(self):
@@ -53,13 +59,13 @@ class Voice:
     @property
     def n_recordings(self) -> int:
         """How many recordings were added."""
-        return int(self.tally[TALLY["n_recordings"]][0])
+        return int(self.statistics[STATISTICS["n_recordings"]][0])
 
     @property
     def known(self) -> float:
         """How far the voice is known, from 0 (nothing was heard) towards 1."""
-        n_frames = self.tally[TALLY["n_frames"]][0]
-        return float(n_frames / (n_frames + FRAMES_OF_DOUBT))
+        n_frames = self.statistics[STATISTICS["n_frames"]][0]
+        return float(n_frames / (n_frames + PSEUDO_FRAMES))
 
     def add(self, features: np.ndarray) -> None:
         """Add a recording.
@@ -70,7 +76,7 @@ class Voice:
             As `Recognizer.compute_features` returns them
         """
         clip = features[None], np.array([len(features)])
-        self.tally += tally(*clip, summarize(*clip))[0]
+        self.statistics += compute_statistics(*clip, summarize(*clip))[0]
         self.adapted = None
 
     def teach(
@@ -128,7 +134,7 @@ class Voice:
         ----------
         path : str or Path
         """
-        parts = {name: self.tally[part].tolist() for name, part in TALLY.items()}
+        parts = {name: self.statistics[part].tolist() for name, part in STATISTICS.items()}
         content = {"chain": CHAIN, "voice": parts}
         if self.lessons:
             lessons = [[emotion, lesson.tolist()] for emotion, lesson in self.lessons]
@@ -161,17 +167,22 @@ class Voice:
             if content["checksum"] != checksum(content):
                 raise ValueError("checksum")
             voice = cls()
-            for name, part in TALLY.items():
+            for name, part in STATISTICS.items():
                 values = np.array(parts[name], np.float64)
-                if values.shape != voice.tally[part].shape or not (np.abs(values) < HIGHEST).all():
+                if (
+                    values.shape != voice.statistics[part].shape
+                    or not (np.abs(values) < HIGHEST).all()
+                ):
                     raise ValueError(name)
-                voice.tally[part] = values
+                voice.statistics[part] = values
             voice._read_lessons(content)
         except OSError as error:
             raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
-        n_frames, n_recordings = (voice.tally[TALLY[n]][0] for n in ("n_frames", "n_recordings"))
+        n_frames, n_recordings = (
+            voice.statistics[STATISTICS[n]][0] for n in ("n_frames", "n_recordings")
+        )
         if not 0 <= n_recordings <= n_frames:
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
         return voice
@@ -213,14 +224,14 @@ def add_lesson(lessons, emotion, lesson):
     return [lesson for number, lesson in enumerate(lessons) if number not in too_old]
 
 
-def lessons_to_inputs(lessons, heard, usual):
+def lessons_to_inputs(lessons, heard, reference):
     """What the dense layer reads of lessons, by all that is known of the voice by now.
 
     Parameters
     ----------
     lessons : np.ndarray [shape=(n, units + N_SUMMARY)]
-    heard : np.ndarray [shape=(N_TALLY,)], tally of the voice, lessons included
-    usual : sentimental.speaker.Usual
+    heard : np.ndarray [shape=(N_STATISTICS,)], statistics of the voice, lessons included
+    reference : sentimental.speaker.Reference
 
     Returns
     -------
@@ -228,10 +239,10 @@ def lessons_to_inputs(lessons, heard, usual):
     """
     states, summaries = np.split(lessons, [-N_SUMMARY], axis=1)
     others = np.tile(heard, (len(lessons), 1))
-    others[:, TALLY["n_recordings"]] -= 1
-    others[:, TALLY["summaries"]] -= summaries
-    others[:, TALLY["squares"]] -= summaries.astype(np.float64) ** 2
-    return np.hstack([states, compare_summaries(summaries, others, usual)])
+    others[:, STATISTICS["n_recordings"]] -= 1
+    others[:, STATISTICS["summaries"]] -= summaries
+    others[:, STATISTICS["squares"]] -= summaries.astype(np.float64) ** 2
+    return np.hstack([states, normalize_summaries(summaries, others, reference)])
 
 
 def penalty_of(labels):

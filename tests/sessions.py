@@ -5,7 +5,7 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-from signals import make_usual
+from signals import make_reference
 
 from sentimental import EMOTIONS, Voice
 from sentimental.features import N_FEATURES, N_SUMMARY
@@ -57,7 +57,7 @@ class Counting:
 class Learning(Counting):
     """A recognizer that can teach: what it reads of a recording is the loudest of its emotion."""
 
-    checksum, usual = "a model", make_usual()
+    checksum, reference = "a model", make_reference()
     kernel, bias = np.zeros((8 + N_SUMMARY, 8), np.float32), np.zeros(8, np.float32)
 
     def embed(self, features, voice):

@@ -8,7 +8,7 @@ import soundfile
 from sentimental.features import N_FEATURES, N_STORED, N_SUMMARY
 from sentimental.features_file import Recording
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import Usual
+from sentimental.speaker import Reference
 from sentimental.spectrum import N_MELS, SAMPLE_RATE
 
 # Clips of a speech synthesizer, at SAMPLE_RATE: what a voice activity detector takes for speech.
@@ -92,10 +92,10 @@ def make_corpora():
     ]
 
 
-def make_usual(seed=0):
-    """What is usual for voices that nobody has."""
+def make_reference(seed=0):
+    """Reference statistics of voices that nobody has."""
     rng = np.random.default_rng(seed)
-    return Usual(
+    return Reference(
         features=rng.normal(0, 1, N_FEATURES),
         summary=rng.normal(0, 30, N_SUMMARY),
         variance=rng.uniform(0.5, 20, N_SUMMARY),

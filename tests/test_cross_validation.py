@@ -10,7 +10,7 @@ from signals import make_corpora, make_recording, make_recordings
 import sentimental.training.fit
 import sentimental.training.network
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import TALLY
+from sentimental.speaker import STATISTICS
 from sentimental.training import cross_validation as module
 from sentimental.training.cross_validation import (
     N_HISTORY,
@@ -30,9 +30,9 @@ SETTINGS = {"training": Training(), "augmentation": Augmentation()}
 ONE_EMOTION = f"h{N_HISTORY}, one emotion"
 
 
-def count(tallies):
-    """How many recordings each tally is of."""
-    return tallies[:, TALLY["n_recordings"]].astype(int).ravel()
+def count(statistics):
+    """How many recordings each row of statistics is of."""
+    return statistics[:, STATISTICS["n_recordings"]].astype(int).ravel()
 
 
 def run_jobs_here(function, jobs):
@@ -57,11 +57,11 @@ def fake(monkeypatch):
         fake.trained.append({"seed": seed, "checkpoint": checkpoint, "settings": settings} | more)
         return "usual", {"temperature": fake.temperature, "seconds": 1.5}
 
-    def predict(network, usual, tested, tallies=None):
-        assert usual == "usual"
+    def predict(network, reference, tested, statistics=None):
+        assert reference == "usual"
         assert all(len(recording.frames) for recording in tested)
-        fake.heard.append(tallies)
-        answer = "happy" if tallies is not None and tallies.any() else "neutral"
+        fake.heard.append(statistics)
+        answer = "happy" if statistics is not None and statistics.any() else "neutral"
         return one_hot([make_recording("", "", "sad" if r.condition else answer) for r in tested])
 
     monkeypatch.setattr(module, "run_jobs", run_jobs_here)

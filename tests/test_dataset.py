@@ -10,7 +10,13 @@ from test_augment import NOTHING, only
 
 from sentimental.features import N_INPUTS, N_SUMMARY, add_slopes, frames_to_features, summarize
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import TALLY, find_usual, measure, tally_recordings, voice_of
+from sentimental.speaker import (
+    STATISTICS,
+    find_reference,
+    normalize,
+    recording_statistics,
+    voice_of,
+)
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches, frame_weights
 from sentimental.training.metrics import one_hot
@@ -108,14 +114,16 @@ def test_without_augmentation_and_history_a_batch_is_what_prediction_reads():
     frames = with_slopes[with_slopes.any(axis=-1)].astype(float)
     np.testing.assert_allclose(batches.mean, frames.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(batches.std, frames.std(axis=0), rtol=1e-3)
-    usual = find_usual(tally_recordings(recordings), [voice_of(r) for r in recordings])
-    np.testing.assert_allclose(batches.usual.summary, usual.summary)
-    np.testing.assert_allclose(batches.usual.variance, usual.variance)
+    reference = find_reference(recording_statistics(recordings), [voice_of(r) for r in recordings])
+    np.testing.assert_allclose(batches.reference.summary, reference.summary)
+    np.testing.assert_allclose(batches.reference.variance, reference.variance)
 
     drawn, n_frames = batches.batches[3], features.shape[1]
     np.testing.assert_array_equal(labels, one_hot([recordings[n] for n in drawn]))
     clips = features[drawn], lengths[drawn]
-    expected, summary = measure(*clips, summarize(*clips), batches.tallies[drawn] * 0, usual)
+    expected, summary = normalize(
+        *clips, summarize(*clips), batches.statistics[drawn] * 0, reference
+    )
     expected = standardize(expected, batches.mean, batches.std)
     np.testing.assert_allclose(inputs[:, :n_frames], expected, atol=2e-3)
     assert not inputs[:, n_frames:].any()
@@ -149,9 +157,9 @@ def test_a_history_went_through_the_telephone_of_its_clip():
         summarize(heard, lengths) - summarize(features, lengths),
     )
     assert np.abs(shift[0][:, 0]).min() > 1  # MFCC 0: the telephone is heard
-    told = through_it.tallies[partner]
-    expected, summary = measure(
-        heard, lengths, summarize(heard, lengths), told, through_it.usual, shift
+    told = through_it.statistics[partner]
+    expected, summary = normalize(
+        heard, lengths, summarize(heard, lengths), told, through_it.reference, shift
     )
     expected = standardize(expected, through_it.mean, through_it.std)
     np.testing.assert_allclose(inputs[..., :n_features], expected[..., :n_features], atol=0.01)
@@ -164,10 +172,10 @@ def test_so_often_nothing_was_heard_before_and_else_a_few_recordings():
     batches = AugmentedBatches(recordings, training, CROPPED, 1)
     rng = np.random.default_rng(0)
     told = np.array([batches._draw_history(3, rng) for _ in range(2000)])
-    lengths = told[:, TALLY["n_recordings"]].astype(int).ravel()
+    lengths = told[:, STATISTICS["n_recordings"]].astype(int).ravel()
     shares = np.bincount(lengths, minlength=5) / 2000
     np.testing.assert_allclose(shares, [0.3] + [0.7 / 4] * 4, atol=0.03)
-    whole = batches.tallies.sum(axis=0) - batches.tallies[3]
+    whole = batches.statistics.sum(axis=0) - batches.statistics[3]
     all_others = Training(batch_size=8, steps_per_epoch=6, no_history_prob=0.0, max_history=5000)
     batches = AugmentedBatches(recordings, all_others, CROPPED, 1)
     np.testing.assert_allclose(batches._draw_history(3, rng), whole, rtol=1e-6)

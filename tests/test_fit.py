@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from signals import make_recordings, make_usual
+from signals import make_recordings, make_reference
 
 from sentimental.features import frames_to_features
 from sentimental.recognizer import Recognizer
@@ -36,7 +36,7 @@ def train(folder, recordings=None, epochs=4, seed=1, compiled=False, **options):
 
     Returns
     -------
-    network, usual, history
+    network, reference, history
     """
     recordings = recordings or make_recordings()
     validation = options.pop("validation", recordings[:8])
@@ -59,7 +59,7 @@ def fresh(folder, **options):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """Network, usual and history of a training that nobody stops."""
+    """Network, reference and history of a training that nobody stops."""
     return fresh(tmp_path_factory.mktemp("undisturbed"))
 
 
@@ -177,13 +177,13 @@ def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path, mo
     # It validates with what was drawn, and is saved with what is expected.
     monkeypatch.setattr(module, "merge_prior", lambda weights, prior: weights)
     validation = make_recordings(16, seed=1)
-    network, usual, history = train(tmp_path, epochs=6, validation=validation, temperature=1.0)
+    network, reference, history = train(tmp_path, epochs=6, validation=validation, temperature=1.0)
     best = min(history["val_loss"])
     assert history["epoch_saved"] == history["val_loss"].index(best) + 1
     network.compile(
         loss=module.keras.losses.CategoricalCrossentropy(label_smoothing=TINY.label_smoothing)
     )
-    inputs = module.recordings_to_inputs(validation, usual)
+    inputs = module.recordings_to_inputs(validation, reference)
     loss = network.evaluate([*inputs], module.one_hot(validation), verbose=0)
     assert loss == pytest.approx(best, rel=1e-3)
 
@@ -204,7 +204,7 @@ def test_what_can_be_learned_is_learned(tmp_path):
     training = Training(
         units=16, batch_size=16, steps_per_epoch=50, learning_rate=0.01, ema_decay=0.9
     )
-    network, usual, history = train(
+    network, reference, history = train(
         tmp_path,
         make_recordings(320),
         6,
@@ -213,7 +213,7 @@ def test_what_can_be_learned_is_learned(tmp_path):
         compiled=True,
     )
     held_out = make_recordings(80, seed=2)
-    metrics = compute_metrics(held_out, module.predict(network, usual, held_out))
+    metrics = compute_metrics(held_out, module.predict(network, reference, held_out))
     assert metrics["accuracy"] > 0.7
     assert history["val_accuracy"][-1] > 0.7
 
@@ -228,11 +228,11 @@ def test_the_temperature_is_in_the_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "fit_temperature", fake_fit)
     answers = []
     for given, used in ((1.0, 1.0), (0.5, 0.5), (None, 2.0)):
-        network, usual, history = train(
+        network, reference, history = train(
             tmp_path, epochs=2, validation=validation, temperature=given
         )
         assert history["temperature"] == used
-        answers.append(module.predict(network, usual, validation))
+        answers.append(module.predict(network, reference, validation))
     for heated, power in zip(answers[1:], (2.0, 0.5), strict=True):
         expected = answers[0] ** power
         expected /= expected.sum(axis=1, keepdims=True)
@@ -244,32 +244,32 @@ def test_the_temperature_is_in_the_weights(tmp_path, monkeypatch):
 
 def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_given(monkeypatch):
     monkeypatch.setattr(module, "PREDICTION_BATCH", 3)
-    network, usual = build_network(8), make_usual()
-    recognizer = Recognizer(network.get_weights(), usual)
+    network, reference = build_network(8), make_reference()
+    recognizer = Recognizer(network.get_weights(), reference)
     recordings, voice = make_recordings(10), Voice()
     features = [frames_to_features([recording.frames])[0][0] for recording in recordings]
     told, with_history = [], []
     for clip in features:
-        told.append(voice.tally.copy())
+        told.append(voice.statistics.copy())
         with_history.append(recognizer.predict_features(clip, voice))
         voice.add(clip)
-    answers = module.predict(network, usual, recordings, np.array(told))
+    answers = module.predict(network, reference, recordings, np.array(told))
     np.testing.assert_allclose(answers, with_history, atol=1e-4)
     without = [recognizer.predict_features(clip) for clip in features]
-    answers = module.predict(network, usual, recordings)
+    answers = module.predict(network, reference, recordings)
     np.testing.assert_allclose(answers, without, atol=1e-4)
     assert np.abs(np.subtract(without, with_history)).max() > 0.01
 
 
 def test_a_training_begins_with_the_answers_of_its_start(tmp_path, capsys):
-    base, usual, _ = train(tmp_path / "base", make_recordings(24), epochs=1, temperature=2.0)
-    start = {"weights": base.get_weights(), "usual": usual, "checksum": "one"}
+    base, reference, _ = train(tmp_path / "base", make_recordings(24), epochs=1, temperature=2.0)
+    start = {"weights": base.get_weights(), "usual": reference, "checksum": "one"}
     others = make_recordings(16, seed=5)  # of another mean and deviation
     learns_nothing = {"training": replace(TINY, learning_rate=0.0), "augmentation": CROPPED}
     options = {"settings": learns_nothing, "temperature": TINY.temperature, "start": start}
     network, same, _ = train(tmp_path, others, 1, **options)
-    assert same is usual
-    answers, expected = (module.predict(one, usual, others) for one in (network, base))
+    assert same is reference
+    answers, expected = (module.predict(one, reference, others) for one in (network, base))
     np.testing.assert_allclose(answers, expected, atol=1e-5)
     train(tmp_path, others, 1, **options | {"start": start | {"checksum": "other"}})
     assert "of other recordings or settings; training starts anew" in capsys.readouterr().out

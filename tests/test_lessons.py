@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from signals import make_recording, make_usual, speech, tone
+from signals import make_recording, make_reference, speech, tone
 
 from sentimental import EMOTIONS, SentimentalError, Voice
 from sentimental.features import CHAIN, N_FEATURES, N_INPUTS, N_SUMMARY
@@ -23,7 +23,7 @@ def make_recognizer(seed=0):
     shapes += [(UNITS, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,)]
     shapes += [(UNITS + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
     weights = [rng.normal(0, 0.05, shape).astype(np.float32) for shape in shapes]
-    return Recognizer(weights, make_usual())
+    return Recognizer(weights, make_reference())
 
 
 def clips(n, seed=1):
@@ -113,7 +113,7 @@ def test_a_recording_is_a_lesson_and_heard():
     assert [emotion for emotion, _ in taught.lessons] == ["angry"]
     only_heard = Voice()
     only_heard.add(recognizer.compute_features(speech(1)))
-    np.testing.assert_array_equal(taught.tally, only_heard.tally)
+    np.testing.assert_array_equal(taught.statistics, only_heard.statistics)
     taught.learn(recognizer, recognizer.compute_features(speech(2)), "sad", heard=True)
     assert taught.n_recordings == 1
     taught.take_back_lesson()
@@ -139,7 +139,7 @@ def test_the_newest_lesson_is_taken_back():
     assert taught.take_back_lesson() == "fear"
     np.testing.assert_array_equal(recognizer.predict_features(heard[2], taught), before)
     assert [taught.take_back_lesson() for _ in range(3)] == ["sad", "happy", None]
-    only_heard.tally = taught.tally
+    only_heard.statistics = taught.statistics
     np.testing.assert_array_equal(
         recognizer.predict_features(heard[2], taught),
         recognizer.predict_features(heard[2], only_heard),
@@ -173,7 +173,7 @@ def test_a_voice_file_of_an_older_chain_still_loads(tmp_path, monkeypatch):
     heard.save(tmp_path / "old.json")
     monkeypatch.undo()
     loaded = Voice.load(tmp_path / "old.json")
-    np.testing.assert_array_equal(loaded.tally, heard.tally)
+    np.testing.assert_array_equal(loaded.statistics, heard.statistics)
     assert loaded.lessons == []
 
 

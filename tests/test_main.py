@@ -52,7 +52,7 @@ def test_the_voice_of_recordings_is_kept_for_the_next(tmp_path, recognizer):
         together = [[*recognizer.predict(path, voice=voice).values()] for path in SAMPLES[:3]]
         answers = recognize(tmp_path, "--voice", str(path))
         np.testing.assert_allclose(answers, together, atol=1e-4)
-    np.testing.assert_allclose(Voice.load(path).tally, voice.tally)
+    np.testing.assert_allclose(Voice.load(path).statistics, voice.statistics)
 
 
 def test_input_gives_the_results_of_the_chain(tmp_path, recognizer, capsys):

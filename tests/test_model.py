@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from signals import make_usual
+from signals import make_reference
 
 from sentimental import EMOTIONS, SentimentalError, load_recognizer, model
 from sentimental.corpora import CORPORA
@@ -32,7 +32,7 @@ def network():
 @pytest.fixture
 def saved(network, tmp_path):
     path = tmp_path / "m.json"
-    network_module.save_model(network, make_usual(), TRAINING, path)
+    network_module.save_model(network, make_reference(), TRAINING, path)
     return path
 
 
@@ -84,9 +84,9 @@ def test_a_reloaded_model_gives_the_same_probabilities(network, saved, clip):
     loaded, content = network_module.load_network(saved)
     np.testing.assert_array_equal(probabilities(loaded, *clip), probabilities(network, *clip))
     assert content["training"] == TRAINING
-    for usual in (content["usual"], load_recognizer(saved).usual):
-        for name, values in vars(make_usual()).items():
-            np.testing.assert_array_equal(getattr(usual, name), values)
+    for reference in (content["usual"], load_recognizer(saved).reference):
+        for name, values in vars(make_reference()).items():
+            np.testing.assert_array_equal(getattr(reference, name), values)
 
 
 def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip, tmp_path):
@@ -104,7 +104,7 @@ def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip
     )
 
 
-USUAL = {name: values.tolist() for name, values in vars(make_usual()).items()}
+REFERENCE = {name: values.tolist() for name, values in vars(make_reference()).items()}
 LAMBDA = {"class_name": "Lambda", "config": {}}
 LOADERS = [network_module.load_network, load_recognizer]
 
@@ -112,7 +112,7 @@ LOADERS = [network_module.load_network, load_recognizer]
 @pytest.mark.parametrize("load", LOADERS)
 def test_weights_of_another_training_are_refused(saved, tmp_path, load):
     other = tmp_path / "other.json"
-    network_module.save_model(network_module.build_network(), make_usual(), TRAINING, other)
+    network_module.save_model(network_module.build_network(), make_reference(), TRAINING, other)
     model.weights_path_of(other).replace(model.weights_path_of(saved))
     with pytest.raises(SentimentalError, match="not as they were saved together"):
         load(saved)
@@ -159,7 +159,7 @@ def test_a_model_without_a_checksum_of_all_is_refused(saved, load):
 def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
     path = tmp_path / "m.json"
     small = network_module.build_network(4)
-    network_module.save_model(small, make_usual(), TRAINING, path)
+    network_module.save_model(small, make_reference(), TRAINING, path)
     expected = load_recognizer(path).predict_inputs(clip[0][0], clip[1][0])
     rng = np.random.default_rng(1)
     for file in (path, model.weights_path_of(path)):
@@ -182,7 +182,7 @@ def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
 def test_weights_that_are_not_numbers_are_refused(tmp_path, value, load):
     network = network_module.build_network(4)
     network.set_weights([np.full_like(weight, value) for weight in network.get_weights()])
-    network_module.save_model(network, make_usual(), TRAINING, tmp_path / "m.json")
+    network_module.save_model(network, make_reference(), TRAINING, tmp_path / "m.json")
     with pytest.raises(SentimentalError, match=r"m_weights\.h5: .*not finite"):
         load(tmp_path / "m.json")
 
@@ -218,11 +218,11 @@ def test_weights_that_unpack_to_more_than_the_file_are_not_read(saved, load):
         ({"training": TRAINING | {"held_out": 3}}, "not a model"),
         ({"chain": 3}, "not a model"),
         ({"usual": 3}, "not a model"),
-        ({"usual": USUAL | {"features": [0]}}, "not a model"),
-        ({"usual": USUAL | {"summary": ["loud"] * N_SUMMARY}}, "not a model"),
-        ({"usual": USUAL | {"summary": [float("nan")] * N_SUMMARY}}, "not a model"),
-        ({"usual": USUAL | {"variance": [0.0] * N_SUMMARY}}, "not a model"),
-        ({"usual": USUAL | {"other": [0.0]}}, "not a model"),
+        ({"usual": REFERENCE | {"features": [0]}}, "not a model"),
+        ({"usual": REFERENCE | {"summary": ["loud"] * N_SUMMARY}}, "not a model"),
+        ({"usual": REFERENCE | {"summary": [float("nan")] * N_SUMMARY}}, "not a model"),
+        ({"usual": REFERENCE | {"variance": [0.0] * N_SUMMARY}}, "not a model"),
+        ({"usual": REFERENCE | {"other": [0.0]}}, "not a model"),
     ],
 )
 def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, load):
@@ -270,13 +270,13 @@ def test_damaged_or_missing_weights_are_one_clear_line(saved, load):
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     path = tmp_path / "m.json"
-    network_module.save_model(network_module.build_network(8), make_usual(), TRAINING, path)
+    network_module.save_model(network_module.build_network(8), make_reference(), TRAINING, path)
     assert load_recognizer(path)
     keras = network_module.keras
     frames, summary = keras.Input((None, N_INPUTS)), keras.Input((N_SUMMARY,))
     both = keras.layers.Concatenate()([keras.layers.LSTM(8)(frames), summary])
     other = keras.Model([frames, summary], keras.layers.Dense(8, activation="softmax")(both))
-    network_module.save_model(other, make_usual(), TRAINING, path)
+    network_module.save_model(other, make_reference(), TRAINING, path)
     for load in LOADERS:
         with pytest.raises(SentimentalError, match="not the weights of this network"):
             load(path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from signals import make_usual
+from signals import make_reference
 
 from sentimental.features import N_INPUTS, N_SUMMARY
 from sentimental.recognizer import Recognizer
@@ -176,7 +176,7 @@ def scale():
 
 
 def answer(weights, clip):
-    return Recognizer(weights, make_usual()).predict_inputs(*clip)
+    return Recognizer(weights, make_reference()).predict_inputs(*clip)
 
 
 def test_merging_the_standardization_changes_no_probability(weights, clip, scale):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT
-from signals import SAMPLES, make_usual, noise, speech, tone
+from signals import SAMPLES, make_reference, noise, speech, tone
 
 import sentimental
 from sentimental import EMOTIONS, Recognizer, SentimentalError, Voice, load_recognizer, model
 from sentimental.features import MAX_FRAMES, N_FEATURES, N_INPUTS, N_SUMMARY, summarize
-from sentimental.speaker import measure
+from sentimental.speaker import normalize
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training import network as network_module
 from sentimental.vad import Endpointer
@@ -28,7 +28,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def recognizer(network):
-    return Recognizer(network.get_weights(), make_usual())
+    return Recognizer(network.get_weights(), make_reference())
 
 
 def make_clip(n_frames):
@@ -59,7 +59,7 @@ def with_large_weights(network):
 def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
     chosen = choose(network)
     frames, summary = make_clip(n_frames)
-    recognizer = Recognizer(chosen.get_weights(), make_usual())
+    recognizer = Recognizer(chosen.get_weights(), make_reference())
     answer = recognizer.predict_inputs(frames, summary)
     np.testing.assert_allclose(answer, probabilities(chosen, frames, summary), atol=1e-5)
     padded = np.pad(frames, ((0, MAX_FRAMES - n_frames), (0, 0)))
@@ -69,7 +69,7 @@ def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
 
 def test_a_loaded_recognizer_answers_as_the_network_that_was_saved(network, tmp_path):
     network_module.save_model(
-        network, make_usual(), {"corpora": [], "held_out": ""}, tmp_path / "m.json"
+        network, make_reference(), {"corpora": [], "held_out": ""}, tmp_path / "m.json"
     )
     clip = make_clip(40)
     answer = load_recognizer(tmp_path / "m.json").predict_inputs(*clip)
@@ -112,15 +112,15 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     assert first == recognizer.predict(SAMPLES[0])  # nothing was heard before
     assert voice.n_recordings == 1
     voice.save(tmp_path / "voice.json")
-    told = voice.tally.copy()
+    told = voice.statistics.copy()
 
     features = recognizer.compute_features(speech(1))
     assert features.shape[1] == N_FEATURES
     clip = features[None], np.array([len(features)])
-    inputs, summaries = measure(*clip, summarize(*clip), told[None], recognizer.usual)
+    inputs, summaries = normalize(*clip, summarize(*clip), told[None], recognizer.reference)
     by_hand = recognizer.predict_inputs(inputs[0], summaries[0])
     np.testing.assert_array_equal(recognizer.predict_features(features, voice), by_hand)
-    np.testing.assert_array_equal(voice.tally, told)  # asking for features leaves it as it is
+    np.testing.assert_array_equal(voice.statistics, told)  # asking for features leaves it as it is
 
     second = recognizer.predict(speech(1), SAMPLE_RATE, voice)
     np.testing.assert_array_equal([*second.values()], by_hand)
@@ -129,7 +129,7 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     assert voice.n_recordings == 2
     afterwards = Voice.load(tmp_path / "voice.json")
     assert recognizer.predict(SAMPLES[1], voice=afterwards) == second
-    np.testing.assert_array_equal(afterwards.tally, voice.tally)
+    np.testing.assert_array_equal(afterwards.statistics, voice.statistics)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_what_there_is_is_shown():
 def test_answers_that_are_no_probabilities_are_an_error(network, value):
     weights = network.get_weights()
     weights[-2] = np.full_like(weights[-2], value)
-    recognizer = Recognizer(weights, make_usual())
+    recognizer = Recognizer(weights, make_reference())
     with pytest.raises(SentimentalError, match="no probabilities; train it again"):
         recognizer.predict(SAMPLES[0])
 

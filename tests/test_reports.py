@@ -303,5 +303,5 @@ def test_plots_look_the_same_whatever_the_user_has_set(tmp_path):
         settings |= {"MPLBACKEND": "inline"} if settings else {}
         command = [sys.executable, "-c", code, ROOT, tmp_path / name]
         subprocess.run(command, env=os.environ | settings, check=True)
-    usual, other = (matplotlib.image.imread(tmp_path / n) for n in ("usual.png", "other.png"))
-    np.testing.assert_array_equal(usual, other)
+    reference, other = (matplotlib.image.imread(tmp_path / n) for n in ("usual.png", "other.png"))
+    np.testing.assert_array_equal(reference, other)

@@ -63,7 +63,7 @@ def effects(settings, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory):
+def reference(tmp_path_factory):
     """What the small settings have effects on; computed as far as it is asked for."""
     known, source = [], effects(SMALL, tmp_path_factory.mktemp("usual"))
 
@@ -75,18 +75,22 @@ def usual(tmp_path_factory):
     return get
 
 
-def test_the_same_settings_have_the_same_effects(usual, eagerly, tmp_path):
+def test_the_same_settings_have_the_same_effects(reference, eagerly, tmp_path):
     for number, effect in enumerate(effects(SMALL, tmp_path)):
-        assert effect == usual(number)
+        assert effect == reference(number)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_setting_changes_something_and_is_recorded(name, usual, eagerly, tmp_path, capsys):
+def test_every_setting_changes_something_and_is_recorded(
+    name, reference, eagerly, tmp_path, capsys
+):
     group, _, field = name.partition(".")
     value = OTHERS.get(name) or another(getattr(SMALL[group], field))
     changed = change_settings(SMALL, [f"{name}={value!r}"])
     assert f"{name}: " in capsys.readouterr().out
-    assert any(effect != usual(number) for number, effect in enumerate(effects(changed, tmp_path)))
+    assert any(
+        effect != reference(number) for number, effect in enumerate(effects(changed, tmp_path))
+    )
     recorded = run_record("random", [], {}, {}, changed)["settings"][group][field]
     if isinstance(value, dict):
         assert value.items() <= recorded.items()

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from signals import make_recording, make_recordings, make_usual, voice
+from signals import make_recording, make_recordings, make_reference, voice
 
 from sentimental import features as features_module
 from sentimental.features import (
@@ -22,25 +22,25 @@ from sentimental.features import (
 from sentimental.files import checksum
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
-    FRAMES_OF_DOUBT,
     MAX_DEVIATIONS,
-    N_TALLY,
-    RECORDINGS_OF_DOUBT,
-    TALLY,
-    VARIANCE_OF_DOUBT,
-    Usual,
+    N_STATISTICS,
+    PSEUDO_FRAMES,
+    PSEUDO_RECORDINGS,
+    PSEUDO_VARIANCES,
+    STATISTICS,
+    Reference,
+    compute_statistics,
     draw_history,
-    draw_tallies,
-    find_usual,
+    draw_statistics,
+    find_reference,
     group_voices,
-    measure,
-    tally,
-    tally_recordings,
+    normalize,
+    recording_statistics,
     voice_of,
 )
 from sentimental.voice import Voice
 
-NOTHING = np.zeros((1, N_TALLY))
+NOTHING = np.zeros((1, N_STATISTICS))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def clips():
 
 
 @pytest.fixture
-def usual():
-    return make_usual()
+def reference():
+    return make_reference()
 
 
 def voice_that_said(clips):
@@ -62,21 +62,21 @@ def voice_that_said(clips):
     return heard
 
 
-def measure_one(clip, told, usual, shift=None):
+def measure_one(clip, told, reference, shift=None):
     """Inputs and summary of one recording."""
-    inputs, summaries = measure(*pad([clip]), summarize(*pad([clip])), told, usual, shift)
+    inputs, summaries = normalize(*pad([clip]), summarize(*pad([clip])), told, reference, shift)
     return inputs[0], summaries[0]
 
 
 # The measure
 
 
-def test_without_a_history_recordings_are_compared_with_all_voices(clips, usual):
+def test_without_a_history_recordings_are_compared_with_all_voices(clips, reference):
     features, lengths = pad(clips)
     raw = summarize(features, lengths)
-    inputs, summaries = measure(features, lengths, raw, np.zeros((8, N_TALLY)), usual)
+    inputs, summaries = normalize(features, lengths, raw, np.zeros((8, N_STATISTICS)), reference)
     np.testing.assert_array_equal(inputs, add_slopes(features, lengths))
-    deviations = (summarize(features, lengths) - usual.summary) / np.sqrt(usual.variance)
+    deviations = (summarize(features, lengths) - reference.summary) / np.sqrt(reference.variance)
     assert deviations.min() < -MAX_DEVIATIONS < MAX_DEVIATIONS < deviations.max()
     np.testing.assert_allclose(
         summaries, np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS), 1e-5
@@ -85,41 +85,41 @@ def test_without_a_history_recordings_are_compared_with_all_voices(clips, usual)
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_with_a_history_they_are_compared_with_it(k, shifted, clips, usual):
+def test_with_a_history_they_are_compared_with_it(k, shifted, clips, reference):
     """Sums are taken apart here: the formulas are those of a mean and a variance with doubt."""
     rng = np.random.default_rng(k)
     shift = [
         rng.normal(0, 1, (1, n)) if shifted else np.zeros((1, n)) for n in (N_FEATURES, N_SUMMARY)
     ]
     clip, history = clips[0], clips[1 : 1 + k]
-    told = voice_that_said(history).tally[None]
-    inputs, summary = measure_one(clip, told, usual, shift if shifted else None)
+    told = voice_that_said(history).statistics[None]
+    inputs, summary = measure_one(clip, told, reference, shift if shifted else None)
 
     frames = np.concatenate(history).astype(float) + shift[0]
-    offset = (frames - usual.features).sum(axis=0) / (len(frames) + FRAMES_OF_DOUBT)
+    offset = (frames - reference.features).sum(axis=0) / (len(frames) + PSEUDO_FRAMES)
     with_slopes = add_slopes(*pad([clip]))[0]
     np.testing.assert_allclose(inputs[:, :N_FEATURES], clip - offset, atol=1e-5)
     np.testing.assert_array_equal(inputs[:, N_FEATURES:], with_slopes[:, N_FEATURES:])
 
     own, *earlier = (summarize(*pad([one]))[0].astype(float) for one in (clip, *history))
-    center = usual.summary + sum(one + shift[1][0] - usual.summary for one in earlier) / (
-        k + RECORDINGS_OF_DOUBT
+    center = reference.summary + sum(one + shift[1][0] - reference.summary for one in earlier) / (
+        k + PSEUDO_RECORDINGS
     )
     spread = sum((one - np.mean(earlier, axis=0)) ** 2 for one in earlier)
-    variance = (spread + VARIANCE_OF_DOUBT * usual.variance) / (k + VARIANCE_OF_DOUBT)
+    variance = (spread + PSEUDO_VARIANCES * reference.variance) / (k + PSEUDO_VARIANCES)
     expected = np.clip((own - center) / np.sqrt(variance), -MAX_DEVIATIONS, MAX_DEVIATIONS)
     np.testing.assert_allclose(summary, expected, atol=1e-3)
 
 
-def test_a_voice_heard_for_long_is_taken_off_all_and_padding_stays_zero(clips, usual):
+def test_a_voice_heard_for_long_is_taken_off_all_and_padding_stays_zero(clips, reference):
     features, lengths = pad(clips)
     long = voice_that_said(clips * 300)
     assert long.known > 0.99
     raw = summarize(features, lengths)
-    inputs, _ = measure(features, lengths, raw, np.tile(long.tally, (8, 1)), usual)
+    inputs, _ = normalize(features, lengths, raw, np.tile(long.statistics, (8, 1)), reference)
     spoken = inputs[inputs.any(axis=-1)]
     assert len(spoken) == lengths.sum()
-    expected = usual.features
+    expected = reference.features
     np.testing.assert_allclose(spoken[:, :N_FEATURES].mean(axis=0), expected, atol=0.1)
 
 
@@ -127,31 +127,31 @@ def test_another_microphone_leaves_a_voice_that_is_known_as_it_is(monkeypatch):
     monkeypatch.setattr(features_module, "SPECTRUM_TOP_DB", 1000.0)  # no valley is filled
     samples = voice(1.3)
     colored = np.convolve(samples, [1, -0.5], mode="same").astype(np.float32)  # 9.5 dB brighter
-    usual = Usual(np.zeros(N_FEATURES), np.zeros(N_SUMMARY), np.ones(N_SUMMARY))
+    reference = Reference(np.zeros(N_FEATURES), np.zeros(N_SUMMARY), np.ones(N_SUMMARY))
     mfcc = []
     for sound in (samples, colored):
         (clip,), _ = frames_to_features([extract_frames(sound)])
-        told = voice_that_said([clip] * 100).tally[None]
-        mfcc.append([x[:, 1:N_MFCC] for x in (clip, measure_one(clip, told, usual)[0])])
+        told = voice_that_said([clip] * 100).statistics[None]
+        mfcc.append([x[:, 1:N_MFCC] for x in (clip, measure_one(clip, told, reference)[0])])
     (clip, known), (colored_clip, colored_known) = mfcc
     assert np.abs(colored_known - known).mean() < 0.3 * np.abs(colored_clip - clip).mean()
 
 
-# What is usual
+# Reference statistics
 
 
-def test_what_is_usual_is_a_mean_and_how_much_one_voice_varies(clips):
-    tallies = tally(*pad(clips), summarize(*pad(clips)))
+def test_the_reference_is_a_mean_and_how_much_one_voice_varies(clips):
+    statistics = compute_statistics(*pad(clips), summarize(*pad(clips)))
     voices = ["a", "a", "a", "b", "b", "c", None, None]
-    usual = find_usual(tallies, voices)
-    np.testing.assert_allclose(usual.features, np.concatenate(clips).mean(axis=0), atol=1e-5)
+    reference = find_reference(statistics, voices)
+    np.testing.assert_allclose(reference.features, np.concatenate(clips).mean(axis=0), atol=1e-5)
     summaries = summarize(*pad(clips)).astype(float)
-    np.testing.assert_allclose(usual.summary, summaries.mean(axis=0))
+    np.testing.assert_allclose(reference.summary, summaries.mean(axis=0))
     expected = (summaries[:3].var(axis=0) + summaries[3:5].var(axis=0)) / 2
-    np.testing.assert_allclose(usual.variance, np.maximum(expected, 1e-9))
-    always_the_same = find_usual(tallies[[0, 0, 0]], ["a", "a", "a"])
+    np.testing.assert_allclose(reference.variance, np.maximum(expected, 1e-9))
+    always_the_same = find_reference(statistics[[0, 0, 0]], ["a", "a", "a"])
     assert (always_the_same.variance > 0).all()
-    nobody = find_usual(tallies, [None] * 8)
+    nobody = find_reference(statistics, [None] * 8)
     np.testing.assert_allclose(nobody.variance, np.maximum(summaries.var(axis=0), 1e-9))
 
 
@@ -185,7 +185,7 @@ def test_each_other_is_as_likely_in_a_history():
 
 
 def make_told():
-    """Recordings whose tallies tell which they are of: a feature is a power of two."""
+    """Recordings whose statistics tell which they are of: a feature is a power of two."""
     speakers = [("TESS", "OAF"), ("TESS", "YAF"), ("mine", "OAF"), ("mine", "")]
     recordings = [
         make_recording(corpus, speaker, emotion)
@@ -198,27 +198,27 @@ def make_told():
     return recordings
 
 
-def members(tallies):
-    """Numbers of the recordings that each tally is of."""
-    sums = tallies[:, TALLY["features"]][:, N_MFCC].astype(int)
+def members(statistics):
+    """Numbers of the recordings that each row of statistics is of."""
+    sums = statistics[:, STATISTICS["features"]][:, N_MFCC].astype(int)
     return [{n for n in range(16) if total >> n & 1} for total in sums]
 
 
 def test_histories_that_are_drawn_are_of_one_voice_without_the_recording_itself():
     rng = np.random.default_rng(0)
     for _ in range(10):
-        for number, history in enumerate(members(draw_tallies(make_told(), 3, rng))):
+        for number, history in enumerate(members(draw_statistics(make_told(), 3, rng))):
             first = number // 4 * 4
             others = {*range(first, first + 4)} - {number}
             assert history == (others if number < 12 else set())  # of nobody known there is none
-        assert {len(one) for one in members(draw_tallies(make_told(), 1, rng))[:12]} == {1}
+        assert {len(one) for one in members(draw_statistics(make_told(), 1, rng))[:12]} == {1}
 
 
 def test_histories_of_one_emotion():
     rng, seen = np.random.default_rng(0), {number: set() for number in range(16)}
     for _ in range(30):
-        tallies = draw_tallies(make_told(), 5, rng, one_emotion=True)
-        for number, history in enumerate(members(tallies)):
+        statistics = draw_statistics(make_told(), 5, rng, one_emotion=True)
+        for number, history in enumerate(members(statistics)):
             seen[number].add(frozenset(history))
     assert seen[0] == {frozenset({1}), frozenset({2}), frozenset({3})}
     assert seen[6] == {frozenset({4, 5}), frozenset({7}), frozenset()}  # the only happy one
@@ -226,12 +226,16 @@ def test_histories_of_one_emotion():
 
 
 def test_a_tally_counts_what_it_is_of(clips):
-    told = tally_recordings(make_recordings(8))
-    np.testing.assert_allclose(told.sum(axis=0), voice_that_said(clips).tally, rtol=1e-4, atol=1e-4)
-    assert list(told[:, TALLY["n_frames"]].ravel()) == [len(clip) for clip in clips]
-    assert (told[:, TALLY["n_recordings"]] == 1).all()
+    told = recording_statistics(make_recordings(8))
+    np.testing.assert_allclose(
+        told.sum(axis=0), voice_that_said(clips).statistics, rtol=1e-4, atol=1e-4
+    )
+    assert list(told[:, STATISTICS["n_frames"]].ravel()) == [len(clip) for clip in clips]
+    assert (told[:, STATISTICS["n_recordings"]] == 1).all()
     total = np.concatenate(clips).astype(float).sum(axis=0)
-    np.testing.assert_allclose(told[:, TALLY["features"]].sum(axis=0), total, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        told[:, STATISTICS["features"]].sum(axis=0), total, rtol=1e-4, atol=1e-3
+    )
 
 
 # One voice
@@ -239,17 +243,19 @@ def test_a_tally_counts_what_it_is_of(clips):
 
 def test_a_voice_grows_and_the_order_does_not_matter(clips):
     heard, backwards = voice_that_said(clips), voice_that_said(clips[::-1])
-    np.testing.assert_allclose(heard.tally, backwards.tally, rtol=1e-12)
+    np.testing.assert_allclose(heard.statistics, backwards.statistics, rtol=1e-12)
     assert heard.n_recordings == 8
     n_frames = sum(map(len, clips))
-    assert heard.known == pytest.approx(n_frames / (n_frames + FRAMES_OF_DOUBT))
+    assert heard.known == pytest.approx(n_frames / (n_frames + PSEUDO_FRAMES))
     assert (Voice().n_recordings, Voice().known) == (0, 0)
 
 
 def test_a_saved_voice_is_loaded_bit_by_bit(clips, tmp_path):
     for heard in (Voice(), voice_that_said(clips)):
         heard.save(tmp_path / "anna.json")
-        np.testing.assert_array_equal(Voice.load(tmp_path / "anna.json").tally, heard.tally)
+        np.testing.assert_array_equal(
+            Voice.load(tmp_path / "anna.json").statistics, heard.statistics
+        )
 
 
 def change(path, **parts):
@@ -296,7 +302,7 @@ def test_no_wrong_bit_is_taken_for_a_voice(clips, tmp_path):
         content[place] ^= 1 << bit
         path.write_bytes(content)
         try:
-            np.testing.assert_array_equal(Voice.load(path).tally, heard.tally)
+            np.testing.assert_array_equal(Voice.load(path).statistics, heard.statistics)
         except SentimentalError as error:
             assert str(error).endswith("; begin a new voice")  # noqa: PT017
             assert "\n" not in str(error)  # noqa: PT017

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scripts import ROOT, run
-from signals import make_recording, make_recordings, make_usual
+from signals import make_recording, make_recordings, make_reference
 
 import sentimental.training.fit
 import sentimental.training.network
@@ -107,8 +107,8 @@ def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tm
 def evaluate(monkeypatch, tmp_path):
     """Evaluate a model that answers neutral at first, and the truth after some recordings."""
 
-    def predict(network, usual, recordings, tallies=None):
-        if tallies is None:
+    def predict(network, reference, recordings, statistics=None):
+        if statistics is None:
             return one_hot([make_recording("", "", "neutral")] * len(recordings))
         return one_hot(recordings)
 
@@ -117,7 +117,7 @@ def evaluate(monkeypatch, tmp_path):
 
     def evaluate(recordings, corpora, held_out="", *options):
         content = {
-            "usual": make_usual(),
+            "usual": make_reference(),
             "training": {"corpora": corpora, "held_out": held_out},
         }
         network = SimpleNamespace(get_weights=lambda: [np.eye(8), np.zeros(8)])

@@ -41,10 +41,10 @@ def test_sessions_at_the_same_time_share_a_voice(tmp_path):
     known_voice(5).save(path)
     first, second = KeptVoice(path), KeptVoice(path)
     for kept, n in ((first, 2), (second, 3)):
-        kept.voice.tally += known_voice(n).tally
+        kept.voice.statistics += known_voice(n).statistics
     for kept in (first, second):
         kept.save(path)
-    np.testing.assert_allclose(Voice.load(path).tally, known_voice(10).tally)
+    np.testing.assert_allclose(Voice.load(path).statistics, known_voice(10).statistics)
 
 
 def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):

@@ -46,7 +46,7 @@ class KeptVoice:
         self.voice = None
         if path != NO_VOICE:
             self.voice = Voice.load(path) if path and os.path.exists(path) else Voice()
-            self._before, self._lessons_before = self.voice.tally.copy(), [*self.voice.lessons]
+            self._before, self._lessons_before = self.voice.statistics.copy(), [*self.voice.lessons]
 
     def save(self, path):
         """Add what is new of the voice to its file, which others may have written meanwhile."""
@@ -55,10 +55,10 @@ class KeptVoice:
         voice, before = self.voice, self._lessons_before
         new = [lesson for lesson in voice.lessons if not _is_among(lesson, before)]
         forgotten = [lesson for lesson in before if not _is_among(lesson, voice.lessons)]
-        if np.array_equal(voice.tally, self._before) and not (new or forgotten):
+        if np.array_equal(voice.statistics, self._before) and not (new or forgotten):
             return
         kept = Voice.load(path) if os.path.exists(path) else Voice()
-        kept.tally += voice.tally - self._before
+        kept.statistics += voice.statistics - self._before
         kept.lessons = [lesson for lesson in kept.lessons if not _is_among(lesson, forgotten)]
         for lesson in new:
             kept.lessons, kept.taught_with = add_lesson(kept.lessons, *lesson), voice.taught_with
@@ -139,7 +139,7 @@ def how_much_it_helps(recognizer, voice):
         return f"{n} sentences taught: too few to tell how much they help"
     labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
     lessons = np.stack([lesson for _, lesson in voice.lessons])
-    heard = lessons_to_inputs(lessons, voice.tally, recognizer.usual)
+    heard = lessons_to_inputs(lessons, voice.statistics, recognizer.reference)
     taught, layer, n_right = np.unique(labels), (recognizer.kernel, recognizer.bias), [0, 0]
     for number in range(n):
         others = np.arange(n) != number

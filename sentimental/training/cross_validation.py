@@ -20,7 +20,7 @@ import numpy as np
 
 from sentimental.files import atomic_write, lock_folder
 from sentimental.scripts import SentimentalError
-from sentimental.speaker import draw_tallies
+from sentimental.speaker import draw_statistics
 from sentimental.training.lessons import LESSONS, measure_lessons
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, has_unseen_speakers, protocol_folds
@@ -157,17 +157,17 @@ def _train_and_test(
     network = build_network(training.units)
     temperature = {"speaker": None, "corpus": 1.0}.get(protocol, training.temperature)
     options = {"name": label, "temperature": temperature, "start": start}
-    usual, history = fit(network, train, validation, settings, seed, checkpoint, **options)
+    reference, history = fit(network, train, validation, settings, seed, checkpoint, **options)
     ways = {"h0": (tested, None)}
     if protocol in ("speaker", "corpus"):
         histories = draw_histories(tested, [seed, number])
         ways |= {way: (tested, heard) for way, heard in histories.items()}
     ways |= {way: (part, None) for way, part in conditions.items()}
     state = {key: np.array(history[key]) for key in ("temperature", "seconds")}
-    answers = {name: predict(network, usual, *way) for name, way in ways.items()}
+    answers = {name: predict(network, reference, *way) for name, way in ways.items()}
     if protocol in ("speaker", "corpus"):
         temperature = training.temperature if protocol == "corpus" else 1.0
-        answers |= measure_lessons(network, usual, tested, [seed, number], temperature)
+        answers |= measure_lessons(network, reference, tested, [seed, number], temperature)
     return state | {"ways": np.array([*answers]), "probabilities": np.array([*answers.values()])}
 
 
@@ -217,11 +217,11 @@ def match_conditions(tested, conditions):
 
 
 def draw_histories(recordings, seed):
-    """What was heard before of each speaker, by way of testing; [shape=(n, N_TALLY)]."""
+    """What was heard before of each speaker, by way of testing; [shape=(n, N_STATISTICS)]."""
     rng = np.random.default_rng(seed)
     return {
-        f"h{N_HISTORY}": draw_tallies(recordings, N_HISTORY, rng),
-        f"h{N_HISTORY}, one emotion": draw_tallies(recordings, N_HISTORY, rng, one_emotion=True),
+        f"h{N_HISTORY}": draw_statistics(recordings, N_HISTORY, rng),
+        f"h{N_HISTORY}, one emotion": draw_statistics(recordings, N_HISTORY, rng, one_emotion=True),
     }
 
 

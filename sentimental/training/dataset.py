@@ -8,12 +8,12 @@ from sentimental.features import add_slopes, frames_to_features, pad, summarize
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
     CHUNK,
-    TALLY,
+    STATISTICS,
+    compute_statistics,
     draw_history,
+    find_reference,
     find_same_voice,
-    find_usual,
-    measure,
-    tally,
+    normalize,
     voice_of,
 )
 from sentimental.spectrum import N_MELS, mfcc_to_mel
@@ -34,37 +34,37 @@ class AugmentedBatches(keras.utils.PyDataset):
     training : Training
     augmentation : Augmentation
     seed : int
-    usual : sentimental.speaker.Usual or None; None finds that of the recordings
+    reference : sentimental.speaker.Reference or None; None finds that of the recordings
 
     Attributes
     ----------
-    usual : sentimental.speaker.Usual
+    reference : sentimental.speaker.Reference
     mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of the recordings
     prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
     """
 
-    def __init__(self, recordings, training, augmentation, seed, usual=None):
+    def __init__(self, recordings, training, augmentation, seed, reference=None):
         super().__init__(workers=2)  # with one worker, batches and steps take turns here
         self.recordings, self.seed = recordings, seed
         self.training, self.augmentation = training, augmentation
         self.labels = one_hot(recordings)
-        self.clips, tallies, moments = [], [], []
+        self.clips, statistics, moments = [], [], []
         for start in range(0, len(recordings), CHUNK):
             frames = [recording.frames for recording in recordings[start : start + CHUNK]]
             for clip in frames:
                 mel = mfcc_to_mel(clip[:, :N_MELS])
                 self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
             features, lengths = frames_to_features(frames)
-            tallies.append(tally(features, lengths, summarize(features, lengths)))
+            statistics.append(compute_statistics(features, lengths, summarize(features, lengths)))
             inputs = add_slopes(features, lengths).astype(np.float64)
             moments.append([inputs.sum(axis=(0, 1)), (inputs**2).sum(axis=(0, 1))])
-        self.tallies = np.concatenate(tallies)
-        n_frames = self.tallies[:, TALLY["n_frames"]].sum()
+        self.statistics = np.concatenate(statistics)
+        n_frames = self.statistics[:, STATISTICS["n_frames"]].sum()
         self.mean, mean_square = np.sum(moments, axis=0) / n_frames
         self.std = np.sqrt(np.maximum(mean_square - self.mean**2, 1e-9))
         voices = [voice_of(recording) for recording in recordings]
         self.same_voice = find_same_voice(voices)
-        self.usual = usual or find_usual(self.tallies, voices)
+        self.reference = reference or find_reference(self.statistics, voices)
         self.matrices = vtlp_matrices(augmentation.vtlp)
         self.draw_epoch(0)
         self.prior = self.labels[self.batches.ravel()].mean(axis=0)
@@ -117,25 +117,27 @@ class AugmentedBatches(keras.utils.PyDataset):
         features, lengths = augment(clips, lengths, self.matrices, self.augmentation, rng)
         # The voice's earlier recordings went through the same voice, microphone and room.
         summaries = summarize(features, lengths)
-        changed, before = tally(features, lengths, summaries), self.tallies[batch]
+        changed, before = compute_statistics(features, lengths, summaries), self.statistics[batch]
         shift = (
-            changed[:, TALLY["features"]] / changed[:, TALLY["n_frames"]]
-            - before[:, TALLY["features"]] / before[:, TALLY["n_frames"]],
-            changed[:, TALLY["summaries"]] - before[:, TALLY["summaries"]],
+            changed[:, STATISTICS["features"]] / changed[:, STATISTICS["n_frames"]]
+            - before[:, STATISTICS["features"]] / before[:, STATISTICS["n_frames"]],
+            changed[:, STATISTICS["summaries"]] - before[:, STATISTICS["summaries"]],
         )
         histories = np.stack([self._draw_history(index, rng) for index in batch])
-        inputs, summaries = measure(features, lengths, summaries, histories, self.usual, shift)
+        inputs, summaries = normalize(
+            features, lengths, summaries, histories, self.reference, shift
+        )
         inputs = add_jitter(standardize(inputs, self.mean, self.std), self.augmentation, rng)
         inputs = mask_time(inputs, lengths, self.augmentation, rng)
         weights = frame_weights(lengths, inputs.shape[1], self.training)
         return (inputs, summaries), self.labels[batch], weights
 
     def _draw_history(self, number, rng):
-        """Tally of earlier recordings of the voice; of none in a share of the cases."""
+        """Statistics of earlier recordings of the voice; of none in a share of the cases."""
         n = int(rng.integers(1, self.training.max_history, endpoint=True))
         if rng.random() < self.training.no_history_prob:
             n = 0
-        return self.tallies[draw_history(number, self.same_voice[number], n, rng)].sum(axis=0)
+        return self.statistics[draw_history(number, self.same_voice[number], n, rng)].sum(axis=0)
 
 
 def frame_weights(lengths, n_frames, training):

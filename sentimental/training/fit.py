@@ -12,7 +12,7 @@ import numpy as np
 from sentimental.features import frames_to_features, summarize
 from sentimental.files import atomic_write, set_aside
 from sentimental.scripts import SentimentalError, check_stop
-from sentimental.speaker import MODEL_CHAIN, N_TALLY, measure
+from sentimental.speaker import MODEL_CHAIN, N_STATISTICS, normalize
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches
 from sentimental.training.metrics import fit_temperature, one_hot
@@ -64,7 +64,7 @@ def fit(
 
     Returns
     -------
-    usual : sentimental.speaker.Usual
+    reference : sentimental.speaker.Reference
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
         for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds`` of training
     """
@@ -73,7 +73,7 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     groups = settings["training"], settings["augmentation"]
     batches = AugmentedBatches(recordings, *groups, seed, start and start["usual"])
-    frames, summaries = recordings_to_inputs(validation, batches.usual)
+    frames, summaries = recordings_to_inputs(validation, batches.reference)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]
     model = _compile_model(network, batches, settings["training"], start)
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
@@ -92,7 +92,7 @@ def fit(
         temperature = fit_temperature(validation, probabilities)
     weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(merge_temperature(weights, temperature))
-    return batches.usual, progress.summary() | {"temperature": temperature}
+    return batches.reference, progress.summary() | {"temperature": temperature}
 
 
 def _compile_model(network, batches, training, start):
@@ -250,36 +250,36 @@ def fingerprint(recordings, *settings):
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def recordings_to_inputs(recordings, usual, tallies=None):
+def recordings_to_inputs(recordings, reference, statistics=None):
     """What the network reads of recordings; frames are as long as the longest."""
     features, lengths = frames_to_features([recording.frames for recording in recordings])
-    if tallies is None:
-        tallies = np.zeros((len(recordings), N_TALLY))
-    return measure(features, lengths, summarize(features, lengths), tallies, usual)
+    if statistics is None:
+        statistics = np.zeros((len(recordings), N_STATISTICS))
+    return normalize(features, lengths, summarize(features, lengths), statistics, reference)
 
 
-def predict(network, usual, recordings, tallies=None):
+def predict(network, reference, recordings, statistics=None):
     """Probabilities of the emotions in recordings, [shape=(n, 8)].
 
-    `tallies` [shape=(n, N_TALLY)] are of what was heard before of each voice; None: nothing.
+    `statistics` [shape=(n, N_STATISTICS)] are of each voice's history; None: nothing.
     """
     order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), network.output_shape[-1]))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
-        heard = None if tallies is None else tallies[chunk]
-        inputs = recordings_to_inputs([recordings[i] for i in chunk], usual, heard)
+        heard = None if statistics is None else statistics[chunk]
+        inputs = recordings_to_inputs([recordings[i] for i in chunk], reference, heard)
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities
 
 
-def embed(network, usual, recordings, tallies):
+def embed(network, reference, recordings, statistics):
     """What the dense layer reads of recordings; np.ndarray [shape=(n, units + N_SUMMARY)].
 
     Parameters
     ----------
-    network, usual, recordings, tallies : as for `predict`
+    network, reference, recordings, statistics : as for `predict`
     """
     read = network.get_layer("frames_and_summary").output
-    return predict(keras.Model(network.inputs, read), usual, recordings, tallies)
+    return predict(keras.Model(network.inputs, read), reference, recordings, statistics)

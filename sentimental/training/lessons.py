@@ -11,7 +11,13 @@ import numpy as np
 
 from sentimental.features import N_SUMMARY
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import N_TALLY, TALLY, group_voices, tally_recordings, voice_of
+from sentimental.speaker import (
+    N_STATISTICS,
+    STATISTICS,
+    group_voices,
+    recording_statistics,
+    voice_of,
+)
 from sentimental.training.metrics import one_hot
 from sentimental.voice import adapt_layer, lessons_to_inputs
 
@@ -47,13 +53,13 @@ def draw_lessons(recordings, n, rng):
     return drawn
 
 
-def measure_lessons(network, usual, recordings, seed, temperature=1.0):
+def measure_lessons(network, reference, recordings, seed, temperature=1.0):
     """Probabilities of recordings, after lessons and after the same recordings without labels.
 
     Parameters
     ----------
     network : keras.Model
-    usual : sentimental.speaker.Usual
+    reference : sentimental.speaker.Reference
     recordings : list of Recording
     seed : int or list of int, of what is drawn
     temperature : float, by which the network's logits are divided first
@@ -69,23 +75,23 @@ def measure_lessons(network, usual, recordings, seed, temperature=1.0):
     from sentimental.training.network import merge_temperature
 
     *_, kernel, bias = merge_temperature(network.get_weights(), temperature)
-    labels, of_recording = one_hot(recordings).argmax(axis=1), tally_recordings(recordings)
-    summaries = of_recording[:, TALLY["summaries"]]
+    labels, of_recording = one_hot(recordings).argmax(axis=1), recording_statistics(recordings)
+    summaries = of_recording[:, STATISTICS["summaries"]]
     answers, rng = {}, np.random.default_rng(seed)
     for n in N_LESSONS:
-        drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_TALLY))
+        drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_STATISTICS))
         for lessons, tested in drawn:
             # A lesson is heard after those before it, what is tested after all of them.
             heard = np.cumsum(of_recording[lessons], axis=0)
             before[lessons], before[tested] = heard - of_recording[lessons], heard[-1]
-        read = embed(network, usual, recordings, before)
+        read = embed(network, reference, recordings, before)
         for way in (f"heard{n}", f"taught{n}"):
             answers[way] = np.full((len(recordings), len(EMOTIONS)), np.nan)
             for lessons, tested in drawn:
                 layer = kernel, bias
                 if way == f"taught{n}":
                     told = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
-                    told = lessons_to_inputs(told, before[tested[0]], usual)
+                    told = lessons_to_inputs(told, before[tested[0]], reference)
                     layer = adapt_layer(kernel, bias, told, labels[lessons])
                 own = np.isin(range(len(EMOTIONS)), labels[lessons])
                 logits = np.where(own, read[tested] @ layer[0] + layer[1], -np.inf)

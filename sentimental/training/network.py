@@ -274,7 +274,7 @@ def find_untrained(weights):
 # Files ------------------------------------------------------------------------------------------
 
 
-def save_model(network, usual, training, json_path):
+def save_model(network, reference, training, json_path):
     """Write the architecture as JSON and the weights, beside it, as HDF5.
 
     Keras 3 takes ``.weights.h5`` for its own layout and every other ``.h5`` for the older one,
@@ -284,7 +284,7 @@ def save_model(network, usual, training, json_path):
     Parameters
     ----------
     network : keras.Model
-    usual : sentimental.speaker.Usual
+    reference : sentimental.speaker.Reference
     training : dict with ``corpora``, a list of those that trained, and ``held_out``, a fingerprint
         of the recordings of them that did not
     json_path : str or Path
@@ -309,7 +309,7 @@ def save_model(network, usual, training, json_path):
     )
     content["emotions"] = EMOTIONS
     content["chain"] = MODEL_CHAIN
-    content["usual"] = {name: values.tolist() for name, values in vars(usual).items()}
+    content["usual"] = {name: values.tolist() for name, values in vars(reference).items()}
     content["training"] = training
     content["checksum"] = model_checksum(content, network.get_weights())
     write_json(json_path, content)
