@@ -33,8 +33,8 @@ MAX_LESSONS = 64
 PENALTY = 20.0
 # ... to this.
 LEAST_PENALTY = 1.0
-# Steps of the optimization at most.
-MAX_STEPS = 100
+# The optimization ends when a step lowers the loss by less than this share of it.
+TOLERANCE = 1e-5
 
 
 class Voice:
@@ -295,6 +295,6 @@ def adapt_layer(kernel, bias, inputs, labels):
         return penalty / 2 * (change**2).sum() - answers[is_true > 0].sum(), gradient.ravel()
 
     start = np.zeros(len(lessons) * len(EMOTIONS))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_STEPS})
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"ftol": TOLERANCE})
     change = (basis @ found.x.reshape(-1, len(EMOTIONS))).astype(np.float32)
     return kernel + change[:-1], bias + change[-1]
