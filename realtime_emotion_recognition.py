@@ -125,9 +125,7 @@ def recognize_live(args):
     if guide:
         note(how_much_it_helps(recognizer, kept.voice))
     if session.utterances:
-        status |= try_to_save(
-            args.save_plot, save_plot, session.utterances, seconds, session.emotions
-        )
+        status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
         display.show_summary(session)
     elif not (failure or status > 128):
         raise nothing_heard(session, args.replay)

@@ -132,7 +132,7 @@ def attempt(path, recognizer):
         extract_frames(clean_audio(samples, path))
         check_speech(samples, path)
         probabilities = recognizer.predict_samples(samples, path)
-        if not np.isclose(probabilities.sum(), 1):
+        if not np.isclose(sum(probabilities.values()), 1):
             return "TRACEBACK", f"probabilities {probabilities}"
         return "used, with a note" if notes else "used", ""
     except SentimentalError as error:

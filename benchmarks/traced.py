@@ -33,9 +33,9 @@ class Traced(script.Session):
     def write(self, event, place, clock=None):
         print(json.dumps([event, clock or time.time(), place]), file=self.trace, flush=True)
 
-    def hear(self, samples, is_own=True):
+    def hear(self, samples):
         clock, self.n_heard = time.time(), self.n_heard + len(samples)
-        super().hear(samples, is_own)
+        super().hear(samples)
         self.write("heard", self.n_heard / SAMPLE_RATE, clock)
 
     def _submit(self, kind, start, end, samples):

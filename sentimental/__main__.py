@@ -30,7 +30,6 @@ from sentimental.files import check_outputs, shipped
 from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.live.options import add_options, check_options, output_paths, try_to_save
-from sentimental.live.session import emotions_of
 from sentimental.live.terminal import note
 from sentimental.live.voices import NO_VOICE, KeptVoice
 from sentimental.live.writers import FORMATS, STDOUT, Report
@@ -69,17 +68,17 @@ def recognize(args):
     kept = KeptVoice(args.voice)
     voices = {None: kept.voice} if args.one_voice or args.voice not in (None, NO_VOICE) else None
     recognizer, status = load_recognizer(args.model), 0
-    emotions = args.emotions or emotions_of(recognizer)
+    emotions = args.emotions or recognizer.emotions
     try:
         names = [recording.name for recording in recordings]
-        with Report(args.log, args.format, names, emotions) as report:
+        with Report(args.log, args.format, names) as report:
             for recording, finding in recognize_all(recordings, recognizer, voices, emotions):
                 report.tell(recording.name, *finding)
     finally:  # a signal leaves voice and chart of what was recognized before
         heard = [recording for recording in recordings if recording.utterances]
         if heard:
             status = try_to_save(args.voice, kept.save)
-            status |= try_to_save(args.save_plot, save_chart, heard, emotions)
+            status |= try_to_save(args.save_plot, save_chart, heard)
     n_bad = sum(recording.failed for recording in recordings)
     if n_bad:
         raise SentimentalError(f"{n_bad} of {len(recordings)} files could not be recognized")

@@ -66,6 +66,10 @@ class Recognizer:
         In Keras' order: kernel, recurrent kernel and bias of each LSTM layer, kernel and bias of
         the dense layer.
     reference : sentimental.speaker.Reference
+
+    Attributes
+    ----------
+    emotions : tuple of str, those of ``EMOTIONS`` that trained it
     """
 
     def __init__(self, weights, reference):
@@ -73,6 +77,8 @@ class Recognizer:
         self.checksum = weights_checksum(weights)
         *recurrent, self.kernel, self.bias = weights
         self.lstm_layers = [tuple(recurrent[i : i + 3]) for i in range(0, len(recurrent), 3)]
+        columns = zip(EMOTIONS, self.kernel.T, strict=True)
+        self.emotions = tuple(emotion for emotion, column in columns if column.any())
 
     def __repr__(self):
         units = " and ".join(str(len(kernel)) for _, kernel, _ in self.lstm_layers)
@@ -112,11 +118,7 @@ class Recognizer:
         TypeError
             When it is something else than a recording, or samples come without their rate.
         """
-        utterances = [*self.utterances(recording, sample_rate, voice, emotions)]
-        seconds = [utterance.end - utterance.start for utterance in utterances]
-        values = [[*utterance.probabilities.values()] for utterance in utterances]
-        mean = np.average(values, axis=0, weights=seconds).tolist()
-        return dict(zip(utterances[0].probabilities, mean, strict=True))
+        return mean_probabilities([*self.utterances(recording, sample_rate, voice, emotions)])
 
     def utterances(
         self,
@@ -154,8 +156,7 @@ class Recognizer:
                 error = refusal
                 continue
             n_recognized += 1
-            answer = {e: float(probabilities[EMOTIONS.index(e)]) for e in emotions}
-            yield Utterance(speech.start, speech.end, answer)
+            yield Utterance(speech.start, speech.end, probabilities)
         if not n_recognized:
             raise error
 
@@ -189,8 +190,7 @@ class Recognizer:
 
         Returns
         -------
-        probabilities : np.ndarray [shape=(8,), float32], in the order of ``EMOTIONS``; 0 for what
-            is not among `emotions`
+        probabilities : dict of float, by each of `emotions`
 
         Raises
         ------
@@ -227,10 +227,11 @@ class Recognizer:
 
         Returns
         -------
-        probabilities : np.ndarray [shape=(8,), float32], as for `predict_samples`
+        probabilities : dict of float, by each of `emotions`
         """
         kernel, bias = self._layer_for(voice)
-        return self._answer(self.embed(features, voice), kernel, bias, emotions)
+        probabilities = self._answer(self.embed(features, voice), kernel, bias, emotions)
+        return {e: float(probabilities[EMOTIONS.index(e)]) for e in emotions}
 
     def embed(self, features, voice=None):
         """What the dense layer reads of a recording: the last state of the LSTM, and the summary.
@@ -299,6 +300,14 @@ class Recognizer:
         return probabilities
 
 
+def mean_probabilities(utterances):
+    """The mean over a list of Utterance, in which each second of speech counts alike."""
+    seconds = [utterance.end - utterance.start for utterance in utterances]
+    values = [[*utterance.probabilities.values()] for utterance in utterances]
+    mean = np.average(values, axis=0, weights=seconds).tolist()
+    return dict(zip(utterances[0].probabilities, mean, strict=True))
+
+
 def _predict_file(recognizer, path):
     try:
         return FileResult(path, recognizer.predict(path), None)
@@ -309,21 +318,8 @@ def _predict_file(recognizer, path):
 
 
 def _run_lstm(sequence, kernel, recurrent_kernel, bias):
-    """Outputs of an LSTM layer [1]_ after each frame.
+    """Outputs of an LSTM layer [1]_ after each frame, np.ndarray [shape=(n_frames, units)].
 
-    Parameters
-    ----------
-    sequence : np.ndarray [shape=(n_frames, d), float32]
-    kernel : np.ndarray [shape=(d, 4 * units)]; of input, forget, cell and output gate
-    recurrent_kernel : np.ndarray [shape=(units, 4 * units)]
-    bias : np.ndarray [shape=(4 * units,)]
-
-    Returns
-    -------
-    outputs : np.ndarray [shape=(n_frames, units), float32]
-
-    References
-    ----------
     .. [1] S. Hochreiter, J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997;
        gates in the order of https://keras.io/api/layers/recurrent_layers/lstm/
     """

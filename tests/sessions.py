@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 from signals import make_reference
 
-from sentimental import EMOTIONS, Voice
+from sentimental import EMOTIONS, SentimentalError, Voice
 from sentimental.features import N_FEATURES, N_SUMMARY
-from sentimental.live.chart import Utterance
+from sentimental.recognizer import Utterance
 from sentimental.vad import Endpointer
 
 # How a voice is described after so many utterances of 1.9 s.
@@ -20,7 +20,14 @@ ACQUAINTANCE = [
     (12, "known: 12 utterances"),
     (1234, "known: 1234 utterances"),
 ]
-UTTERANCES = [Utterance(0, 1, np.eye(8)[-1])]
+
+
+def sure(emotion, p=1.0):
+    """Probabilities of which one is `p`, and the others are alike."""
+    return {name: p if name == emotion else (1 - p) / 7 for name in EMOTIONS}
+
+
+UTTERANCES = [Utterance(0, 1, sure("surprise"))]
 
 
 def known_voice(n):
@@ -33,8 +40,9 @@ def known_voice(n):
 
 def session(seconds=1.0, voice=None, **others):
     """A session in which the named probabilities are shown, without any silence; or attributes."""
-    shown = np.array([others.pop(name, 0.0) for name in EMOTIONS])
-    is_silent = not shown.any()
+    shown = {name: others.pop(name, 0.0) for name in EMOTIONS}
+    is_silent = not any(shown.values())
+    shown = {name: shown[name] for name in others.get("emotions", EMOTIONS)}
     defaults = {"utterances": (), "paused": False, "end": "", "is_ready": True, "task": ""}
     return SimpleNamespace(
         probabilities=None if is_silent else shown,
@@ -47,11 +55,23 @@ def session(seconds=1.0, voice=None, **others):
 class Counting:
     """A recognizer whose answer is how many utterances were heard before: that emotion is sure."""
 
+    emotions = EMOTIONS
+
     def compute_features(self, samples):
         return np.ones((len(samples) // 512, N_FEATURES), np.float32)
 
     def predict_features(self, features, voice, emotions):
-        return np.eye(8)[voice.n_recordings if voice else 0]
+        return sure(EMOTIONS[voice.n_recordings if voice else 0])
+
+
+class Refusing(Counting):
+    """A recognizer that finds nothing but noise."""
+
+    def compute_features(self, samples, name=""):
+        raise SentimentalError("too little")
+
+    def predict_samples(self, samples, name, voice, emotions):
+        self.compute_features(samples)
 
 
 class Learning(Counting):

@@ -1,23 +1,22 @@
 """Answers in words, places in time, and the time line."""
 
+import functools
+
 import matplotlib.image
 import numpy as np
 import pytest
+import sessions
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sentimental import EMOTIONS
 from sentimental.live import chart
-from sentimental.live.chart import Track, Utterance, clock, draw_timeline, is_unsure
+from sentimental.live.chart import Track, clock, draw_timeline, is_unsure
+from sentimental.recognizer import Utterance
 from sentimental.scripts import UNSURE_BELOW
 
-
-def sure(emotion, p=0.86):
-    """Probabilities of which one is `p`."""
-    probabilities = np.full(8, (1 - p) / 7)
-    probabilities[EMOTIONS.index(emotion)] = p
-    return probabilities
+sure = functools.partial(sessions.sure, p=0.86)
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,8 @@ def test_a_place_in_a_recording(seconds, words):
 
 
 def test_an_answer_is_unsure_below_the_limit_alone():
-    assert is_unsure(sure("sad", UNSURE_BELOW - 0.01))
-    assert not is_unsure(sure("sad", UNSURE_BELOW))
+    assert is_unsure(sure("sad", p=UNSURE_BELOW - 0.01))
+    assert not is_unsure(sure("sad", p=UNSURE_BELOW))
 
 
 def tracks():
@@ -82,14 +81,14 @@ def test_the_time_line_is_as_high_as_the_share_that_is_spoken():
 
 @pytest.mark.parametrize("draw", ["summary", "timeline"])
 def test_files_have_names_and_borders_and_emotions_that_are_never_answered_do_not_appear(draw):
-    figure, one = Figure((12, 7)), [Utterance(0, 100, sure("sad"))]
+    figure, one = Figure((12, 7)), [Utterance(0, 100, {"happy": 0.1, "sad": 0.9})]
     files = [(0.0, "a.wav"), (20.0, "$x_$.wav"), (90.0, "a_long_name_that_has_no_room.wav")]
     if draw == "summary":
-        chart.draw_summary(figure, one, 100.0, ("happy", "sad"), files)
+        chart.draw_summary(figure, one, 100.0, files)
         assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["happy", "sad"]
         assert figure.axes[0].get_ylim()[1] > 1  # bars do not grow with the panel
     else:
-        draw_timeline(figure, [Track(None, one, [(0, 100, -30.0)])], 100.0, ("happy", "sad"), files)
+        draw_timeline(figure, [Track(None, one, [(0, 100, -30.0)])], 100.0, files)
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["happy", "sad"]
     figure.canvas.draw()
     axes = figure.axes[1 if draw == "summary" else 0]
@@ -114,7 +113,9 @@ def test_pictures_have_their_own_style(tmp_path):
     with matplotlib.rc_context({"figure.dpi": 30, "savefig.dpi": 30, "text.color": "white"}):
         chart.save_timeline(tmp_path / "a.png", tracks(), 100.0)
         assert matplotlib.rcParams["figure.dpi"] == 30
-    assert matplotlib.image.imread(tmp_path / "a.png").shape[:2] == (1200, 1200)
+    picture = matplotlib.image.imread(tmp_path / "a.png")
+    assert picture.shape[:2] == (1200, 1200)
+    assert picture.std() > 0
 
 
 @pytest.mark.parametrize("seconds", [8, 300, 3600, 100_000])
@@ -126,8 +127,3 @@ def test_places_can_be_read_at_any_length(seconds):
     labels = [text.get_window_extent() for text in figure.axes[-1].get_xticklabels()]
     assert len(labels) >= 4
     assert all(left.x1 < right.x0 for left, right in zip(labels[:-1], labels[1:], strict=True))
-
-
-def test_the_time_line_is_written(tmp_path):
-    chart.save_timeline(tmp_path / "a.png", tracks(), 100.0)
-    assert matplotlib.image.imread(tmp_path / "a.png").std() > 0

@@ -251,11 +251,11 @@ def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_give
     told, with_history = [], []
     for clip in features:
         told.append(voice.statistics.copy())
-        with_history.append(recognizer.predict_features(clip, voice))
+        with_history.append([*recognizer.predict_features(clip, voice).values()])
         voice.add(clip)
     answers = module.predict(network, reference, recordings, np.array(told))
     np.testing.assert_allclose(answers, with_history, atol=1e-4)
-    without = [recognizer.predict_features(clip) for clip in features]
+    without = [[*recognizer.predict_features(clip).values()] for clip in features]
     answers = module.predict(network, reference, recordings)
     np.testing.assert_allclose(answers, without, atol=1e-4)
     assert np.abs(np.subtract(without, with_history)).max() > 0.01

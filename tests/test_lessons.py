@@ -33,7 +33,8 @@ def clips(n, seed=1):
 
 
 def answer(recognizer, features, taught, emotions=EMOTIONS):
-    return EMOTIONS[recognizer.predict_features(features, taught, emotions).argmax()]
+    probabilities = recognizer.predict_features(features, taught, emotions)
+    return max(probabilities, key=probabilities.get)
 
 
 def teach(recognizer, lessons):

@@ -13,13 +13,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT
-from sessions import Counting, find_utterances, known_voice, read_log, values
+from sessions import Counting, Refusing, find_utterances, known_voice, read_log, values
 from signals import SAMPLES, noise, speech, tone
 
 import realtime_emotion_recognition as realtime
@@ -140,7 +139,8 @@ def test_live_probabilities_are_those_of_the_chain(live_run, recognizer, sample_
     (heard,) = find_utterances(to_mono(live_run.audio, sample_rate))
     assert [float(row[name]) for name in ("start_s", "end_s")] == pytest.approx(heard[:2], abs=0.05)
     # The saved audio has 16 bits.
-    np.testing.assert_allclose(values(row), recognizer.predict_samples(heard.samples), atol=0.02)
+    expected = recognizer.predict_samples(heard.samples)
+    assert values(row) == pytest.approx([*expected.values()], abs=0.02)
 
 
 def test_no_audio_is_lost_and_overflows_are_counted(live_run):
@@ -214,15 +214,13 @@ def test_only_zeros(live_run):
     assert live_run.err.splitlines()[-1].startswith("error: only zeros")
 
 
-def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monkeypatch, recognizer):
+def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monkeypatch):
     may_begin = threading.Event()
 
-    class Slow:
+    class Slow(Counting):
         def compute_features(self, samples):
             assert may_begin.wait(timeout=20)
-            return recognizer.compute_features(samples)
-
-        predict_features = recognizer.predict_features
+            return super().compute_features(samples)
 
     def end():
         press_ctrl_c()
@@ -313,11 +311,11 @@ def check_that_files_are_kept(live_run, error):
 
 
 def test_an_error_of_the_recognizer_costs_neither_log_nor_audio(live_run, monkeypatch):
-    def fail(samples):
-        raise ValueError
+    class Failing(Counting):
+        def compute_features(self, samples):
+            raise ValueError
 
-    recognizer = SimpleNamespace(compute_features=fail)
-    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Failing())
     check_that_files_are_kept(live_run, ValueError)
 
 
@@ -334,11 +332,7 @@ def test_an_error_of_the_display_costs_neither_log_nor_audio(live_run, monkeypat
 
 
 def test_speech_that_the_chain_refuses_is_told_from_silence(live_run, monkeypatch):
-    def refuse(samples):
-        raise SentimentalError("too little")
-
-    recognizer = SimpleNamespace(compute_features=refuse)
-    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Refusing())
     live_run.run(np.concatenate([noise(1), speech(0), noise(3)]), "--end-after", "2")
     assert live_run.status == 1
     assert live_run.err.splitlines()[-1].startswith("error: speech was heard, but too little")
@@ -354,9 +348,9 @@ def test_utterances_are_compared_with_those_before(live_run, recognizer, options
     heard = find_utterances(live_run.audio)
     for row, utterance in zip(live_run.utterances, heard, strict=True):
         expected = recognizer.predict_samples(utterance.samples, voice=voice)
-        np.testing.assert_allclose(values(row), expected, atol=0.02)
-    alone = recognizer.predict_samples(heard[1].samples)
-    assert np.allclose(values(live_run.utterances[1]), alone, atol=0.02) == (voice is None)
+        assert values(row) == pytest.approx([*expected.values()], abs=0.02)
+    alone = [*recognizer.predict_samples(heard[1].samples).values()]
+    assert (values(live_run.utterances[1]) == pytest.approx(alone, abs=0.02)) == (voice is None)
 
 
 @pytest.mark.parametrize("end", ["SIGINT", "SIGTERM", "SIGHUP", "unplugged", "closed", "broken"])
@@ -553,4 +547,4 @@ def test_virtual_microphone(tmp_path, recognizer):
             rows = read_log(tmp_path / f"{backend}.csv")
             (row,) = [row for row in rows if row["kind"] == "utterance"]
             # Cut at its pauses, the speech has other edges than in the file.
-            np.testing.assert_allclose(values(row), expected, atol=0.25)
+            assert values(row) == pytest.approx([*expected.values()], abs=0.25)

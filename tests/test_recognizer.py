@@ -119,7 +119,7 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     clip = features[None], np.array([len(features)])
     inputs, summaries = normalize(*clip, summarize(*clip), told[None], recognizer.reference)
     by_hand = recognizer.predict_inputs(inputs[0], summaries[0])
-    np.testing.assert_array_equal(recognizer.predict_features(features, voice), by_hand)
+    np.testing.assert_array_equal([*recognizer.predict_features(features, voice).values()], by_hand)
     np.testing.assert_array_equal(voice.statistics, told)  # asking for features leaves it as it is
 
     second = recognizer.predict(speech(1), SAMPLE_RATE, voice)
@@ -176,7 +176,7 @@ def test_utterances_of_a_long_recording_are_those_of_the_endpointer(recognizer, 
     for one, speech_of in zip(found, expected, strict=True):
         assert (one.start, one.end) == pytest.approx((speech_of.start, speech_of.end))
     alone = recognizer.predict_samples(expected[0].samples)
-    np.testing.assert_allclose([*found[0].probabilities.values()], alone, atol=1e-5)
+    assert found[0].probabilities == pytest.approx(alone, abs=1e-5)
     from_array = [*recognizer.utterances(samples, SAMPLE_RATE)]
     assert [one.start for one in from_array] == pytest.approx([one.start for one in found])
 
@@ -232,6 +232,14 @@ def test_what_there_is_is_shown():
     voice = Voice()
     voice.add(np.ones((150, N_FEATURES), np.float32))
     assert repr(voice) == "<Voice: 1 recordings, known to 50%>"
+
+
+def test_emotions_that_did_not_train_are_not_answered(network):
+    *weights, kernel, bias = network.get_weights()
+    kernel = kernel * (np.arange(len(EMOTIONS)) != EMOTIONS.index("calm"))
+    recognizer = Recognizer([*weights, kernel, bias], make_reference())
+    assert recognizer.emotions == tuple(name for name in EMOTIONS if name != "calm")
+    assert load_recognizer().emotions == EMOTIONS
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e38])

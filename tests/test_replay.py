@@ -2,19 +2,17 @@
 
 import re
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
-from sessions import read_log, wait_for_answers
+from sessions import Counting, read_log, sure, wait_for_answers
 from signals import noise, speech
 from test_window import press
 from test_window import window as _window  # noqa: F401
 
 import realtime_emotion_recognition as realtime
 from sentimental import Voice
-from sentimental.features import N_FEATURES
 from sentimental.live import session as sessions_module
 from sentimental.live import window as displays
 from sentimental.live.session import Session
@@ -49,14 +47,14 @@ def clock(monkeypatch):
         clock.session = Session(*arguments, **options)
         return clock.session
 
-    recognizer = SimpleNamespace(
-        compute_features=lambda samples: np.ones((60, N_FEATURES), np.float32),
-        predict_features=lambda features, voice, emotions: np.eye(8)[2],
-    )
+    class Happy(Counting):
+        def predict_features(self, features, voice, emotions):
+            return sure("happy")
+
     monkeypatch.setattr(sessions_module, "time", clock)
     monkeypatch.setattr(realtime, "time", clock)
     monkeypatch.setattr(realtime, "Session", listen)
-    monkeypatch.setattr(realtime, "load_recognizer", lambda path: recognizer)
+    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Happy())
     return clock
 
 

@@ -7,13 +7,13 @@ import re
 import sys
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session
 
 from sentimental import EMOTIONS
 from sentimental.live import terminal
 from sentimental.live.terminal import PlainLines, TerminalBars, headline, note, typed_keys
+from sentimental.recognizer import Utterance
 
 posix_only = pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
 
@@ -172,7 +172,7 @@ def test_terminal_tells_how_well_the_voice_is_known(screen):
 
 @pytest.mark.parametrize("width", [1, 5, 16, 20, 40, 80, 200])
 def test_bars_fit_into_the_terminal(width):
-    for line in terminal.bar_lines(np.ones(8), EMOTIONS, width):
+    for line in terminal.bar_lines(dict.fromkeys(EMOTIONS, 1.0), width):
         assert len(re.sub(r"\x1b\[[\d;]*m", "", line)) < width
 
 
@@ -193,7 +193,8 @@ def test_the_size_is_that_of_the_terminal_and_not_of_the_environment(monkeypatch
 
 def test_without_color_the_bars_have_none(screen, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not any("\x1b" in line for line in terminal.bar_lines(np.ones(8), EMOTIONS, 80))
+    bars = terminal.bar_lines(dict.fromkeys(EMOTIONS, 1.0), 80)
+    assert not any("\x1b" in line for line in bars)
 
 
 def test_only_emotions_that_can_be_answered_have_bars(screen):
@@ -222,7 +223,7 @@ def test_plain_lines_are_nothing_else(capsys):
     lines.show(session(happy=1.0), ["12:00:00  an utterance"])
     lines.show(session(), [])
     assert capsys.readouterr().out == "12:00:00  an utterance\n"
-    lines.show_summary(session(5, utterances=UTTERANCES, emotions=("sad", "surprise")))
+    lines.show_summary(session(5, utterances=[Utterance(0, 1, {"sad": 0.0, "surprise": 1.0})]))
     out, err = capsys.readouterr()
     assert out == ""
     assert "1 utterance, 1.0 s of speech in 5 s; on average surprise 100%" in err

@@ -9,14 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session
+from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session, sure
 
 from sentimental import EMOTIONS
 from sentimental.live import chart
-from sentimental.live.chart import COLORS, Utterance, to_rgb
+from sentimental.live.chart import COLORS, to_rgb
 from sentimental.live.session import Key
 from sentimental.live.terminal import PlainLines
 from sentimental.live.window import Window, open_display
+from sentimental.recognizer import Utterance
 
 
 def open_window():
@@ -275,7 +276,7 @@ def test_the_summary_can_be_read_in_a_small_window(window, monkeypatch):
 
     monkeypatch.setattr(plt, "show", show)
     resize((5, 3))
-    window.show_summary(session(4_000, utterances=[Utterance(0, 3, np.eye(8)[-1])]))
+    window.show_summary(session(4_000, utterances=UTTERANCES))
     assert window.closed
 
 
@@ -284,10 +285,7 @@ def test_the_summary_has_each_emotion_in_its_color():
     from matplotlib.colors import to_hex
 
     spoken = ["sad", "happy", "surprise"]
-    utterances = [
-        Utterance(n, n + 1, 0.9 * np.eye(8)[EMOTIONS.index(name)] + 0.1 / 8)
-        for n, name in enumerate(spoken)
-    ]
+    utterances = [Utterance(n, n + 1, sure(name, 0.9)) for n, name in enumerate(spoken)]
     chart.draw_summary(figure, utterances, 3)
     bars, line = figure.axes
     for axes, names in ((bars, EMOTIONS), (line, spoken)):
@@ -296,7 +294,7 @@ def test_the_summary_has_each_emotion_in_its_color():
     assert [label.get_text() for label in bars.get_xticklabels()] == [*EMOTIONS]
 
 
-@pytest.mark.parametrize("probabilities", [np.eye(8)[-1], np.full(8, 1 / 8)])
+@pytest.mark.parametrize("probabilities", [sure("surprise"), sure("sad", 1 / 8)])
 def test_all_of_the_summary_can_be_read(probabilities):
     figures = pytest.importorskip("matplotlib.figure")
     figure = figures.Figure(figsize=chart.WINDOW_SIZE)

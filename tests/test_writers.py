@@ -9,15 +9,15 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-from sessions import read_log
+from sessions import read_log, sure
 from signals import tone
 
 from sentimental import EMOTIONS, SentimentalError
-from sentimental.live.chart import Utterance
 from sentimental.live.writers import Audio, Log, Report
+from sentimental.recognizer import Utterance
 from sentimental.spectrum import SAMPLE_RATE
 
-UTTERANCE = Utterance(1.0, 2.5, np.eye(8)[3])
+UTTERANCE = Utterance(1.0, 2.5, sure("sad"))
 
 
 # The log
@@ -210,7 +210,7 @@ def test_a_full_disk_costs_the_audio_what_comes_and_not_what_came(tmp_path, caps
     ],
 )
 def test_subtitles(capsys, form, expected):
-    last = Utterance(3723.4567, 3724.0, np.full(8, 1 / 8))
+    last = Utterance(3723.4567, 3724.0, sure("sad", 1 / 8))
     with Report(None, form, ["film.mp4"]) as report:
         report.tell("film.mp4", None, "utterance", UTTERANCE)
         report.tell("film.mp4", 2, "utterance", last)
@@ -240,9 +240,8 @@ def test_names_are_data_and_escaped_on_the_terminal_alone(tmp_path, capsys):
 
 
 def test_an_answer_that_is_printed_as_the_limit_is_sure(capsys):
-    probabilities = np.array([0.396, 0.3, 0.3, 0.004, 0, 0, 0, 0])
     for p, is_unsure in ((0.396, False), (0.394, True)):
-        probabilities[0] = p
+        probabilities = {"neutral": p, "calm": 0.3, "happy": 0.3}
         for form in ("json", "text"):
             with Report(None, form, ["a"]) as report:
                 report.tell("a", None, "file", Utterance(0.0, 1.0, probabilities))

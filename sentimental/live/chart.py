@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.files import atomic_write
-from sentimental.scripts import EMOTIONS, UNSURE_BELOW, shown
+from sentimental.recognizer import Utterance, mean_probabilities
+from sentimental.scripts import UNSURE_BELOW, shown
 from sentimental.vad import LOWEST_DBFS
 
 # Inches, of 100 pixels.
@@ -36,37 +37,35 @@ TRACK_SIZE, AROUND = (12, 5), 2
 # Letters of a file's name that fit into the whole width of a chart.
 NAME_LETTERS = 110
 
-# Start and end in s of the session; probabilities as np.ndarray [shape=(8,)].
-Utterance = namedtuple("Utterance", "start end probabilities")
 # A channel, counted from 1, or None where all are mixed; list of Utterance; levels as a list of
 # (start, end, dB re full scale).
 Track = namedtuple("Track", "channel utterances levels")
 
 
 def strongest(probabilities):
-    """Emotion, its probability, runner-up and its probability."""
-    second, first = np.argsort(probabilities)[-2:]
-    return EMOTIONS[first], probabilities[first], EMOTIONS[second], probabilities[second]
+    """The strongest emotion of a dict."""
+    return max(probabilities, key=probabilities.get)
 
 
 def is_unsure(probabilities):
     """Does the strongest emotion say little? Its probability counts as it is printed."""
-    return round(float(np.max(probabilities)), 2) < UNSURE_BELOW
+    return round(max(probabilities.values()), 2) < UNSURE_BELOW
 
 
 def answer(probabilities):
     """The strongest emotion in two words; "unsure" where it says little."""
-    emotion, p, *_ = strongest(probabilities)
-    return "unsure" if is_unsure(probabilities) else f"{emotion} {p:.0%}"
+    emotion = strongest(probabilities)
+    return "unsure" if is_unsure(probabilities) else f"{emotion} {probabilities[emotion]:.0%}"
 
 
 def result_line(name, utterance):
     """One line for an utterance or a file."""
-    first, p_first, second, p_second = strongest(utterance.probabilities)
-    name = f"{name}  {utterance.end - utterance.start:4.1f} s"
-    if is_unsure(utterance.probabilities):
-        return f"{name}  unsure: {first} {p_first:.2f} or {second} {p_second:.2f}"
-    return f"{name}  {first:8s} {p_first:.2f}  ({second} {p_second:.2f})"
+    start, end, p = utterance
+    first, second = sorted(p, key=p.get, reverse=True)[:2]
+    name = f"{name}  {end - start:4.1f} s"
+    if is_unsure(p):
+        return f"{name}  unsure: {first} {p[first]:.2f} or {second} {p[second]:.2f}"
+    return f"{name}  {first:8s} {p[first]:.2f}  ({second} {p[second]:.2f})"
 
 
 def clock(seconds):
@@ -81,18 +80,14 @@ def count_utterances(n):
     return "1 utterance" if n == 1 else f"{n} utterances"
 
 
-def mean_probabilities(utterances):
-    """The mean over a list of Utterance, in which each second of speech counts alike."""
-    starts, ends, probabilities = zip(*utterances, strict=True)
-    return np.average(probabilities, axis=0, weights=np.subtract(ends, starts))
-
-
 def summary_line(utterances, seconds):
     """A session of so many seconds in one line."""
     speech = sum(utterance.end - utterance.start for utterance in utterances)
-    emotion, p, *_ = strongest(mean_probabilities(utterances))
-    count = count_utterances(len(utterances))
-    return f"{count}, {speech:.1f} s of speech in {seconds:.0f} s; on average {emotion} {p:.0%}"
+    means, count = mean_probabilities(utterances), count_utterances(len(utterances))
+    most = strongest(means)
+    return (
+        f"{count}, {speech:.1f} s of speech in {seconds:.0f} s; on average {most} {means[most]:.0%}"
+    )
 
 
 def to_rgb(color):
@@ -114,7 +109,7 @@ def own_style():
 # Charts -----------------------------------------------------------------------------------------
 
 
-def draw_summary(figure, utterances, seconds, emotions=EMOTIONS, files=()):
+def draw_summary(figure, utterances, seconds, files=()):
     """The session as a chart: mean probabilities above, the utterances over time below.
 
     Parameters
@@ -122,25 +117,23 @@ def draw_summary(figure, utterances, seconds, emotions=EMOTIONS, files=()):
     figure : matplotlib.figure.Figure, is cleared first
     utterances : list of Utterance, not empty
     seconds : float, of the whole session
-    emotions : sequence of str, those that can be answered
     files : sequence of (start in s, name), when there are several
     """
     figure.clear()
-    means = dict(zip(EMOTIONS, mean_probabilities(utterances), strict=True))
-    means = [means[emotion] for emotion in emotions]
+    means = mean_probabilities(utterances)
     bars, line = figure.subplots(2, 1, height_ratios=[2, 1])
-    colors = [COLORS[emotion] for emotion in emotions]
-    drawn = bars.bar(range(len(emotions)), means, color=colors, edgecolor="black")
-    bars.bar_label(drawn, [f"{p:.0%}" for p in means], fontsize=21, padding=2)
+    colors = [COLORS[emotion] for emotion in means]
+    drawn = bars.bar([*means], [*means.values()], color=colors, edgecolor="black")
+    bars.bar_label(drawn, [f"{p:.0%}" for p in means.values()], fontsize=21, padding=2)
     bars.set(ylim=(0, 1.15), yticks=[])  # the space above is for the figure of 100 %
-    bars.set_xticks(range(len(emotions)), emotions, fontsize=21)
-    bars.tick_params(length=0)
+    bars.tick_params(length=0, labelsize=21)
     bars.set_title(summary_line(utterances, seconds), fontsize=20, loc="left", pad=14)
     starts, ends, probabilities = zip(*utterances, strict=True)
-    colors = [COLORS[strongest(p)[0]] for p in probabilities]
+    colors = [COLORS[strongest(p)] for p in probabilities]
+    heights = [max(p.values()) for p in probabilities]
     # In a session of hours an utterance is less than a pixel wide; its edge can be seen.
     style = {"align": "edge", "color": colors, "edgecolor": colors, "linewidth": 0.7}
-    line.bar(starts, np.max(probabilities, axis=1), np.subtract(ends, starts), **style)
+    line.bar(starts, heights, np.subtract(ends, starts), **style)
     line.set(ylim=(0, 1), facecolor=SILENCE_COLOR)
     line.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
     _label_time(line, seconds, fontsize=16)
@@ -151,7 +144,7 @@ def draw_summary(figure, utterances, seconds, emotions=EMOTIONS, files=()):
     figure.set_layout_engine("tight")
 
 
-def draw_timeline(figure, tracks, seconds, emotions=EMOTIONS, files=()):
+def draw_timeline(figure, tracks, seconds, files=()):
     """Recordings over time: of each track the probabilities, stacked, and the level below them.
 
     The stack is as high as the share of the time in which somebody speaks.
@@ -161,16 +154,19 @@ def draw_timeline(figure, tracks, seconds, emotions=EMOTIONS, files=()):
     figure : matplotlib.figure.Figure, is cleared first
     tracks : list of Track, with utterances
     seconds : float, of the whole
-    emotions, files : as of `draw_summary`
+    files : as of `draw_summary`
     """
     figure.clear()
     rows = figure.subplots(2 * len(tracks), 1, sharex=True, height_ratios=[3, 1] * len(tracks))
     edges = np.linspace(0, seconds, N_COLUMNS + 1)
-    numbers = [EMOTIONS.index(emotion) for emotion in emotions]
+    everything = [one for track in tracks for one in track.utterances]
+    emotions = [*everything[0].probabilities]
     style = {"colors": [COLORS[emotion] for emotion in emotions], "labels": emotions}
     for track, (stack, level) in zip(tracks, rows.reshape(-1, 2), strict=True):
-        shares = _sum_columns(edges, *zip(*track.utterances, strict=True)) / np.diff(edges)[:, None]
-        heights = np.vstack([shares, shares[-1:]]).T[numbers]  # the last column ends at the edge
+        starts, ends, probabilities = zip(*track.utterances, strict=True)
+        values = [[*p.values()] for p in probabilities]
+        shares = _sum_columns(edges, starts, ends, values) / np.diff(edges)[:, None]
+        heights = np.vstack([shares, shares[-1:]]).T  # the last column ends at the edge
         stack.stackplot(edges, heights, step="post", **style)
         stack.set(ylim=(0, 1), facecolor=SILENCE_COLOR)
         stack.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=14)
@@ -186,7 +182,6 @@ def draw_timeline(figure, tracks, seconds, emotions=EMOTIONS, files=()):
             axes.spines[["top", "right", "left"]].set_visible(False)
     _label_time(level, seconds, fontsize=14)
     _draw_files(rows, files, seconds)
-    everything = [one for track in tracks for one in track.utterances]
     figure.suptitle(summary_line(everything, seconds), fontsize=20)
     handles, labels = stack.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=14, frameon=False)
@@ -215,18 +210,7 @@ def _draw_files(rows, files, seconds):
 
 
 def _sum_columns(edges, starts, ends, values):
-    """Sum values over time, between each two edges.
-
-    Parameters
-    ----------
-    edges : np.ndarray [shape=(n + 1,)], s
-    starts, ends : sequences of float, s; of spans, each of which begins after the last one
-    values : sequence [shape=(len(starts), k)], of the spans; between them it is 0
-
-    Returns
-    -------
-    sums : np.ndarray [shape=(n, k)], in units of the values times s
-    """
+    """Sums, between each two edges (in s), of values that spans have; between them it is 0."""
     places = np.column_stack([starts, ends]).ravel()
     seconds = np.subtract(ends, starts)[:, None]
     sums = np.cumsum(seconds * values, axis=0)
@@ -234,7 +218,7 @@ def _sum_columns(edges, starts, ends, values):
     return np.diff([np.interp(edges, places, column) for column in sums.T]).T
 
 
-def save_chart(path, recordings, emotions=EMOTIONS):
+def save_chart(path, recordings):
     """Write what was recognized of some recordings as a chart, as if they followed each other.
 
     That is the summary, and of recordings that were cut into utterances the time line.
@@ -243,7 +227,6 @@ def save_chart(path, recordings, emotions=EMOTIONS):
     ----------
     path : str or Path; the end of the name chooses the format
     recordings : list of Recording, of each of which something was recognized
-    emotions : sequence of str, those that can be answered
     """
     *starts, seconds = itertools.accumulate([0.0, *(one.seconds for one in recordings)])
     files = [(start, Path(one.name).name) for start, one in zip(starts, recordings, strict=True)]
@@ -261,22 +244,22 @@ def save_chart(path, recordings, emotions=EMOTIONS):
             )
     if any(recording.is_cut for recording in recordings):
         tracks = [tracks[channel] for channel in sorted(tracks, key=str)]
-        save_timeline(path, tracks, seconds, emotions, files)
+        save_timeline(path, tracks, seconds, files)
     else:
         everything = [one for track in tracks.values() for one in track.utterances]
-        save_plot(path, everything, seconds, emotions, files)
+        save_plot(path, everything, seconds, files)
 
 
-def save_plot(path, utterances, seconds, emotions=EMOTIONS, files=()):
+def save_plot(path, utterances, seconds, files=()):
     """Write the summary chart; the end of the name chooses the format."""
-    _save(path, WINDOW_SIZE, draw_summary, utterances, seconds, emotions, files)
+    _save(path, WINDOW_SIZE, draw_summary, utterances, seconds, files)
 
 
-def save_timeline(path, tracks, seconds, emotions=EMOTIONS, files=()):
+def save_timeline(path, tracks, seconds, files=()):
     """Write the time line; the end of the name chooses the format."""
     width, height = TRACK_SIZE
     size = width, AROUND + height * len(tracks)
-    _save(path, size, draw_timeline, tracks, seconds, emotions, files)
+    _save(path, size, draw_timeline, tracks, seconds, files)
 
 
 def _save(path, size, draw, *drawn):

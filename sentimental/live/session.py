@@ -1,7 +1,4 @@
-"""A stream of sound, and the session that hears it: what is recognized, and the keys it heeds.
-
-The microphone, a replay and each channel of a long recording have a session.
-"""
+"""A stream of sound, and the session that hears it: what is recognized, and the keys it heeds."""
 
 import collections
 import contextlib
@@ -15,9 +12,10 @@ import numpy as np
 
 from sentimental.audio import ToMono
 from sentimental.decoding import check_samples, decode_blocks
-from sentimental.live.chart import Utterance, save_plot
+from sentimental.live.chart import save_plot
 from sentimental.live.terminal import note
-from sentimental.scripts import EMOTIONS, SentimentalError, shown
+from sentimental.recognizer import Utterance
+from sentimental.scripts import SentimentalError, shown
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
 from sentimental.voice import Voice
@@ -26,7 +24,8 @@ from sentimental.voice import Voice
 BLOCK_SECONDS = 0.02
 # s of sound between two updates of the bars while somebody speaks.
 UPDATE_SECONDS = 0.09
-# s of silence after which an update comes early: what was said is complete.
+# s after the speech has died away, when an update comes early: what was said is complete. The
+# detector notices it later, but it ends utterances.
 BREATH_SECONDS = 0.03
 # Where the chart goes, with date and time in its name, when no other was named.
 CHART_PATH = "emotions.png"
@@ -109,14 +108,13 @@ class Session:
     voice : sentimental.Voice or None
         What was heard before of who speaks: utterances, and the updates while they last, are
         compared with it. It grows by each utterance that is over. None: with nothing.
-    with_updates : bool, whether utterances in progress are recognized as well
     emotions : sequence of str or None, the only ones to be answered
 
     Attributes
     ----------
     end : str, why the session ends; empty while it goes on
     endpointer : sentimental.vad.Endpointer
-    probabilities : np.ndarray [shape=(8,)], of the utterance in progress; None in silence
+    probabilities : dict of float by emotion, of the utterance in progress; None in silence
     utterances : list of Utterance, those that are over
     emotions : sequence of str, those that can be answered
     task : str, what the user is asked to say, when the voice is taught
@@ -129,25 +127,22 @@ class Session:
     when_recognized : callable, which the thread calls when there is something to collect
     """
 
-    def __init__(self, recognizer, voice=None, with_updates=True, emotions=None):
-        self.end = ""
+    def __init__(self, recognizer, voice=None, emotions=None):
+        self.end = self.task = ""
         self.endpointer = Endpointer()
         self.probabilities = None
         self.utterances = []
-        self.emotions = emotions or emotions_of(recognizer)
-        self.task = ""
-        self.is_ready = True
-        self.n_updates = 0
-        self.n_refused = 0
+        self.emotions = emotions or recognizer.emotions
+        self.is_ready, self.paused = True, False
+        self.n_updates = self.n_refused = 0
         self.peak = 0.0
         self.voice = voice
-        self.paused = False
         self.when_recognized = lambda: None
-        self._with_updates = with_updates
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
         self._last_heard = None  # voice and features of the last utterance
+        self._taught = []  # voices, one for each label
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
         self._pending = collections.deque()  # of Pending, oldest first
@@ -179,8 +174,7 @@ class Session:
         self.paused = not self.paused
 
     def _end_utterance(self):
-        utterance = self.endpointer.end_utterance()
-        if utterance:
+        if utterance := self.endpointer.end_utterance():
             self._submit("utterance", *utterance)
 
     def new_voice(self):
@@ -193,33 +187,29 @@ class Session:
         self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
         self.voice = Voice()
 
-    def hear(self, samples, is_own=True):
+    def hear(self, samples):
         """Take more of the stream, and have recognized what is new of it.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-        is_own : bool, as for `Endpointer.feed`
         """
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
         if self.paused:
             samples = np.zeros_like(samples)  # time goes on
             self._went_on = self.endpointer.seconds
-        for utterance in self.endpointer.feed(samples, is_own):
+        for utterance in self.endpointer.feed(samples):
             self._submit("utterance", *utterance)
-        if self._with_updates and not self._pending and self._update_is_due():
-            utterance = self.endpointer.utterance()
-            if utterance:
-                self._submit("update", *utterance)
-                self._updated = self.endpointer.seconds
+        utterance = None if self._pending else self.endpointer.utterance()
+        if utterance and self._update_is_due(utterance.end):
+            self._submit("update", *utterance)
+            self._updated = self.endpointer.seconds
 
-    def _update_is_due(self):
-        """Was something said since the last update, and is that long ago or complete?"""
-        endpointer = self.endpointer
-        return endpointer.last_speech > self._updated and (
-            endpointer.seconds >= self._updated + UPDATE_SECONDS
-            or endpointer.seconds >= endpointer.last_speech + BREATH_SECONDS
-        )
+    def _update_is_due(self, end):
+        """Was something said since the last update, and is that long ago, or has it died away?"""
+        now, last_speech = self.endpointer.seconds, self.endpointer.last_speech
+        is_long_ago = last_speech > self._updated and now >= self._updated + UPDATE_SECONDS
+        return is_long_ago or self._updated < end <= now - BREATH_SECONDS
 
     def _submit(self, kind, start, end, samples):
         voice = self.voice if start >= self._new_voice_from else self._last_voice
@@ -250,11 +240,14 @@ class Session:
             voice.learn(self._recognizer, features, emotion, heard=True)
         except SentimentalError as error:
             return f"error: {error}"
+        self._taught.append(voice)
         return ""
 
     def take_label_back(self):
-        """Forget what the voice was taught last; returns a Future of its emotion, or of None."""
-        return self._worker.submit(self.voice.take_back_lesson)
+        """Forget what was taught last; returns a Future of its emotion, or of None."""
+        return self._worker.submit(
+            lambda: (self._taught.pop() if self._taught else self.voice).take_back_lesson()
+        )
 
     def collect(self, wait=False):
         """Take what was recognized since the last call; `wait` for what is still to be recognized.
@@ -285,12 +278,6 @@ class Session:
         return self.collect(wait=True)
 
 
-def emotions_of(recognizer):
-    """The emotions that a recognizer answers: all but those that did not train it."""
-    kernel = getattr(recognizer, "kernel", np.ones((1, len(EMOTIONS))))
-    return tuple(e for e, weights in zip(EMOTIONS, kernel.T, strict=True) if weights.any())
-
-
 # Keys -------------------------------------------------------------------------------------------
 
 
@@ -312,14 +299,12 @@ def session_keys(session, plot_path=None):
 
 
 def label_last(session, emotion):
-    """Teach the voice what the last utterance was, and say so."""
     session.label(emotion).add_done_callback(
         lambda done: note(done.result() or f"taught: {emotion}")
     )
 
 
 def take_label_back(session):
-    """Take the last label back, and say so."""
     session.take_label_back().add_done_callback(
         lambda done: note(f"taken back: {done.result() or 'there is no label'}")
     )
@@ -333,7 +318,7 @@ def save_chart_so_far(session, plot_path):
     path = Path(plot_path)
     path = path.with_stem(f"{path.stem}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
     try:
-        save_plot(path, session.utterances, session.endpointer.seconds, session.emotions)
+        save_plot(path, session.utterances, session.endpointer.seconds)
     except SentimentalError as error:
         note(f"error: {error}")
     else:

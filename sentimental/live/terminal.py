@@ -8,17 +8,9 @@ import os
 import select
 import sys
 
-import numpy as np
-
-from sentimental.live.chart import (
-    COLORS,
-    answer,
-    count_utterances,
-    mean_probabilities,
-    summary_line,
-    to_rgb,
-)
-from sentimental.scripts import EMOTIONS, shown
+from sentimental.live.chart import COLORS, answer, count_utterances, summary_line, to_rgb
+from sentimental.recognizer import mean_probabilities
+from sentimental.scripts import shown
 from sentimental.vad import LOWEST_DBFS
 
 # Share, of what there is to know of a voice, from which it is called known: 14 s of speech.
@@ -101,9 +93,9 @@ class PlainLines(contextlib.AbstractContextManager):
 
     def show_summary(self, session):
         """Show the mean of a session; a window stays until the user leaves."""
-        means = dict(zip(EMOTIONS, mean_probabilities(session.utterances), strict=True))
         note(summary_line(session.utterances, session.endpointer.seconds))
-        note(", ".join(f"{emotion} {means[emotion]:.0%}" for emotion in session.emotions))
+        means = mean_probabilities(session.utterances)
+        note(", ".join(f"{emotion} {p:.0%}" for emotion, p in means.items()))
 
 
 class TerminalBars(PlainLines):
@@ -144,8 +136,8 @@ class TerminalBars(PlainLines):
         for character in self._read_keys() if self._read_keys else "":
             press(self._keys, character)
         width, height = terminal_size()
-        probabilities = np.zeros(8) if session.probabilities is None else session.probabilities
-        bars = bar_lines(probabilities, session.emotions, width, with_digits="1" in self._keys)
+        probabilities = session.probabilities or dict.fromkeys(session.emotions, 0.0)
+        bars = bar_lines(probabilities, width, with_digits="1" in self._keys)
         level = 1 - session.endpointer.level / LOWEST_DBFS
         meters = [_meter("level", level, headline(session), width)]
         if session.voice is not None:
@@ -167,7 +159,7 @@ class TerminalBars(PlainLines):
         note(summary_line(session.utterances, session.endpointer.seconds))
         width, _ = terminal_size()
         means = mean_probabilities(session.utterances)
-        print("\n".join(bar_lines(means, session.emotions, width)), file=sys.stderr, flush=True)
+        print("\n".join(bar_lines(means, width)), file=sys.stderr, flush=True)
 
 
 def terminal_size():
@@ -179,13 +171,12 @@ def terminal_size():
     return tuple(n or default for n, default in zip(size, DEFAULT_SIZE, strict=True))
 
 
-def bar_lines(probabilities, emotions, width, with_digits=False):
-    """Bars of some emotions as text of less than `width` columns; digits are keys that label."""
+def bar_lines(probabilities, width, with_digits=False):
+    """Bars of a dict as lines of less than `width` columns; digits are keys that label."""
     n_bar = max(0, min(MAX_BAR, width - BAR_MARGIN))
     lines = []
-    for number, emotion in enumerate(emotions, 1):
+    for number, (emotion, p) in enumerate(probabilities.items(), 1):
         name = f"{number} {emotion}" if with_digits else emotion
-        p = probabilities[EMOTIONS.index(emotion)]
         bar = "█" * round(p * n_bar)
         # Black would be invisible on black.
         if emotion != "neutral" and not os.environ.get("NO_COLOR"):

@@ -27,7 +27,7 @@ from sentimental.live.terminal import (
     note,
     press,
 )
-from sentimental.scripts import EMOTIONS, SentimentalError, on_end_signals
+from sentimental.scripts import SentimentalError, on_end_signals
 from sentimental.vad import LOWEST_DBFS
 
 # s of sound in a column of the strip.
@@ -206,14 +206,9 @@ class Window(PlainLines):
         if title.changes(words, color, last):
             self._title.set(text=words, color=color)
             self._last.set_text(last)
-        shown = dict(
-            zip(EMOTIONS, np.zeros(8) if is_silent else session.probabilities, strict=True)
-        )
-        if bars.changes(is_silent, *shown.values()):
-            for emotion, bar, percent in zip(
-                self._emotions, self._bars, self._percents, strict=True
-            ):
-                p = shown[emotion]
+        shown = [0.0] * len(self._emotions) if is_silent else session.probabilities.values()
+        if bars.changes(is_silent, *shown):
+            for p, bar, percent in zip(shown, self._bars, self._percents, strict=True):
                 bar.set_height(p)
                 percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
         if level.changes(round(session.endpointer.level)):
@@ -234,9 +229,9 @@ class Window(PlainLines):
         self._history[:, -n_new:] = to_rgb(SILENCE_COLOR)
         if probabilities is not None:
             rows = (np.arange(STRIP_ROWS) + 0.5) / STRIP_ROWS
-            which = np.searchsorted(np.cumsum(probabilities), rows).clip(max=7)
-            colors = np.array([to_rgb(color) for color in COLORS.values()], np.uint8)
-            self._history[:, -n_new:] = colors[which][:, None]
+            which = np.searchsorted(np.cumsum([*probabilities.values()]), rows)
+            colors = np.array([to_rgb(COLORS[emotion]) for emotion in probabilities], np.uint8)
+            self._history[:, -n_new:] = colors[which.clip(max=len(colors) - 1)][:, None]
         self._strip.colors = self._history
 
     def show_summary(self, session):
@@ -246,7 +241,7 @@ class Window(PlainLines):
             return
         self._canvas.mpl_disconnect(self._on_draw_id)
         seconds = session.endpointer.seconds
-        draw_summary(self._figure, session.utterances, seconds, session.emotions)
+        draw_summary(self._figure, session.utterances, seconds)
         self._font_sizes = self._find_font_sizes()
         self._fit_fonts()
         self._canvas.draw()

@@ -103,8 +103,8 @@ class Log(Output):
         """Add a row for an Utterance; `kind` is "update", "utterance" or "file"."""
         start, end, probabilities = utterance
         times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
-        values = [f"{p:.4f}" for p in probabilities]
-        answer = [strongest(probabilities)[0], str(is_unsure(probabilities)).lower()]
+        values = [f"{probabilities.get(emotion, 0.0):.4f}" for emotion in EMOTIONS]
+        answer = [strongest(probabilities), str(is_unsure(probabilities)).lower()]
         self._attempt(self._add, [kind, source, *times, *answer, *values, ""])
 
     def write_error(self, source, error):
@@ -157,11 +157,10 @@ class Report:
     log : str or None, path of a `Log`
     form : str, of ``FORMATS``, for the standard output
     names : list of str or Path, of the recordings; lines leave room for the longest
-    emotions : sequence of str, those that can be answered
     """
 
-    def __init__(self, log, form, names, emotions=EMOTIONS):
-        self._emotions, self._form, self._several = emotions, form, len(names) > 1
+    def __init__(self, log, form, names):
+        self._form, self._several = form, len(names) > 1
         self._width = max((len(shown(name)) for name in names), default=0)
         self._n_subtitles = 0
         self._logs = [Log(log), Log(STDOUT if form == "csv" else None)]
@@ -197,7 +196,7 @@ class Report:
                 else:
                     log.write(kind, source, result)
             if self._form == "json":
-                print(_json_line(name, channel, kind, result, self._emotions), flush=True)
+                print(_json_line(name, channel, kind, result), flush=True)
             if kind == "error":
                 note(f"error: {result}")
             elif self._form == "text":
@@ -209,14 +208,14 @@ class Report:
                 print(_subtitle(self._form, self._n_subtitles, who, result), flush=True)
 
 
-def _json_line(name, channel, kind, result, emotions):
+def _json_line(name, channel, kind, result):
     line = {"file": str(name)} | ({"channel": channel} if channel else {})
     if kind == "error":
         return json.dumps(line | {"error": str(result)})
     start, end, probabilities = result
-    rounded = {name: round(float(probabilities[EMOTIONS.index(name)]), 4) for name in emotions}
+    rounded = {emotion: round(p, 4) for emotion, p in probabilities.items()}
     line |= {"start": round(start, 3), "end": round(end, 3)}
-    line |= {"emotion": strongest(probabilities)[0], "unsure": is_unsure(probabilities)}
+    line |= {"emotion": strongest(probabilities), "unsure": is_unsure(probabilities)}
     return json.dumps(line | {"probabilities": rounded})
 
 
