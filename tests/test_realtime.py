@@ -375,7 +375,8 @@ def test_the_voice_is_kept_whatever_ends_the_session(live_run, monkeypatch, tmp_
         live_run.run(sound, "--voice", str(path), at_end=at_end[end])
         assert Voice.load(path).n_recordings == number + 1
         assert live_run.utterances[0]["emotion"] == EMOTIONS[number]
-    assert len([*tmp_path.iterdir()]) == 3
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"log.csv", "audio.wav", "voice.json", ".voice.json.lock"}
 
 
 def test_ctrl_c_while_the_voice_is_written_costs_nothing(live_run, monkeypatch, tmp_path):

@@ -2,10 +2,13 @@
 
 import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scripts import ROOT
 from sessions import UTTERANCES, Counting, Refusing, session, wait_for_answers
 from signals import noise, speech
 
@@ -71,6 +74,20 @@ def test_speech_that_the_chain_refuses_is_counted():
     hear(session, np.concatenate([noise(1), speech(0), noise(1)]))
     session.finish()
     assert (session.n_refused, session.utterances) == (1, [])
+
+
+def test_the_first_answer_waits_for_no_library_that_it_does_not_need():
+    code = (
+        "import sys; from sentimental import load_recognizer\n"
+        "from sentimental.live.session import Session\n"
+        "session = Session(load_recognizer())\nsession.warm_up()\n"
+        "session._worker.submit(lambda: None).result()\n"
+        "assert session.is_ready and 'scipy.stats' not in sys.modules\n"
+        "import numpy, scipy.signal\n"
+        "peak = numpy.exp(-numpy.linspace(-3, 3, 60) ** 2)\n"
+        "assert abs(scipy.signal.find_peaks_cwt(peak, [5])[0] - 30) < 5\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 # Voices -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -45,6 +46,27 @@ def test_sessions_at_the_same_time_share_a_voice(tmp_path):
     for kept in (first, second):
         kept.save(path)
     np.testing.assert_allclose(Voice.load(path).statistics, known_voice(10).statistics)
+
+
+def test_a_session_that_keeps_its_voice_waits_for_another_that_does(tmp_path, monkeypatch):
+    path, load = str(tmp_path / "me.json"), Voice.load
+    known_voice(5).save(path)
+    first, second = KeptVoice(path), KeptVoice(path)
+    for kept in (first, second):
+        kept.voice.statistics += known_voice(2).statistics
+    other = threading.Thread(target=second.save, args=(path,))
+
+    def load_while_the_other_saves(path):
+        monkeypatch.setattr(Voice, "load", load)
+        voice = load(path)
+        other.start()
+        other.join(0.5)  # long enough, if nothing held it up
+        return voice
+
+    monkeypatch.setattr(Voice, "load", load_while_the_other_saves)
+    first.save(path)
+    other.join()
+    assert Voice.load(path).n_recordings == 9
 
 
 def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
@@ -89,6 +111,21 @@ def test_digits_label_the_last_utterance_and_u_takes_the_label_back(capsys):
     nothing = "nothing to label: no utterance is over yet"
     assert notes == [nothing, "taught: angry", "taught: happy", "taken back: happy"]
     assert "4" not in keys
+
+
+def test_after_a_new_voice_the_label_is_taken_from_the_one_that_learned_it(capsys):
+    session = Session(Learning(), Voice())
+    session.voice.learn(Learning(), np.ones((60, 21), np.float32), "fear")  # in another session
+    first, keys = session.voice, session_keys(session)
+    say(session)
+    keys["n"].act()
+    keys["1"].act()  # what was said is the first one's
+    keys["u"].act()
+    keys["u"].act()  # no other label was given, and the new voice has none
+    taught(session)
+    assert [emotion for emotion, _ in first.lessons] == ["fear"]
+    notes = capsys.readouterr().err.splitlines()
+    assert notes == ["taught: neutral", "taken back: neutral", "taken back: there is no label"]
 
 
 # The guided minute

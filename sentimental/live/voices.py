@@ -1,6 +1,8 @@
 """The voice of who speaks: kept between sessions, and taught in a guided minute or from files."""
 
+import contextlib
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from sentimental.voice import Voice, adapt_layer, add_lesson, lessons_to_inputs
 NO_VOICE = "none"
 # Emotions that are asked for, unless --emotions says others, and how often each is.
 TAUGHT, N_ROUNDS = ("neutral", "happy", "sad", "angry"), 2
+# s for which a session waits at most until another has written the voice.
+LOCK_SECONDS = 10.0
 # Lessons from which on it is told how much they help.
 MIN_LESSONS = 8
 # What is asked for: words of one's own, and a situation.
@@ -57,12 +61,31 @@ class KeptVoice:
         forgotten = [lesson for lesson in before if not _is_among(lesson, voice.lessons)]
         if np.array_equal(voice.statistics, self._before) and not (new or forgotten):
             return
-        kept = Voice.load(path) if os.path.exists(path) else Voice()
-        kept.statistics += voice.statistics - self._before
-        kept.lessons = [lesson for lesson in kept.lessons if not _is_among(lesson, forgotten)]
-        for lesson in new:
-            kept.lessons, kept.taught_with = add_lesson(kept.lessons, *lesson), voice.taught_with
-        kept.save(path)
+        with _locked(path):
+            kept = Voice.load(path) if os.path.exists(path) else Voice()
+            kept.statistics += voice.statistics - self._before
+            kept.lessons = [lesson for lesson in kept.lessons if not _is_among(lesson, forgotten)]
+            for lesson in new:
+                kept.lessons = add_lesson(kept.lessons, *lesson)
+                kept.taught_with = voice.taught_with
+            kept.save(path)
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Let no other session read and write the file meanwhile."""
+    from filelock import FileLock
+
+    place = Path(os.path.realpath(path))
+    lock = FileLock(place.with_name(f".{place.name}.lock"), timeout=LOCK_SECONDS)
+    # Where there can be no lock, as on some network drives, or another holds it for too long, what
+    # was heard is worth more than the order.
+    with contextlib.suppress(OSError, NotImplementedError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _is_among(lesson, lessons):
