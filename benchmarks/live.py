@@ -117,10 +117,15 @@ def load(path):
 
 
 def cut(samples):
-    """From where the sound begins to where the speech ends."""
+    """From where the sound begins to where the speech ends, as a row of --log tells it.
+
+    The detector goes on after that. Of what it hears then no row tells the end before the next
+    sound has begun, though the bars were there.
+    """
     endpointer = Endpointer()
-    endpointer.feed(librosa.resample(samples, orig_sr=air.SAMPLE_RATE, target_sr=SAMPLE_RATE))
-    speech = samples[: round(endpointer.last_speech * air.SAMPLE_RATE)]
+    heard = librosa.resample(samples, orig_sr=air.SAMPLE_RATE, target_sr=SAMPLE_RATE)
+    found = [*endpointer.feed(heard), *filter(None, [endpointer.utterance()])]
+    speech = samples[: round(found[-1].end * air.SAMPLE_RATE) if found else 0]
     return librosa.effects.trim(speech, top_db=SPEECH_TOP_DB)[0]
 
 
