@@ -32,16 +32,15 @@ import sys
 import time
 from pathlib import Path
 
-from sentimental.files import check_outputs, find_files
+from sentimental.files import find_files
 from sentimental.live.chart import result_line, save_plot
 from sentimental.live.microphone import BACKENDS, Microphone, choose_input
-from sentimental.live.options import add_options, check_options, output_paths, try_to_save
-from sentimental.live.session import Replay, Session, session_keys
-from sentimental.live.terminal import PlainLines, note
+from sentimental.live.options import add_options, check_files, check_options, try_to_save
+from sentimental.live.session import Replay, Session
+from sentimental.live.terminal import PlainLines, note, session_keys
 from sentimental.live.voices import NO_VOICE, Guide, KeptVoice, how_much_it_helps, teach_from_files
 from sentimental.live.window import open_display
 from sentimental.live.writers import Audio, Log
-from sentimental.model import weights_path_of
 from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, mute_libraries, run_script, shown, stop_signal
 
@@ -62,8 +61,7 @@ def main(argv=None):
     args = parse_args(argv)
     if args.list_devices:
         return list_devices(args.backend)
-    inputs = [args.replay] if args.replay else []
-    check_outputs(output_paths(args), [*inputs, args.model, weights_path_of(args.model)])
+    check_files(args, [args.replay] if args.replay else [])
     return teach_folder(args) if args.teach else recognize_live(args)
 
 
@@ -87,7 +85,6 @@ def teach_folder(args):
 
 
 def list_devices(backend):
-    """One line an input device; a star marks the default."""
     inputs = BACKENDS[backend].inputs()
     default = choose_input(inputs)
     for device in inputs:
@@ -148,7 +145,6 @@ def listen(args, stream, session, guide, log, audio):
     with open_display(not args.no_window, keys, session) as display:
 
         def draw(results):
-            """Show and log results."""
             at = time.localtime
             lines = [
                 result_line(time.strftime("%H:%M:%S", at(began + utterance.start)), utterance)
@@ -167,8 +163,8 @@ def listen(args, stream, session, guide, log, audio):
         try:
             for original, samples in stream:
                 audio.write(original * (not session.paused))  # the times in it stay right
-                session.hear(samples)  # finds the utterances and has them recognized
-                results = session.collect()
+                session.hear(samples)  # finds utterances
+                results = session.collect()  # those that are recognized
                 if guide:
                     guide.hear()
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:

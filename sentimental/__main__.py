@@ -26,14 +26,13 @@ if "numpy" not in sys.modules:  # else another script hands its arguments on
 import argparse
 from pathlib import Path
 
-from sentimental.files import check_outputs, shipped
+from sentimental.files import shipped
 from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
-from sentimental.live.options import add_options, check_options, output_paths, try_to_save
+from sentimental.live.options import add_options, check_files, check_options, try_to_save
 from sentimental.live.terminal import note
 from sentimental.live.voices import NO_VOICE, KeptVoice
 from sentimental.live.writers import FORMATS, STDOUT, Report
-from sentimental.model import weights_path_of
 from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, run_script
 
@@ -42,7 +41,6 @@ SAMPLES = shipped("data/samples")
 
 
 def main(argv=None):
-    """Recognize what the arguments name; returns an exit status."""
     args = parse_args(argv)
     return run_script(lambda: recognize(args))
 
@@ -63,14 +61,13 @@ def recognize(args):
     """One line a file, or utterance of a long one; returns a status."""
     separate = args.channels == "separate"
     recordings = demo_recordings() if args.demo else find_recordings(args.names, separate)
-    inputs = [recording.name for recording in recordings]
-    check_outputs(output_paths(args), [*inputs, args.model, weights_path_of(args.model)])
+    names = [recording.name for recording in recordings]
+    check_files(args, names)
     kept = KeptVoice(args.voice)
     voices = {None: kept.voice} if args.one_voice or args.voice not in (None, NO_VOICE) else None
     recognizer, status = load_recognizer(args.model), 0
     emotions = args.emotions or recognizer.emotions
     try:
-        names = [recording.name for recording in recordings]
         with Report(args.log, args.format, names) as report:
             for recording, finding in recognize_all(recordings, recognizer, voices, emotions):
                 report.tell(recording.name, *finding)

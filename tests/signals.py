@@ -44,6 +44,12 @@ def speech(number=0):
     return samples
 
 
+def talk(*numbers, pause=1.0, end=1.0):
+    """Some of ``SAMPLES`` after each other, a pause before each of them, and silence at the end."""
+    parts = [np.concatenate([noise(pause), speech(number)]) for number in numbers]
+    return np.concatenate([*parts, noise(end)])
+
+
 def make_recordings(n=96, seed=0):
     """Recordings of a features file whose emotion shows in RMS and zero-crossing rate.
 

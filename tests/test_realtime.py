@@ -5,7 +5,6 @@ say it.
 """
 
 import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 import soundfile
 from scripts import ROOT
 from sessions import Counting, Refusing, find_utterances, known_voice, read_log, values
-from signals import SAMPLES, noise, speech, tone
+from signals import SAMPLES, noise, speech, talk, tone
 
 import realtime_emotion_recognition as realtime
 from benchmarks.virtual_microphone import missing, virtual_microphone
@@ -106,14 +105,12 @@ def press_ctrl_c():
     signal.raise_signal(signal.SIGINT)
 
 
-def test_each_utterance_leaves_a_line_and_a_row(live_run):
-    sound = [noise(1), speech(0), noise(1.5), speech(2), noise(3)]
-    live_run.run(np.concatenate(sound), "--end-after", "2")
+def test_each_utterance_leaves_a_line_and_a_row_and_the_session_a_chart(live_run, tmp_path):
+    chart = tmp_path / "summary.png"
+    live_run.run(talk(0, 2, pause=1.5, end=3), "--end-after", "2", "--save-plot", str(chart))
     assert live_run.status == 0
     assert len(live_run.utterances) == 2
-    lines = live_run.out.splitlines()
-    assert len(lines) == 2
-    for line, row in zip(lines, live_run.utterances, strict=True):
+    for line, row in zip(live_run.out.splitlines(), live_run.utterances, strict=True):
         emotion, probability = re.fullmatch(
             r"\d\d:\d\d:\d\d +[\d.]+ s  (?:unsure: )?(\w+) +([\d.]+) .+", line
         ).groups()
@@ -122,13 +119,14 @@ def test_each_utterance_leaves_a_line_and_a_row(live_run):
         assert float(probability) == pytest.approx(float(row[emotion]), abs=0.006)
     assert "2 utterances" in live_run.err
     assert "Ended: 2 s of silence" in live_run.err
+    assert chart.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("sample_rate", [16_000, 44_100])
 def test_live_probabilities_are_those_of_the_chain(live_run, recognizer, sample_rate):
     import soxr
 
-    sound = np.concatenate([noise(1), speech(1), noise(2)])
+    sound = talk(1, end=2)
     live_run.run(
         soxr.resample(sound, SAMPLE_RATE, sample_rate),
         *("--end-after", "1"),
@@ -151,40 +149,42 @@ def test_no_audio_is_lost_and_overflows_are_counted(live_run):
     assert "2 overflows" in live_run.err
 
 
-@pytest.mark.parametrize("sound", [tone(440, 4), noise(4, dbfs=-40)])
-def test_a_tone_is_no_emotion(live_run, sound):
-    live_run.run(np.concatenate([noise(0.5), sound, noise(1)]), "--end-after", "4")
-    assert live_run.status == 1
-    assert live_run.rows == []
-    assert live_run.err.splitlines()[-1].startswith("error: no speech was heard")
+TOO_SOFT = "speech was heard, but too little of it stood out of the noise"
 
 
-def test_unplugged_microphone_still_gives_the_summary(live_run):
-    live_run.run(np.concatenate([noise(1), speech(0)]))
+@pytest.mark.parametrize(
+    ("sound", "words"),
+    [
+        (tone(440, 4), "no speech was heard"),
+        (noise(4, dbfs=-40), "no speech was heard"),
+        (np.zeros(5 * SAMPLE_RATE, np.float32), "only zeros came from the microphone"),
+        (speech(0), TOO_SOFT),
+    ],
+)
+def test_why_nothing_was_recognized_is_told(live_run, monkeypatch, sound, words):
+    if words == TOO_SOFT:
+        monkeypatch.setattr(realtime, "load_recognizer", lambda path: Refusing())
+    silence = np.zeros_like(sound[:SAMPLE_RATE]) if "zeros" in words else noise(3)
+    live_run.run(np.concatenate([sound, silence]), "--end-after", "2.5")
+    assert (live_run.status, live_run.out, live_run.rows) == (1, "", [])
+    assert live_run.err.splitlines()[-1].startswith(f"error: {words}")
+
+
+@pytest.mark.parametrize("is_stuck", [False, True])
+@pytest.mark.parametrize("sound", [talk(0, end=0), noise(1)])
+def test_a_microphone_that_is_gone_ends_the_session(live_run, monkeypatch, sound, is_stuck):
+    if is_stuck:
+        monkeypatch.setattr(microphone, "GONE_SECONDS", 0.2)
+    live_run.run(sound, "--end-after", "0", at_end=(lambda: None) if is_stuck else None)
     assert live_run.status == 1
-    assert len(live_run.utterances) == 1
-    assert "1 utterance," in live_run.err
     assert live_run.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
     assert live_run.err.count("error: ") == 1
-
-
-def test_stuck_microphone_ends_the_session(live_run, monkeypatch):
-    monkeypatch.setattr(microphone, "GONE_SECONDS", 0.2)
-    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
-    assert live_run.status == 1
-    assert "error: fake is gone" in live_run.err
-
-
-def test_microphone_that_vanishes_before_anything_was_said(live_run):
-    live_run.run(noise(1))
-    assert live_run.status == 1
-    assert "1.0 s of audio" in live_run.err
-    assert live_run.err.splitlines()[1] == "error: fake is gone; was it unplugged?"
-    assert live_run.err.count("error: ") == 1
+    assert f"{len(sound) / SAMPLE_RATE:.1f} s of audio" in live_run.err
+    assert len(live_run.utterances) == live_run.err.count("1 utterance,") == (len(sound) > 16_000)
 
 
 def test_ctrl_c_ends_with_what_was_being_said(live_run):
-    live_run.run(np.concatenate([noise(1), speech(0)[:32_000]]), at_end=press_ctrl_c)
+    live_run.run(talk(0, end=0)[:48_000], at_end=press_ctrl_c)
     assert live_run.status == 0
     assert len(live_run.utterances) == 1
     assert "Ended: Ctrl-C" in live_run.err
@@ -194,24 +194,10 @@ def test_ctrl_c_ends_with_what_was_being_said(live_run):
 def test_ctrl_c_while_the_files_are_closed_costs_nothing(live_run, monkeypatch):
     close = Audio._close
     monkeypatch.setattr(Audio, "_close", lambda audio: (press_ctrl_c(), close(audio)))
-    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=press_ctrl_c)
+    live_run.run(talk(0, end=0), at_end=press_ctrl_c)
     assert live_run.status == 0
     assert len(live_run.audio) == SAMPLE_RATE + len(speech(0))
     assert "1 utterance," in live_run.err
-
-
-def test_with_end_after_0_no_silence_ends_a_session(live_run):
-    live_run.run(np.concatenate([noise(3), speech(0), noise(2)]), "--end-after", "0")
-    assert len(live_run.utterances) == 1
-    assert "Ended" not in live_run.err
-    assert "fake is gone" in live_run.err
-
-
-def test_only_zeros(live_run):
-    live_run.run(np.zeros(3 * SAMPLE_RATE, np.float32), "--end-after", "2")
-    assert live_run.status == 1
-    assert live_run.out == ""
-    assert live_run.err.splitlines()[-1].startswith("error: only zeros")
 
 
 def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monkeypatch):
@@ -228,42 +214,27 @@ def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monke
         may_begin.set()
 
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: Slow())
-    sound = [noise(1), speech(0), noise(1), speech(1), noise(1), speech(2)]
-    live_run.run(np.concatenate(sound), at_end=end)
+    live_run.run(talk(0, 1, 2, end=0), at_end=end)
     assert live_run.status == 0
     assert len(live_run.utterances) == 3
 
 
-def test_closing_the_window_ends_the_session(live_run, monkeypatch):
-    class Closing(PlainLines):
-        """Is closed while it is drawn, as windows are."""
-
-        def show(self, session, lines):
-            super().show(session, lines)
-            self.closed = session.endpointer.seconds > 3
-
-    monkeypatch.setattr(realtime, "open_display", lambda *options: Closing())
-    live_run.run(np.concatenate([noise(1), speech(0)]), at_end=lambda: None)
-    assert live_run.status == 0
-    assert "Ended: the window was closed" in live_run.err
-    assert "1 utterance," in live_run.err
-
-
-def test_summary_chart(live_run, tmp_path):
-    plot = tmp_path / "summary.png"
-    sound = np.concatenate([noise(1), speech(0), noise(3)])
-    live_run.run(sound, "--end-after", "2", "--save-plot", str(plot))
-    assert plot.read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_chart_that_cannot_be_written_costs_the_chart_only(live_run, monkeypatch, tmp_path):
-    monkeypatch.setattr(realtime, "check_outputs", lambda *paths: None)
-    (tmp_path / "chart.png").mkdir()
-    sound = np.concatenate([noise(1), speech(0), noise(3)])
-    live_run.run(sound, "--end-after", "2", "--save-plot", str(tmp_path / "chart.png"))
+@pytest.mark.parametrize("option", ["--save-plot", "--voice"])
+def test_a_chart_or_voice_that_cannot_be_written_costs_nothing_else(
+    live_run, monkeypatch, tmp_path, option
+):
+    path = tmp_path / {"--save-plot": "chart.png", "--voice": "voice.json"}[option]
+    monkeypatch.setattr(realtime, "check_files", lambda *paths: None)
+    monkeypatch.setattr("sentimental.files._sync", fail_for_want_of_room)
+    live_run.run(talk(0, end=3), "--end-after", "2", option, str(path))
     assert live_run.status == 1
     assert live_run.err.count("error: ") == 1
+    assert f"error: {path}: cannot be written (No space left" in live_run.err
     assert "1 utterance," in live_run.err
+
+
+def fail_for_want_of_room(path):
+    raise OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize("number", {*END_SIGNALS} - {signal.SIGINT})
@@ -273,7 +244,7 @@ def test_other_signals_end_a_session_as_ctrl_c_does(live_run, monkeypatch, numbe
             raise AssertionError("would wait for somebody who closes it")
 
     monkeypatch.setattr(realtime, "open_display", lambda *options: Window())
-    sound = np.concatenate([noise(1), speech(0)[:32_000]])
+    sound = talk(0, end=0)[:48_000]
     live_run.run(sound, at_end=lambda: signal.raise_signal(number))
     assert live_run.status == 128 + number
     assert len(live_run.utterances) == 1
@@ -295,17 +266,17 @@ def test_a_terminal_that_is_gone_costs_neither_log_nor_audio(live_run, monkeypat
                 raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(realtime, "open_display", lambda *options: Gone())
-    live_run.run(np.concatenate([noise(1), speech(0)[:32_000]]), at_end=press_ctrl_c)
+    live_run.run(talk(0, end=0)[:48_000], at_end=press_ctrl_c)
     assert live_run.status == 0
     assert len(live_run.utterances) == 1
-    assert len(live_run.audio) == SAMPLE_RATE + 32_000
+    assert len(live_run.audio) == 48_000
 
 
 def check_that_files_are_kept(live_run, error):
     """A session that ends by an error of this type leaves log and audio, and the error."""
     live_run.monkeypatch.setattr(sys.modules[__name__], "run_script", lambda main: main())
     with pytest.raises(error):
-        live_run.run(np.concatenate([noise(1), speech(0), noise(1)]), at_end=lambda: None)
+        live_run.run(talk(0), at_end=lambda: None)
     assert soundfile.info(live_run.audio_path).duration > 1
     assert {*live_run.log_path.parent.iterdir()} == {live_run.log_path, live_run.audio_path}
 
@@ -331,20 +302,12 @@ def test_an_error_of_the_display_costs_neither_log_nor_audio(live_run, monkeypat
     assert [row["kind"] for row in read_log(live_run.log_path)].count("utterance") == 1
 
 
-def test_speech_that_the_chain_refuses_is_told_from_silence(live_run, monkeypatch):
-    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Refusing())
-    live_run.run(np.concatenate([noise(1), speech(0), noise(3)]), "--end-after", "2")
-    assert live_run.status == 1
-    assert live_run.err.splitlines()[-1].startswith("error: speech was heard, but too little")
-
-
 # The voice of who speaks ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("options", "voice"), [([], Voice()), (["--voice", "none"], None)])
 def test_utterances_are_compared_with_those_before(live_run, recognizer, options, voice):
-    sound = [noise(1), speech(1), noise(1.5), speech(2), noise(2)]
-    live_run.run(np.concatenate(sound), "--end-after", "1.6", *options)
+    live_run.run(talk(1, 2, pause=1.5, end=2), "--end-after", "1.6", *options)
     heard = find_utterances(live_run.audio)
     for row, utterance in zip(live_run.utterances, heard, strict=True):
         expected = recognizer.predict_samples(utterance.samples, voice=voice)
@@ -371,8 +334,8 @@ def test_the_voice_is_kept_whatever_ends_the_session(live_run, monkeypatch, tmp_
     if end.startswith("SIG"):
         at_end[end] = lambda: signal.raise_signal(getattr(signal, end))
     for number in range(2):
-        sound = np.concatenate([noise(1), speech(number), noise(1)])
-        live_run.run(sound, "--voice", str(path), at_end=at_end[end])
+        live_run.run(talk(number), "--voice", str(path), at_end=at_end[end])
+        assert ("Ended: the window was closed" in live_run.err) == (end == "closed")
         assert Voice.load(path).n_recordings == number + 1
         assert live_run.utterances[0]["emotion"] == EMOTIONS[number]
     files = {path.name for path in tmp_path.iterdir()}
@@ -384,8 +347,7 @@ def test_ctrl_c_while_the_voice_is_written_costs_nothing(live_run, monkeypatch, 
     monkeypatch.setattr(
         Path, "write_text", lambda *content, **how: (press_ctrl_c(), write(*content, **how))
     )
-    sound = np.concatenate([noise(1), speech(0), noise(1)])
-    live_run.run(sound, "--voice", str(path), at_end=press_ctrl_c)
+    live_run.run(talk(0), "--voice", str(path), at_end=press_ctrl_c)
     assert live_run.status == 0
     assert Voice.load(path).n_recordings == 1
 
@@ -429,21 +391,6 @@ def test_a_damaged_voice_is_one_line(monkeypatch, tmp_path, capsys, content, opt
     (line,) = err.splitlines()
     assert line.startswith(f"error: {path}: ")
     assert line.endswith("begin a new voice")
-
-
-def test_a_voice_that_cannot_be_written_costs_the_voice_only(live_run, monkeypatch, tmp_path):
-    def fail(*arguments):
-        raise OSError(28, "No space left on device")
-
-    path = tmp_path / "voice.json"
-    monkeypatch.setattr(realtime, "check_outputs", lambda *paths: None)
-    monkeypatch.setattr(os, "fsync", fail)
-    sound = np.concatenate([noise(1), speech(0), noise(3)])
-    live_run.run(sound, "--end-after", "2", "--voice", str(path))
-    assert live_run.status == 1
-    assert live_run.err.count("error: ") == 1
-    assert f"error: {path}: cannot be written" in live_run.err
-    assert "1 utterance," in live_run.err
 
 
 # Options and devices ----------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from signals import noise, speech
 from sentimental import EMOTIONS, Voice, load_recognizer
 from sentimental import vad as endpointing
 from sentimental.live.chart import strongest
-from sentimental.live.session import Session, session_keys
+from sentimental.live.session import Session
+from sentimental.live.terminal import session_keys
 from sentimental.spectrum import SAMPLE_RATE
 
 

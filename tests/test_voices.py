@@ -14,7 +14,8 @@ from signals import SAMPLES, noise, speech
 
 import realtime_emotion_recognition as realtime
 from sentimental import Voice
-from sentimental.live.session import Session, session_keys
+from sentimental.live.session import Session
+from sentimental.live.terminal import session_keys
 from sentimental.live.voices import Guide, KeptVoice, how_much_it_helps
 from sentimental.scripts import Stopped
 from sentimental.spectrum import SAMPLE_RATE

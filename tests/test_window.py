@@ -14,8 +14,7 @@ from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session, sure
 from sentimental import EMOTIONS
 from sentimental.live import chart
 from sentimental.live.chart import COLORS, to_rgb
-from sentimental.live.session import Key
-from sentimental.live.terminal import PlainLines
+from sentimental.live.terminal import Key, PlainLines
 from sentimental.live.window import Window, open_display
 from sentimental.recognizer import Utterance
 

@@ -29,7 +29,7 @@ def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
     with Log(str(path)) as log:
         assert read_log(path) == []
         log.write("utterance", "a microphone", UTTERANCE)
-        log.write_error("b\udcfc.wav", "b.wav: no speech")  # a name that is not UTF-8
+        log.write("error", "b\udcfc.wav", "b.wav: no speech")  # a name that is not UTF-8
         of_speech, of_error = read_log(path)
     assert of_speech["source"] == "a microphone"
     assert (of_speech["start_s"], of_speech["end_s"]) == ("1.000", "2.500")

@@ -1,7 +1,6 @@
 """What was recognized of a session or of recordings: in a line, as a summary, as a time line."""
 
 import contextlib
-import itertools
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -59,7 +58,6 @@ def answer(probabilities):
 
 
 def result_line(name, utterance):
-    """One line for an utterance or a file."""
     start, end, p = utterance
     first, second = sorted(p, key=p.get, reverse=True)[:2]
     name = f"{name}  {end - start:4.1f} s"
@@ -76,7 +74,6 @@ def clock(seconds):
 
 
 def count_utterances(n):
-    """Their number in words."""
     return "1 utterance" if n == 1 else f"{n} utterances"
 
 
@@ -189,7 +186,6 @@ def draw_timeline(figure, tracks, seconds, files=()):
 
 
 def _label_time(axes, seconds, fontsize):
-    """Label the time axis with places as `clock` tells them."""
     step = next((step for step in TICKS if seconds <= 12 * step), TICKS[-1])
     ticks = np.arange(0, seconds, step)
     axes.set_xlim(0, seconds)
@@ -228,20 +224,16 @@ def save_chart(path, recordings):
     path : str or Path; the end of the name chooses the format
     recordings : list of Recording, of each of which something was recognized
     """
-    *starts, seconds = itertools.accumulate([0.0, *(one.seconds for one in recordings)])
-    files = [(start, Path(one.name).name) for start, one in zip(starts, recordings, strict=True)]
-    tracks = {}
-    for start, recording in zip(starts, recordings, strict=True):
+    files, tracks, seconds = [], {}, 0.0
+    for recording in recordings:
+        files.append((seconds, Path(recording.name).name))
         for channel, utterances in recording.utterances.items():
             track = tracks.setdefault(channel, Track(channel, [], []))
-            track.utterances.extend(
-                Utterance(start + one.start, start + one.end, one.probabilities)
-                for one in utterances
-            )
-            row = (channel or 1) - 1
-            track.levels.extend(
-                (start + begin, start + end, levels[row]) for begin, end, levels in recording.levels
-            )
+            for start, end, probabilities in utterances:
+                track.utterances.append(Utterance(seconds + start, seconds + end, probabilities))
+            for start, end, levels in recording.levels:
+                track.levels.append((seconds + start, seconds + end, levels[(channel or 1) - 1]))
+        seconds += recording.seconds
     if any(recording.is_cut for recording in recordings):
         tracks = [tracks[channel] for channel in sorted(tracks, key=str)]
         save_timeline(path, tracks, seconds, files)

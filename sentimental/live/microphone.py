@@ -1,8 +1,7 @@
 """The sound card: which inputs there are, and what one of them hears.
 
-PortAudio reaches the sound card, by way of sounddevice or, where that does not work, of PyAudio.
-Its thread copies each block into a queue and does nothing else; the main thread takes the blocks
-from there.
+PortAudio reaches it, by way of sounddevice or, where that does not work, of PyAudio. Its thread
+copies each block into a queue and does nothing else; the main thread takes the blocks from there.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ Input = namedtuple("Input", "number name host_api channels sample_rate is_defaul
 
 # Backends: one function lists the inputs, one opens an input. The latter hands every block to `put`
 # as (samples [shape=(n, channels), float32], overflowed), and gives a function that tells whether
-# the input is still there. One has PortAudio look for devices anew.
+# the input is still there. One has PortAudio look for devices anew; it knows those of its start.
 
 
 def sounddevice_inputs():
@@ -84,7 +83,6 @@ def open_sounddevice(device, put):
 
 
 def restart_sounddevice():
-    """Have PortAudio look for devices anew; it knows those of its start only."""
     import sounddevice
 
     sounddevice._terminate()
@@ -145,7 +143,6 @@ def open_pyaudio(device, put):
 
 
 def _inputs(devices, keys, apis, default):
-    """The inputs among PortAudio's devices, whose name, host API, ... are under these keys."""
     values = [[device[key] for key in keys] for device in devices]
     return [
         Input(number, name, apis[api], channels, int(rate), number == default)
@@ -179,7 +176,7 @@ BACKENDS = {
 
 
 def choose_input(inputs, wanted=None):
-    """The input that the user means.
+    """The input that the user means; SentimentalError when none fits, or several do.
 
     Parameters
     ----------
@@ -187,15 +184,6 @@ def choose_input(inputs, wanted=None):
     wanted : str or None
         Its number, its name or a part of it; None for the system's default. Windows has one
         microphone once for each host API; of several that fit, that of the default's API is meant.
-
-    Returns
-    -------
-    device : Input
-
-    Raises
-    ------
-    SentimentalError
-        When none fits, or several do.
     """
     if not inputs:
         raise SentimentalError(
@@ -210,9 +198,9 @@ def choose_input(inputs, wanted=None):
         or [device for device in inputs if device.name.casefold() == name]
         or [device for device in inputs if name in device.name.casefold()]
     )
+    found = [device for device in found if device.host_api == default.host_api] or found
     if not found:
         raise SentimentalError(f"no input device {wanted!r}; --list-devices shows what there is")
-    found = [device for device in found if device.host_api == default.host_api] or found
     if len(found) > 1:
         which = ", ".join(f"{device.number} {device.name}" for device in found)
         raise SentimentalError(f"{wanted!r} fits several input devices ({which}); give the number")
@@ -223,12 +211,7 @@ def choose_input(inputs, wanted=None):
 
 
 class Microphone(Stream):
-    """An input of the sound card.
-
-    Parameters
-    ----------
-    device : Input
-    backend : str, of ``BACKENDS``
+    """An Input of the sound card, by one of ``BACKENDS``.
 
     Raises
     ------
@@ -263,7 +246,6 @@ class Microphone(Stream):
         raise refused
 
     def _blocks(self):
-        """All that has come, again and again, until the input is closed."""
         last_sound, gone = time.monotonic(), None  # when it was found to be gone
         while not self._is_closed:
             block, now = self._take(BLOCK_SECONDS), time.monotonic()

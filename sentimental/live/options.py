@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from sentimental import __version__
+from sentimental.files import check_outputs
 from sentimental.live.terminal import note
 from sentimental.live.voices import NO_VOICE
 from sentimental.live.writers import STDOUT
-from sentimental.model import SHIPPED_MODEL
+from sentimental.model import SHIPPED_MODEL, weights_path_of
 from sentimental.scripts import EMOTIONS, SentimentalError, check_emotions
 
 # How names of other files end, by the option without its dashes.
@@ -19,7 +20,6 @@ ENDINGS = {
 
 
 def add_options(parser):
-    """Add the options that both scripts have: the model and what is written."""
     parser.add_argument(
         "--voice",
         metavar="FILE.json",
@@ -43,7 +43,6 @@ def add_options(parser):
 
 
 def _emotions(text):
-    """Names between commas, in the order of ``EMOTIONS``."""
     allowed = text.split(",")
     try:
         check_emotions(allowed)
@@ -61,14 +60,14 @@ def check_options(parser, args):
             parser.error(f"--{name} {path}: the name must end with {' or '.join(endings)}")
 
 
-def output_paths(args):
-    """The files that are to be written; raise SentimentalError where one's folder is missing."""
+def check_files(args, inputs):
+    """Raise SentimentalError where a file cannot be written, or is one of the inputs."""
     paths = [getattr(args, option, None) for option in ("log", *ENDINGS)]
     paths = [path for path in paths if path not in (None, STDOUT, NO_VOICE)]
     for path in paths:
         if not Path(path).absolute().parent.is_dir():
             raise SentimentalError(f"{path}: cannot be written (there is no such folder)")
-    return paths
+    check_outputs(paths, [*inputs, args.model, weights_path_of(args.model)])
 
 
 def try_to_save(path, save, *arguments):

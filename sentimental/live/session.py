@@ -1,21 +1,18 @@
 """A stream of sound, and the session that hears it: what is recognized, and the keys it heeds."""
 
-import collections
 import contextlib
-import functools
 import importlib
 import itertools
 import sys
 import time
 import types
+from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
 from sentimental.audio import ToMono
 from sentimental.decoding import check_samples, decode_blocks
-from sentimental.live.chart import save_plot
 from sentimental.live.terminal import note
 from sentimental.recognizer import Utterance
 from sentimental.scripts import SentimentalError, shown
@@ -30,27 +27,15 @@ UPDATE_SECONDS = 0.09
 # s after the speech has died away, when an update comes early: what was said is complete. The
 # detector notices it later, but it ends utterances.
 BREATH_SECONDS = 0.03
-# Where the chart goes, with date and time in its name, when no other was named.
-CHART_PATH = "emotions.png"
-
 
 # What waits to be recognized: "update" or "utterance", its place in s, and a Future.
-Pending = collections.namedtuple("Pending", "kind start end future")
-# What a key is called on the screen, and a callable without arguments.
-Key = collections.namedtuple("Key", "words act")
+Pending = namedtuple("Pending", "kind start end future")
 
 
 class Stream(contextlib.AbstractContextManager):
-    """Sound in blocks, mixed to one channel, as it comes; it is open until the end of a ``with``.
+    """Sound in blocks, mixed to one channel, as it comes; open until the end of a ``with``."""
 
-    Attributes
-    ----------
-    name : str
-    sample_rate : int > 0, Hz
-    n_overflows : int, how often the sound card's buffer was full
-    """
-
-    n_overflows = 0
+    n_overflows = 0  # how often the sound card's buffer was full
 
     def __init__(self, name, sample_rate):
         self.name, self.sample_rate = name, sample_rate
@@ -90,7 +75,6 @@ class Replay(Stream):
         self._path, self._decoded = path, itertools.chain([first], blocks)
 
     def _blocks(self):
-        """Pieces as short as those of a sound card, each when it is due."""
         began, n_heard, n = time.monotonic(), 0, round(BLOCK_SECONDS * self.sample_rate)
         for samples, *_ in self._decoded:
             check_samples(self._path, samples)
@@ -148,7 +132,7 @@ class Session:
         self._taught = []  # voices, one for each label
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
-        self._pending = collections.deque()  # of Pending, oldest first
+        self._pending = deque()  # of Pending, oldest first
         self._worker = ThreadPoolExecutor(1)
 
     def warm_up(self):
@@ -305,50 +289,3 @@ def _without_statistics():
     finally:
         if sys.modules.get("scipy.stats") is later:
             del sys.modules["scipy.stats"]
-
-
-# Keys -------------------------------------------------------------------------------------------
-
-
-def session_keys(session, plot_path=None):
-    """The keys that a session heeds, as dict of Key by character; charts go beside `plot_path`."""
-    keys = {
-        "q": Key("q quit", session.quit),
-        " ": Key("space pause", session.pause),
-        "s": Key("s save chart", lambda: save_chart_so_far(session, plot_path or CHART_PATH)),
-    }
-    if session.voice is not None:
-        keys["n"] = Key("n new voice", session.new_voice)
-        words = f"1-{len(session.emotions)} label the last"
-        for number, emotion in enumerate(session.emotions, 1):
-            keys[str(number)] = Key(words, functools.partial(label_last, session, emotion))
-            words = ""  # once for all
-        keys["u"] = Key("u take back", lambda: take_label_back(session))
-    return keys
-
-
-def label_last(session, emotion):
-    session.label(emotion).add_done_callback(
-        lambda done: note(done.result() or f"taught: {emotion}")
-    )
-
-
-def take_label_back(session):
-    session.take_label_back().add_done_callback(
-        lambda done: note(f"taken back: {done.result() or 'there is no label'}")
-    )
-
-
-def save_chart_so_far(session, plot_path):
-    """Save the chart so far beside `plot_path`, with date and time in its name, and say so."""
-    if not session.utterances:
-        note("no chart saved: no utterance is over yet")
-        return
-    path = Path(plot_path)
-    path = path.with_stem(f"{path.stem}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
-    try:
-        save_plot(path, session.utterances, session.endpointer.seconds)
-    except SentimentalError as error:
-        note(f"error: {error}")
-    else:
-        note(f"saved: {path}")

@@ -1,16 +1,24 @@
-"""What a live session shows in a terminal: notes, lines, bars below them; and the keys typed there.
-
-The window builds on it.
-"""
+"""What a live session shows in a terminal: notes, lines, bars below them; and the keys there."""
 
 import contextlib
+import functools
 import os
 import select
 import sys
+import time
+from collections import namedtuple
+from pathlib import Path
 
-from sentimental.live.chart import COLORS, answer, count_utterances, summary_line, to_rgb
+from sentimental.live.chart import (
+    COLORS,
+    answer,
+    count_utterances,
+    save_plot,
+    summary_line,
+    to_rgb,
+)
 from sentimental.recognizer import mean_probabilities
-from sentimental.scripts import shown
+from sentimental.scripts import SentimentalError, shown
 from sentimental.vad import LOWEST_DBFS
 
 # Share, of what there is to know of a voice, from which it is called known: 14 s of speech.
@@ -21,6 +29,12 @@ DEFAULT_SIZE = (80, 24)
 MAX_BAR, MAX_METER = 60, 20
 # Columns beside them: words, and one at the end that stays free.
 BAR_MARGIN, METER_MARGIN = 17, 32
+
+# Where the chart goes, with date and time in its name, when no other was named.
+CHART_PATH = "emotions.png"
+
+# What a key is called on the screen, and a callable without arguments.
+Key = namedtuple("Key", "words act")
 
 # Escape codes.
 CLEAR_LINE, CLEAR_BELOW = "\x1b[K", "\x1b[J"  # right of the cursor, and all lines below as well
@@ -72,19 +86,14 @@ class PlainLines(contextlib.AbstractContextManager):
     After its ``with``, a display heeds no keys; last lines and the summary may still come.
     """
 
-    # Only a window can be closed by the user.
-    closed = False
-    # What the user was asked to say last.
-    _task = ""
+    closed = False  # only a window can be
+    _task = ""  # what the user was asked to say last
 
     def __exit__(self, *error):
         pass
 
     def show(self, session, lines):
-        """Leave the lines (list of str) of utterances that are over and draw the present state.
-
-        `session` is a `sentimental.live.session.Session`.
-        """
+        """Leave the lines of utterances that are over, and draw the state of a Session."""
         if session.task != self._task:
             self._task = session.task
             note(self._task)
@@ -103,11 +112,7 @@ class TerminalBars(PlainLines):
 
     Between two drawings, the cursor rests in an empty line above the bars. So what others print
     comes above them, and it need not be known how many lines they take when the terminal was made
-    narrower meanwhile.
-
-    Parameters
-    ----------
-    keys : dict, as of `sentimental.live.session.session_keys`
+    narrower meanwhile. Its `keys` are those of `sentimental.live.terminal.session_keys`.
     """
 
     def __init__(self, keys):
@@ -129,7 +134,6 @@ class TerminalBars(PlainLines):
             print(CLEAR_BELOW, end="", flush=True)
 
     def show(self, session, lines):
-        """Do what keys ask for, leave the lines, draw the bars below; see `PlainLines.show`."""
         if not self._is_open:
             super().show(session, lines)
             return
@@ -155,7 +159,6 @@ class TerminalBars(PlainLines):
         print(f"{text}\x1b[{len(block) - 1}A\r", end="", flush=True)
 
     def show_summary(self, session):
-        """Leave bars of the mean; see `PlainLines.show_summary`."""
         note(summary_line(session.utterances, session.endpointer.seconds))
         width, _ = terminal_size()
         means = mean_probabilities(session.utterances)
@@ -163,7 +166,6 @@ class TerminalBars(PlainLines):
 
 
 def terminal_size():
-    """Columns and rows of the terminal into which is printed."""
     try:
         size = os.get_terminal_size(sys.stdout.fileno())
     except OSError:
@@ -195,6 +197,50 @@ def _meter(name, share, words, width):
 # Keys -------------------------------------------------------------------------------------------
 
 
+def session_keys(session, plot_path=None):
+    """The keys that a session heeds, as dict of Key by character; charts go beside `plot_path`."""
+    keys = {
+        "q": Key("q quit", session.quit),
+        " ": Key("space pause", session.pause),
+        "s": Key("s save chart", lambda: save_chart_so_far(session, plot_path or CHART_PATH)),
+    }
+    if session.voice is not None:
+        keys["n"] = Key("n new voice", session.new_voice)
+        words = f"1-{len(session.emotions)} label the last"
+        for number, emotion in enumerate(session.emotions, 1):
+            keys[str(number)] = Key(words, functools.partial(label_last, session, emotion))
+            words = ""  # once for all
+        keys["u"] = Key("u take back", lambda: take_label_back(session))
+    return keys
+
+
+def label_last(session, emotion):
+    session.label(emotion).add_done_callback(
+        lambda done: note(done.result() or f"taught: {emotion}")
+    )
+
+
+def take_label_back(session):
+    session.take_label_back().add_done_callback(
+        lambda done: note(f"taken back: {done.result() or 'there is no label'}")
+    )
+
+
+def save_chart_so_far(session, plot_path):
+    """Save the chart so far beside `plot_path`, with date and time in its name, and say so."""
+    if not session.utterances:
+        note("no chart saved: no utterance is over yet")
+        return
+    path = Path(plot_path)
+    path = path.with_stem(f"{path.stem}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+    try:
+        save_plot(path, session.utterances, session.endpointer.seconds)
+    except SentimentalError as error:
+        note(f"error: {error}")
+    else:
+        note(f"saved: {path}")
+
+
 def press(keys, name):
     """Do what a key stands for, if anything; its name is a character, another str, or None."""
     if name and name.lower() in keys:
@@ -202,7 +248,6 @@ def press(keys, name):
 
 
 def legend(keys):
-    """All keys in a line."""
     return "   ".join(key.words for key in keys.values() if key.words)
 
 
@@ -210,11 +255,7 @@ def legend(keys):
 def typed_keys():
     """Have what is typed come at once, and not appear; at the end, the terminal is as it was.
 
-    Yields
-    ------
-    read : callable
-        Returns the characters (str) typed since its last call. None where nobody can type: the
-        standard input is no terminal.
+    Gives a function of the characters typed since its last call; None where nobody can type.
     """
     if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
         yield None
@@ -267,7 +308,6 @@ def _is_ours(terminal):
 
 
 def _read_console():
-    """What was typed in a console of Windows."""
     import msvcrt
 
     typed = ""

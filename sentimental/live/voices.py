@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.live.session import Key
-from sentimental.live.terminal import note
+from sentimental.live.terminal import Key, note
 from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
 from sentimental.voice import Voice, adapt_layer, add_lesson, lessons_to_inputs
 
@@ -33,17 +32,13 @@ SITUATIONS = {
 
 
 class KeptVoice:
-    """The voice of who speaks first, which is kept between sessions.
+    """The `voice` of who speaks first, which is kept between sessions.
 
     Parameters
     ----------
     path : str or None
         The voice's file, which need not be there yet; ``NO_VOICE``: compare with nothing; None: a
         voice that is not kept.
-
-    Attributes
-    ----------
-    voice : sentimental.Voice or None
     """
 
     def __init__(self, path):
@@ -94,12 +89,9 @@ def _is_among(lesson, lessons):
 
 
 class Guide:
-    """Asks for one sentence of each emotion, several times round, and teaches the voice.
+    """Asks for one sentence of each emotion, several times round, and teaches a session's voice.
 
-    Parameters
-    ----------
-    session : sentimental.live.session.Session, with a voice; its `task` says what is asked for
-    emotions : sequence of str or None, those that are asked for
+    What is asked for is the session's `task`.
     """
 
     def __init__(self, session, emotions=None):
@@ -122,33 +114,29 @@ class Guide:
         is_new = len(self._session.utterances) > self._n_heard
         self._n_heard = len(self._session.utterances)
         if is_new and self._place < len(self._asked):
-            error = self._session.label(self._asked[self._place]).result()
-            if error:
+            if error := self._session.label(self._asked[self._place]).result():
                 note(error)
                 return
             self._taught.append(self._place)
-            self._go_to(self._place + 1)
+            self._skip()
 
-    def _go_to(self, place):
-        self._place = place
+    def _skip(self):
+        self._place = min(self._place + 1, len(self._asked))
         self._ask()
 
-    def skip(self):
-        """Ask for the next one."""
-        self._go_to(min(self._place + 1, len(self._asked)))
-
-    def take_back(self):
+    def _take_back(self):
         """Forget the last sentence and ask for it again."""
         if self._taught:
             self._session.take_label_back().result()
-            self._go_to(self._taught.pop())
+            self._place = self._taught.pop()
+            self._ask()
 
     def keys(self):
-        """The keys that are heeded meanwhile, as of `sentimental.live.session.session_keys`."""
-        back = Key("backspace take back", self.take_back)
+        """The keys that are heeded meanwhile, as of `sentimental.live.terminal.session_keys`."""
+        back = Key("backspace take back", self._take_back)
         return {
             "q": Key("q quit", self._session.quit),
-            " ": Key("space skip", self.skip),
+            " ": Key("space skip", self._skip),
             "backspace": back,
             "\x7f": back._replace(words=""),  # as a terminal has it
             "\b": back._replace(words=""),
@@ -175,17 +163,13 @@ def how_much_it_helps(recognizer, voice):
 
 
 def teach_from_files(recognizer, voice, takes):
-    """Teach a voice by recordings with labels; what cannot be used is told.
+    """Teach a voice by recordings with labels; returns how many could be used.
 
     Parameters
     ----------
     recognizer : sentimental.Recognizer
     voice : sentimental.Voice
     takes : list of list of Recording, files of the same take
-
-    Returns
-    -------
-    n : int, how many were taught
     """
     n = 0
     for recording, *_ in takes:

@@ -16,8 +16,8 @@ from sentimental.live.chart import (
     own_style,
     to_rgb,
 )
-from sentimental.live.session import Key
 from sentimental.live.terminal import (
+    Key,
     PlainLines,
     TerminalBars,
     acquaintance,
@@ -48,7 +48,7 @@ def open_display(with_window, keys, session):
     Parameters
     ----------
     with_window : bool, whether one is wanted
-    keys : dict, as of `sentimental.live.session.session_keys`
+    keys : dict, as of `sentimental.live.terminal.session_keys`
     session : sentimental.live.session.Session, of which all is shown later
 
     Returns
@@ -71,11 +71,7 @@ class Window(PlainLines):
 
     Only the parts in which something moved are drawn again, on top of a copy of what does not move
     (blitting). Where there can be no window, it raises what matplotlib or the toolkit does, or
-    SentimentalError.
-
-    Parameters
-    ----------
-    keys, session : as of `open_display`
+    SentimentalError. Its parameters are those of `open_display`.
     """
 
     def __init__(self, keys, session):
@@ -104,7 +100,6 @@ class Window(PlainLines):
         plt.show(block=False)
 
     def _fit_screen(self):
-        """Make the window small enough for a small screen."""
         window = getattr(self._canvas.manager, "window", None)
         with contextlib.suppress(Exception):  # only Tk has these methods
             screen = np.array([window.winfo_screenwidth(), window.winfo_screenheight()])
@@ -112,7 +107,6 @@ class Window(PlainLines):
             self._figure.set_size_inches(scale * np.array(WINDOW_SIZE))
 
     def _lay_out(self, with_voice):
-        """What does not move, and parts that do: their places in shares of the window, artists."""
         figure, n = self._figure, len(self._emotions)
         bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
         bars.set(xlim=(-0.6, n - 0.4), ylim=(0, 1.08))
@@ -178,7 +172,6 @@ class Window(PlainLines):
         return not self._plt.fignum_exists(self._figure.number)
 
     def show(self, session, lines):
-        """Print the lines and draw what moved; see `PlainLines.show`."""
         super().show(session, lines)
         if self.closed:  # the last utterances may still come
             return
@@ -274,18 +267,15 @@ def _pixels(axes):
 
 
 class _Part:
-    """A part of the window that is drawn by itself, when something in it has changed.
-
-    Parameters
-    ----------
-    place : (left, bottom, right, top), in shares of the window
-    artists : list of matplotlib artists, animated
-    """
+    """A part of the window that is drawn by itself, when something in it has changed."""
 
     def __init__(self, place, artists):
-        self.background = None
-        self._place, self._artists = place, artists
-        self._shown, self._is_drawn = None, False
+        self._place, self._artists = (
+            place,
+            artists,
+        )  # left, bottom, right, top: shares of the window
+        self.background = self._shown = None
+        self._is_drawn = False
 
     def changes(self, *shown):
         """Whether this is not what is shown already; then it is drawn the next time."""

@@ -1,7 +1,6 @@
 """What is written as it comes: log, audio, JSON Lines. Whatever ends the work, what came is there.
 
-Each stands for itself: when one cannot be written any more, that is told once, and the rest goes
-on.
+When one cannot be written any more, that is told once, and the rest goes on.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ FORMATS = ("text", "json", "csv", *SUBTITLES)
 AUDIO_BLOCK = 4096
 
 
-class Output:
+class Output(contextlib.AbstractContextManager):
     """A file that is written as it comes; it is closed at the end of a ``with``.
 
     Parameters
@@ -50,16 +49,12 @@ class Output:
     _errors = OSError
 
     def __init__(self, path):
-        self.failed = False
-        self._path = path
+        self._path, self.failed = path, False
         if path:
             try:
                 self._open()
             except self._errors as error:
                 raise SentimentalError(self._cannot_write(error)) from None
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *error):
         self._attempt(self._close)
@@ -99,18 +94,18 @@ class Log(Output):
         self._add(COLUMNS)
         self._cut()
 
-    def write(self, kind, source, utterance):
-        """Add a row for an Utterance; `kind` is "update", "utterance" or "file"."""
-        start, end, probabilities = utterance
-        times = [f"{seconds:.3f}" for seconds in (time.time(), start, end)]
+    def write(self, kind, source, result):
+        """Add a row for an Utterance, or for the error of a file if that is the `kind`."""
+        now = f"{time.time():.3f}"
+        if kind == "error":
+            empty = [""] * (4 + len(EMOTIONS))  # start to probabilities
+            self._attempt(self._add, ["file", source, now, *empty, result])
+            return
+        start, end, probabilities = result
         values = [f"{probabilities.get(emotion, 0.0):.4f}" for emotion in EMOTIONS]
         answer = [strongest(probabilities), str(is_unsure(probabilities)).lower()]
-        self._attempt(self._add, [kind, source, *times, *answer, *values, ""])
-
-    def write_error(self, source, error):
-        """Add a row for a file that could not be recognized."""
-        empty = [""] * (4 + len(EMOTIONS))  # start to probabilities
-        self._attempt(self._add, ["file", source, f"{time.time():.3f}", *empty, error])
+        row = [kind, source, now, f"{start:.3f}", f"{end:.3f}", *answer, *values, ""]
+        self._attempt(self._add, row)
 
     def _add(self, row):
         text = io.StringIO()
@@ -149,7 +144,7 @@ def _open_as_it_is(path, flags):
     return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
-class Report:
+class Report(contextlib.AbstractContextManager):
     """What is recognized of recordings, on the standard output and in a log, as it comes.
 
     Parameters
@@ -171,9 +166,6 @@ class Report:
     def failed(self):
         return any(log.failed for log in self._logs)
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *error):
         for log in reversed(self._logs):
             log.__exit__(*error)
@@ -191,10 +183,7 @@ class Report:
         source = f"{name}, channel {channel}" if channel else str(name)
         with tqdm.external_write_mode(nolock=True):  # a signal may come while one is taken
             for log in self._logs:
-                if kind == "error":
-                    log.write_error(source, str(result))
-                else:
-                    log.write(kind, source, result)
+                log.write(kind, source, result)
             if self._form == "json":
                 print(_json_line(name, channel, kind, result), flush=True)
             if kind == "error":
@@ -213,14 +202,13 @@ def _json_line(name, channel, kind, result):
     if kind == "error":
         return json.dumps(line | {"error": str(result)})
     start, end, probabilities = result
-    rounded = {emotion: round(p, 4) for emotion, p in probabilities.items()}
     line |= {"start": round(start, 3), "end": round(end, 3)}
     line |= {"emotion": strongest(probabilities), "unsure": is_unsure(probabilities)}
+    rounded = {emotion: round(p, 4) for emotion, p in probabilities.items()}
     return json.dumps(line | {"probabilities": rounded})
 
 
 def _subtitle(form, number, who, utterance):
-    """One subtitle: number, times, text, and an empty line."""
     times = []
     for seconds in (utterance.start, utterance.end):
         minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
@@ -230,13 +218,7 @@ def _subtitle(form, number, who, utterance):
 
 
 class Audio(Output):
-    """Samples of 16 bits as FLAC or WAV, which can be read at any moment up to the last seconds.
-
-    Parameters
-    ----------
-    path : str or None, as for `Output`
-    sample_rate : int > 0, Hz
-    """
+    """Samples of 16 bits as FLAC or WAV, which can be read at any moment up to the last second."""
 
     def __init__(self, path, sample_rate):
         self._sample_rate, self._n, self._n_told = sample_rate, 0, 0
@@ -264,12 +246,8 @@ class Audio(Output):
     def _tell_length(self):
         """Write into the header how many samples there are, which libsndfile does at the end.
 
-        FLAC [1]_ has the 36 bits from byte 21.5 on for it, WAV the sizes of file and data at bytes
-        4 and 40.
-
-        References
-        ----------
-        .. [1] https://www.rfc-editor.org/rfc/rfc9639.html#name-streaminfo
+        FLAC has the 36 bits from byte 21.5 on for it, WAV the sizes of file and data at bytes 4 and
+        40; see https://www.rfc-editor.org/rfc/rfc9639.html#name-streaminfo
         """
         self._n_told = self._n
         with open(self._path, "rb+") as file:
