@@ -14,11 +14,10 @@ import pytest
 import soundfile
 from scripts import ROOT, run
 from sessions import read_log, sure, values
-from signals import SAMPLES, noise, speech, tone
+from signals import SAMPLES, speech, talk, tone
 
 from sentimental import EMOTIONS, Voice, load_recognizer
 from sentimental import __main__ as program
-from sentimental.audio import load_audio
 from sentimental.features import N_FEATURES
 from sentimental.spectrum import SAMPLE_RATE
 
@@ -35,11 +34,14 @@ def recognize(tmp_path, *options):
     return [values(row) for row in read_log(log)]
 
 
-def test_one_voice_compares_each_recording_with_those_before(tmp_path, recognizer):
+def test_one_voice_compares_each_recording_with_those_before(tmp_path, recognizer, capsys):
     alone = [[*recognizer.predict(path).values()] for path in SAMPLES[:3]]
     voice = Voice()
     together = [[*recognizer.predict(path, voice=voice).values()] for path in SAMPLES[:3]]
     np.testing.assert_allclose(recognize(tmp_path), alone, atol=1e-4)
+    for path, p, line in zip(SAMPLES, alone, capsys.readouterr().out.splitlines(), strict=False):
+        assert line.startswith(str(path))
+        assert re.search(f" {EMOTIONS[np.argmax(p)]} +{max(p):.2f} ", line)
     np.testing.assert_allclose(recognize(tmp_path, "--one-voice"), together, atol=1e-4)
     np.testing.assert_allclose(alone[0], together[0], atol=1e-4)
     for one, other in zip(alone[1:], together[1:], strict=True):
@@ -53,18 +55,6 @@ def test_the_voice_of_recordings_is_kept_for_the_next(tmp_path, recognizer):
         answers = recognize(tmp_path, "--voice", str(path))
         np.testing.assert_allclose(answers, together, atol=1e-4)
     np.testing.assert_allclose(Voice.load(path).statistics, voice.statistics)
-
-
-def test_input_gives_the_results_of_the_chain(tmp_path, recognizer, capsys):
-    log, clip = tmp_path / "log.csv", SAMPLES[0]
-    program.main([str(clip), "--log", str(log)])
-    expected = recognizer.predict_samples(load_audio(clip))
-    (row,) = read_log(log)
-    assert values(row) == pytest.approx([*expected.values()], abs=1e-4)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(str(clip))
-    emotion = max(expected, key=expected.get)
-    assert f"{emotion:8s} {expected[emotion]:.2f}" in line
 
 
 def test_a_bad_file_does_not_stop_the_others(tmp_path, capsys):
@@ -113,38 +103,33 @@ def test_files_of_any_name_and_content_are_tried_one_after_the_other(tmp_path):
     assert done.returncode == 1
 
 
-def write_long(path):
+@pytest.fixture
+def long_file(tmp_path):
     """A recording of three utterances with pauses."""
-    parts = [np.concatenate([noise(1), speech(number), noise(0.5)]) for number in range(3)]
-    soundfile.write(path, np.concatenate(parts), SAMPLE_RATE)
-    return path
+    soundfile.write(tmp_path / "long.wav", talk(0, 1, 2), SAMPLE_RATE)
+    return tmp_path / "long.wav"
 
 
-def test_a_long_recording_has_a_line_and_a_row_for_each_utterance(tmp_path, capsys):
-    path, log = write_long(tmp_path / "long.wav"), tmp_path / "log.csv"
-    program.main([str(path), str(SAMPLES[0]), "--log", str(log)])
+def test_a_long_recording_has_a_line_and_a_row_for_each_utterance(long_file, tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    program.main([str(long_file), str(SAMPLES[0]), "--log", str(log)])
     *rows, last = read_log(log)
     out, err = capsys.readouterr()
     *lines, of_short = out.splitlines()
     assert [row["kind"] for row in (*rows, last)] == ["utterance"] * 3 + ["file"]
     assert last["start_s"] == "0.000"  # times are those of the file
     for line, row in zip(lines, rows, strict=True):
-        place = re.match(rf"{re.escape(str(path))} +0:(\d\d\.\d) +", line)[1]
+        place = re.match(rf"{re.escape(str(long_file))} +0:(\d\d\.\d) +", line)[1]
         assert float(place) == pytest.approx(float(row["start_s"]), abs=0.06)
         assert row["emotion"] in line
     assert of_short.startswith(str(SAMPLES[0]))
-    assert err.startswith(f"{path}: 3 utterances, ")
+    assert err.startswith(f"{long_file}: 3 utterances, ")
 
 
-def test_json_has_a_line_for_each_result_and_for_each_file_without(tmp_path, capsys):
-    path, missing, log = (
-        write_long(tmp_path / "long.wav"),
-        tmp_path / "no.wav",
-        tmp_path / "log.csv",
-    )
-    files = [str(path), str(missing), str(SAMPLES[0])]
-    options = [*files, "--format", "json", "--log", str(log)]
-    assert program.main(options) == 1
+def test_json_has_a_line_for_each_result_and_for_each_file_without(long_file, tmp_path, capsys):
+    missing, log = tmp_path / "no.wav", tmp_path / "log.csv"
+    files = [str(long_file), str(missing), str(SAMPLES[0])]
+    assert program.main([*files, "--format", "json", "--log", str(log)]) == 1
     out, err = capsys.readouterr()
     lines, rows = [json.loads(line) for line in out.splitlines()], read_log(log)
     assert [line["file"] for line in lines] == [files[0]] * 3 + files[1:]
@@ -187,15 +172,15 @@ def test_channels_are_told_apart(tmp_path, capsys):
     program.main(options)
     assert [row["source"] for row in read_log(log)] == [f"{path}, channel {n}" for n in (1, 2)]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.startswith(f"{path}, channel {n}") for n, line in enumerate(lines, 1)] == [
-        True
-    ] * 2
+    assert all(line.startswith(f"{path}, channel {n}") for n, line in enumerate(lines, 1))
     program.main([*options, "--format", "json"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["file"], one["channel"]) for one in found] == [(str(path), 1), (str(path), 2)]
 
 
-def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(monkeypatch, tmp_path, capsys):
+def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(
+    monkeypatch, long_file, tmp_path, capsys
+):
     n_heard = iter(range(3))
 
     def predict(samples, path, voice, emotions):
@@ -203,11 +188,10 @@ def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(monkeypatch, tmp_p
             signal.raise_signal(signal.SIGINT)  # what was recognized when it comes is kept
         return sure("sad")
 
-    path, log, chart = (tmp_path / name for name in ("long.wav", "log.csv", "chart.png"))
+    log, chart = tmp_path / "log.csv", tmp_path / "chart.png"
     recognizer = SimpleNamespace(predict_samples=predict, emotions=EMOTIONS)
     monkeypatch.setattr(program, "load_recognizer", lambda path: recognizer)
-    options = [str(write_long(path)), "--log", str(log), "--save-plot", str(chart)]
-    assert program.main(options) == 130
+    assert program.main([str(long_file), "--log", str(log), "--save-plot", str(chart)]) == 130
     assert [row["kind"] for row in read_log(log)] == ["utterance"] * 2
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert chart.read_bytes().startswith(b"\x89PNG")
@@ -278,18 +262,15 @@ def test_demo_needs_neither_tensorflow_nor_a_sound_card_nor_a_display(tmp_path):
     assert "synthesizer" in done.stderr
 
 
-def test_missing_model(tmp_path, capsys):
-    options = [str(SAMPLES[0]), "--model", str(tmp_path / "none.json")]
-    assert program.main(options) == 1
-    assert "none.json: no such file" in capsys.readouterr().err
-
-
-def test_no_folder_is_made_that_nobody_asked_for(tmp_path, capsys):
-    path = tmp_path / "missing" / "x.csv"
-    assert program.main([str(SAMPLES[0]), "--log", str(path)]) == 1
-    assert (
-        capsys.readouterr().err == f"error: {path}: cannot be written (there is no such folder)\n"
-    )
+def test_what_is_missing_is_one_line_and_no_folder_is_made(tmp_path, capsys):
+    path = tmp_path / "missing" / "none.json"
+    for option, words in (
+        ("--model", "no such file"),
+        ("--log", "cannot be written (there is no such folder)"),
+    ):
+        assert program.main([str(SAMPLES[0]), option, str(path)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {path}: {words}")
     assert not path.parent.exists()
 
 
@@ -303,6 +284,8 @@ def test_no_folder_is_made_that_nobody_asked_for(tmp_path, capsys):
         ["a.wav", "--emotions", "happy"],
         ["a.wav", "--emotions", "happy,glad"],
         ["a.wav", "--voice", "me.json", "--channels", "separate"],
+        ["--voice", "me.json", "--demo"],
+        ["a.wav", "--one-voice", "--voice", "none"],
         ["a.wav", "--format", "csv", "--log", "-"],
     ],
 )

@@ -432,12 +432,8 @@ def test_no_microphone(monkeypatch):
         ["--end-after", "-1"],
         ["--end-after", "nan"],
         ["--voice", "me"],
-        ["--voice", "me.json", "--demo"],
         ["--one-voice"],
-        ["--one-voice", "--input", "a.wav", "--voice", "none"],
         ["--channels", "separate"],
-        ["--format", "json", "--input", "a.wav", "--log", "-"],
-        ["--voice", "me.json", "--input", "a.wav", "--channels", "separate"],
         ["a.wav", "b.wav"],
     ],
 )

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import signals
 import soundfile
 from scripts import ROOT
 from signals import SAMPLES, make_reference, noise, speech, tone
@@ -160,8 +161,7 @@ def test_an_open_file_and_bytes_in_memory_are_recordings(recognizer):
 def talk(tmp_path_factory):
     """A file of four sentences with pauses, and its samples."""
     path = tmp_path_factory.mktemp("talk") / "talk.wav"
-    parts = [part for number in range(4) for part in (noise(1.2), speech(number))]
-    samples = np.concatenate([*parts, noise(1)])
+    samples = signals.talk(0, 1, 2, 3, pause=1.2)
     soundfile.write(path, samples, SAMPLE_RATE, subtype="FLOAT")
     return path, samples
 
