@@ -7,8 +7,14 @@ import threading
 from functools import partial
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.backend_bases import KeyEvent, ResizeEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from sessions import ACQUAINTANCE, UTTERANCES, known_voice, session, sure
 
 from sentimental import EMOTIONS
@@ -32,7 +38,6 @@ def test_without_a_screen_the_lines_are_plain(monkeypatch):
 
 @pytest.mark.parametrize("backend", ["agg", "svg", "pdf"])
 def test_without_a_toolkit_the_lines_are_plain(monkeypatch, capsys, backend):
-    plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend(backend)
     monkeypatch.setenv("DISPLAY", ":987")
     assert type(open_window()) is PlainLines
@@ -41,7 +46,6 @@ def test_without_a_toolkit_the_lines_are_plain(monkeypatch, capsys, backend):
 
 
 def test_a_screen_that_cannot_be_reached_costs_the_window_only(monkeypatch, capsys):
-    plt = pytest.importorskip("matplotlib.pyplot")
 
     def fail(*arguments, **options):
         raise Exception("couldn't connect to\ndisplay")  # as Tk's TclError, which is no other
@@ -58,10 +62,8 @@ def test_a_screen_that_cannot_be_reached_costs_the_window_only(monkeypatch, caps
 
 @pytest.fixture
 def window(monkeypatch):
-    plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("agg")
-    canvas_class = pytest.importorskip("matplotlib.backends.backend_agg").FigureCanvasAgg
-    monkeypatch.setattr(canvas_class, "required_interactive_framework", "any")
+    monkeypatch.setattr(FigureCanvasAgg, "required_interactive_framework", "any")
     monkeypatch.setattr(plt, "show", lambda block: None)
     presses = []
     keys = {name: Key(f"{name} acts", partial(presses.append, name)) for name in "q sn1"}
@@ -72,15 +74,13 @@ def window(monkeypatch):
 
 
 def figure():
-    import matplotlib.pyplot as plt
-
     return plt.gcf()
 
 
-def pixels(emotion):
-    """How many pixels of the window have an emotion's color."""
-    color = to_rgb(COLORS[emotion])
-    return int((np.asarray(figure().canvas.buffer_rgba())[..., :3] == color).all(axis=2).sum())
+def pixels(emotion, part=np.s_[:]):
+    """How many pixels of a part of the window have an emotion's color, or the gray of meters."""
+    color = to_rgb(COLORS.get(emotion, chart.GRAY))
+    return int((np.asarray(figure().canvas.buffer_rgba())[part][..., :3] == color).all(2).sum())
 
 
 def test_window_shows_the_probabilities_and_silence_as_silence(window):
@@ -104,21 +104,12 @@ def test_window_keeps_the_last_seconds_in_its_strip(window):
 
 
 def test_the_level_meter_moves_between_results(window):
-    def dark_pixels():
-        area = np.asarray(figure().canvas.buffer_rgba())[..., :3]
-        return int((area == (0x44, 0x44, 0x44)).all(axis=2).sum())
-
     now = session(happy=1.0)
     window.show(now, [])
-    before = dark_pixels()
+    before = pixels("gray")
     now.endpointer.level = -10.0
     window.show(now, [])
-    assert dark_pixels() > 1.2 * before
-
-
-def dark_pixels_of_the_bar():
-    area = np.asarray(figure().canvas.buffer_rgba())[-50:, 150:330, :3]
-    return int((area == (0x44, 0x44, 0x44)).all(axis=2).sum())
+    assert pixels("gray") > 1.2 * before
 
 
 def test_window_tells_how_well_the_voice_is_known(window):
@@ -126,14 +117,12 @@ def test_window_tells_how_well_the_voice_is_known(window):
     for n, words in ACQUAINTANCE:
         window.show(session(voice=known_voice(n)), [])
         assert words in [text.get_text() for text in figure().texts]
-        sizes.append(dark_pixels_of_the_bar())
+        sizes.append(pixels("gray", np.s_[-50:, 150:330]))
     assert sizes == sorted({*sizes})
     assert sizes[0] == 0
 
 
 def press(key):
-    from matplotlib.backend_bases import KeyEvent
-
     figure().canvas.callbacks.process(
         "key_press_event", KeyEvent("key_press_event", figure().canvas, key)
     )
@@ -163,22 +152,13 @@ def test_the_window_says_in_large_letters_what_to_say(window):
 
 
 def test_q_leaves_the_summary(window, monkeypatch):
-    import matplotlib.pyplot as plt
-
     monkeypatch.setattr(plt, "show", lambda block: press("q"))
     window.show_summary(session(2, utterances=UTTERANCES))
     assert window.closed
     assert window.presses == []
 
 
-def test_a_pause_is_told(window):
-    window.show(session(paused=True, happy=1.0), [])
-    assert figure().texts[0].get_text() == "paused"
-
-
 def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
-    import matplotlib.pyplot as plt
-
     plt.close("all")
     Window({}, session()).show(session(happy=1.0), [])
     assert not [text for text in figure().texts if "voice" in text.get_text()]
@@ -187,8 +167,6 @@ def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
 
 def check_texts(figure):
     """None lies on another, none is cut off by the window's edge."""
-    from matplotlib.text import Text
-
     texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
     boxes = [(t.get_window_extent(), t.get_text()) for t in texts]
     assert len(boxes) > 10
@@ -229,8 +207,6 @@ def test_the_window_fits_the_screen(window, screen):
 
 
 def test_the_window_has_its_own_style(monkeypatch, window):
-    import matplotlib.pyplot as plt
-
     plt.close("all")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     with plt.rc_context({"text.color": "white", "figure.dpi": 300, "axes.facecolor": "black"}):
@@ -255,16 +231,12 @@ def test_all_that_is_written_can_be_read(window, shown, n, size):
 
 def resize(size):
     """Give the window another size in inches, as a toolkit does."""
-    from matplotlib.backend_bases import ResizeEvent
-
     figure().set_size_inches(size)
     canvas = figure().canvas
     canvas.callbacks.process("resize_event", ResizeEvent("resize_event", canvas))
 
 
 def test_the_summary_can_be_read_in_a_small_window(window, monkeypatch):
-    import matplotlib.pyplot as plt
-
     def show(block):
         figure().canvas.draw()
         check_texts(figure())
@@ -280,9 +252,7 @@ def test_the_summary_can_be_read_in_a_small_window(window, monkeypatch):
 
 
 def test_the_summary_has_each_emotion_in_its_color():
-    figure = pytest.importorskip("matplotlib.figure").Figure()
-    from matplotlib.colors import to_hex
-
+    figure = Figure()
     spoken = ["sad", "happy", "surprise"]
     utterances = [Utterance(n, n + 1, sure(name, 0.9)) for n, name in enumerate(spoken)]
     chart.draw_summary(figure, utterances, 3)
@@ -295,8 +265,7 @@ def test_the_summary_has_each_emotion_in_its_color():
 
 @pytest.mark.parametrize("probabilities", [sure("surprise"), sure("sad", 1 / 8)])
 def test_all_of_the_summary_can_be_read(probabilities):
-    figures = pytest.importorskip("matplotlib.figure")
-    figure = figures.Figure(figsize=chart.WINDOW_SIZE)
+    figure = Figure(figsize=chart.WINDOW_SIZE)
     utterances = [Utterance(i, i + 3, probabilities) for i in range(0, 3_600, 4)]
     chart.draw_summary(figure, utterances, 4_000)
     figure.draw_without_rendering()
@@ -304,8 +273,6 @@ def test_all_of_the_summary_can_be_read(probabilities):
 
 
 def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys):
-    import matplotlib.pyplot as plt
-
     window.show(session(happy=1.0), [])
     assert not window.closed
     plt.close(figure())
@@ -316,8 +283,6 @@ def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys
 
 
 def test_ctrl_c_leaves_the_summary(window, monkeypatch):
-    import matplotlib.pyplot as plt
-
     def show(block):
         threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
         while plt.get_fignums():
