@@ -428,6 +428,8 @@ def test_no_microphone(monkeypatch):
         ["--save-audio", "a.flac", "--demo"],
         ["--save-audio", "a.flac", "--replay", "session.flac"],
         ["--demo", "--input", "a.wav"],
+        ["--replay", "session.flac", "--device", "usb"],
+        ["--replay", "session.flac", "--demo"],
         ["--device", "usb", "--input", "a.wav"],
         ["--end-after", "-1"],
         ["--end-after", "nan"],

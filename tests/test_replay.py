@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from sessions import Counting, read_log, sure, wait_for_answers
-from signals import noise, speech
+from signals import noise, speech, talk
 from test_window import press
 from test_window import window as _window  # noqa: F401
 
@@ -64,7 +64,7 @@ def save(path, *parts):
 
 
 def test_what_is_no_sound_ends_a_session_with_what_came_before(tmp_path, capsys, clock):
-    sound = np.concatenate([noise(1), speech(0), noise(1)])
+    sound = talk(0)
     sound[-100] = np.nan
     path = tmp_path / "damaged.wav"
     soundfile.write(path, sound, SAMPLE_RATE, "FLOAT")
@@ -104,34 +104,20 @@ def test_log_chart_and_voice_are_those_of_a_session(tmp_path, capsys, clock, mon
     assert outputs[2].stat().st_size > 1000
 
 
-def test_what_is_no_recording_or_no_speech_is_one_line(tmp_path, capsys, clock):
+def test_what_cannot_be_recognized_is_one_line_and_stays_as_it_is(tmp_path, capsys, clock):
     (tmp_path / "empty.wav").touch()
     quiet = save(tmp_path / "quiet.wav", noise(2))
-    for path, words in [
+    before = quiet.read_bytes()
+    for path, words, *options in [
         (tmp_path / "missing.wav", "no such file"),
         (tmp_path / "empty.wav", "the file is empty"),
         (quiet, "no speech was recognized in what was heard of it"),
+        (quiet, "is read as well", "--log", quiet),
     ]:
-        status, lines, notes = run_replay(capsys, "--no-window", "--replay", path)
+        status, lines, notes = run_replay(capsys, "--no-window", "--replay", path, *options)
         assert (status, lines) == (1, [])
         assert re.match(f"error: {path}: {words}", notes[-1])
-
-
-def test_a_recording_is_not_replaced_by_what_is_written(tmp_path, capsys, clock):
-    path = save(tmp_path / "session.wav", noise(1))
-    before = path.read_bytes()
-    status, _, notes = run_replay(capsys, "--replay", path, "--log", path)
-    assert status == 1
-    assert "is read as well" in notes[-1]
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("options", [["--input", "a.wav"], ["--device", "usb"], ["--demo"]])
-def test_a_replay_excludes_other_sources(capsys, options):
-    with pytest.raises(SystemExit) as stop:
-        realtime.main(["--replay", "session.flac", *options])
-    assert stop.value.code == 2
-    assert "--replay" in capsys.readouterr().err
+    assert quiet.read_bytes() == before
 
 
 # With keys --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scripts import ROOT
 from sessions import UTTERANCES, Counting, Refusing, session, wait_for_answers
-from signals import noise, speech
+from signals import noise, speech, talk
 
 from sentimental import EMOTIONS, Voice, load_recognizer
 from sentimental import vad as endpointing
@@ -72,7 +72,7 @@ def test_bars_are_empty_in_silence_though_a_cough_came_after_the_cut(monkeypatch
 
 def test_speech_that_the_chain_refuses_is_counted():
     session = Session(Refusing())
-    hear(session, np.concatenate([noise(1), speech(0), noise(1)]))
+    hear(session, talk(0))
     session.finish()
     assert (session.n_refused, session.utterances) == (1, [])
 
@@ -97,19 +97,9 @@ def test_the_first_answer_waits_for_no_library_that_it_does_not_need():
 def test_the_voice_grows_by_utterances_and_not_by_updates():
     session = Session(Counting(), Voice())
     for number in range(3):
-        results = hear(session, np.concatenate([noise(1), speech(number), noise(1)]))
+        results = hear(session, talk(number))
         assert n_known(results) == {("update", number), ("utterance", number)}
         assert session.voice.n_recordings == number + 1
-
-
-def test_a_new_voice_begins_with_nothing():
-    session = Session(Counting(), Voice())
-    hear(session, np.concatenate([noise(1), speech(0), noise(1)]))
-    session.new_voice()
-    assert session.voice.n_recordings == 0
-    results = hear(session, np.concatenate([noise(1), speech(1), noise(1)]))
-    assert n_known(results) == {("update", 0), ("utterance", 0)}
-    assert session.voice.n_recordings == 1
 
 
 def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
