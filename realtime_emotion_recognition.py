@@ -163,8 +163,8 @@ def listen(args, stream, session, guide, log, audio):
         try:
             for original, samples in stream:
                 audio.write(original * (not session.paused))  # the times in it stay right
-                session.hear(samples)  # finds utterances
-                results = session.collect()  # those that are recognized
+                session.recognize(session.find_utterances(samples))  # on a thread of its own
+                results = session.collect()
                 if guide:
                     guide.hear()
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:

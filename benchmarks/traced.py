@@ -33,15 +33,19 @@ class Traced(script.Session):
     def write(self, event, place, clock=None):
         print(json.dumps([event, clock or time.time(), place]), file=self.trace, flush=True)
 
-    def hear(self, samples):
+    def find_utterances(self, samples):
         clock, self.n_heard = time.time(), self.n_heard + len(samples)
-        super().hear(samples)
+        found = super().find_utterances(samples)
         self.write("heard", self.n_heard / SAMPLE_RATE, clock)
+        return found
 
-    def _submit(self, kind, start, end, samples):
-        self.write("submitted", end)
-        super()._submit(kind, start, end, samples)
-        self._pending[-1].future.add_done_callback(lambda future: self.write("recognized", end))
+    def recognize(self, found):
+        for kind, speech in found:
+            self.write("submitted", speech.end)
+            super().recognize([(kind, speech)])
+            self._pending[-1].future.add_done_callback(
+                lambda future, end=speech.end: self.write("recognized", end)
+            )
 
 
 def open_display(*arguments):

@@ -24,7 +24,7 @@ def hear(session, sound, block=320):
     """Let a session hear all of a sound; returns results, recognized before more is heard."""
     results = []
     for start in range(0, len(sound), block):
-        session.hear(sound[start : start + block])
+        session.recognize(session.find_utterances(sound[start : start + block]))
         wait_for_answers(session)
         results += session.collect()
     return results

@@ -25,7 +25,7 @@ def say(session, number=0):
     """Say something and pause; returns when it is recognized."""
     sound = np.concatenate([speech(number), noise(1)])
     for start in range(0, len(sound), 2048):
-        session.hear(sound[start : start + 2048])
+        session.recognize(session.find_utterances(sound[start : start + 2048]))
         wait_for_answers(session)
         session.collect()
 

@@ -163,8 +163,8 @@ class Session:
         self.paused = not self.paused
 
     def _end_utterance(self):
-        if utterance := self.endpointer.end_utterance():
-            self._submit("utterance", *utterance)
+        if speech := self.endpointer.end_utterance():
+            self.recognize([("utterance", speech)])
 
     def new_voice(self):
         """Somebody else speaks from now on; what began before is still the last one's."""
@@ -176,23 +176,28 @@ class Session:
         self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
         self.voice = Voice()
 
-    def hear(self, samples):
-        """Take more of the stream, and have recognized what is new of it.
+    def find_utterances(self, samples):
+        """Take more of the stream, and find what is to be recognized of it.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+
+        Returns
+        -------
+        found : list of (kind, Speech), kind being "update" for an utterance that goes on, or
+            "utterance"
         """
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
         if self.paused:
             samples = np.zeros_like(samples)  # time goes on
             self._went_on = self.endpointer.seconds
-        for utterance in self.endpointer.feed(samples):
-            self._submit("utterance", *utterance)
-        utterance = None if self._pending else self.endpointer.utterance()
-        if utterance and self._update_is_due(utterance.end):
-            self._submit("update", *utterance)
+        found = [("utterance", speech) for speech in self.endpointer.feed(samples)]
+        speech = None if found or self._pending else self.endpointer.utterance()
+        if speech and self._update_is_due(speech.end):
+            found = [("update", speech)]
             self._updated = self.endpointer.seconds
+        return found
 
     def _update_is_due(self, end):
         """Was something said since the last update, and is that long ago, or has it died away?"""
@@ -200,11 +205,13 @@ class Session:
         is_long_ago = last_speech > self._updated and now >= self._updated + UPDATE_SECONDS
         return is_long_ago or self._updated < end <= now - BREATH_SECONDS
 
-    def _submit(self, kind, start, end, samples):
-        voice = self.voice if start >= self._new_voice_from else self._last_voice
-        future = self._worker.submit(self._recognize, kind, samples, voice)
-        self._pending.append(Pending(kind, start, end, future))
-        future.add_done_callback(lambda future: self.when_recognized())
+    def recognize(self, found):
+        """Have recognized what `find_utterances` returned; `collect` gives the answers."""
+        for kind, (start, end, samples) in found:
+            voice = self.voice if start >= self._new_voice_from else self._last_voice
+            future = self._worker.submit(self._recognize, kind, samples, voice)
+            self._pending.append(Pending(kind, start, end, future))
+            future.add_done_callback(lambda future: self.when_recognized())
 
     def _recognize(self, kind, samples, voice):
         try:
@@ -243,7 +250,7 @@ class Session:
 
         Returns
         -------
-        results : list of (kind, Utterance), kind being "update" or "utterance"
+        results : list of (kind, Utterance), as for `find_utterances`
         """
         results = []
         while self._pending and (wait or self._pending[0].future.done()):
