@@ -1,4 +1,4 @@
-"""A stream of sound, and the session that hears it: what is recognized, and the keys it heeds."""
+"""A stream of sound, and the session that hears it: what is found there, and what recognized."""
 
 import contextlib
 import importlib
