@@ -191,13 +191,15 @@ def test_ctrl_c_ends_with_what_was_being_said(live_run):
     assert "1 utterance," in live_run.err
 
 
-def test_ctrl_c_while_the_files_are_closed_costs_nothing(live_run, monkeypatch):
-    close = Audio._close
-    monkeypatch.setattr(Audio, "_close", lambda audio: (press_ctrl_c(), close(audio)))
-    live_run.run(talk(0, end=0), at_end=press_ctrl_c)
+@pytest.mark.parametrize(("owner", "name"), [(Audio, "_close"), (Path, "write_text")])
+def test_ctrl_c_while_files_are_written_costs_nothing(live_run, monkeypatch, tmp_path, owner, name):
+    path, act = tmp_path / "voice.json", getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *how, **more: (press_ctrl_c(), act(*how, **more)))
+    live_run.run(talk(0), "--voice", str(path), at_end=press_ctrl_c)
     assert live_run.status == 0
-    assert len(live_run.audio) == SAMPLE_RATE + len(speech(0))
+    assert len(live_run.audio) == len(talk(0))
     assert "1 utterance," in live_run.err
+    assert Voice.load(path).n_recordings == 1
 
 
 def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monkeypatch):
@@ -235,21 +237,6 @@ def test_a_chart_or_voice_that_cannot_be_written_costs_nothing_else(
 
 def fail_for_want_of_room(path):
     raise OSError(28, "No space left on device")
-
-
-@pytest.mark.parametrize("number", {*END_SIGNALS} - {signal.SIGINT})
-def test_other_signals_end_a_session_as_ctrl_c_does(live_run, monkeypatch, number):
-    class Window(PlainLines):
-        def show_summary(self, session):
-            raise AssertionError("would wait for somebody who closes it")
-
-    monkeypatch.setattr(realtime, "open_display", lambda *options: Window())
-    sound = talk(0, end=0)[:48_000]
-    live_run.run(sound, at_end=lambda: signal.raise_signal(number))
-    assert live_run.status == 128 + number
-    assert len(live_run.utterances) == 1
-    assert len(live_run.audio) == len(sound)
-    assert "1 utterance," in live_run.err
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
@@ -316,10 +303,14 @@ def test_utterances_are_compared_with_those_before(live_run, recognizer, options
     assert (values(live_run.utterances[1]) == pytest.approx(alone, abs=0.02)) == (voice is None)
 
 
-@pytest.mark.parametrize("end", ["SIGINT", "SIGTERM", "SIGHUP", "unplugged", "closed", "broken"])
-def test_the_voice_is_kept_whatever_ends_the_session(live_run, monkeypatch, tmp_path, end):
-    if end.startswith("SIG") and not hasattr(signal, end):
-        pytest.skip(f"no {end} here")
+STATUSES = {number.name: 128 + number for number in END_SIGNALS}
+STATUSES |= {"SIGINT": 0, "closed": 0, "unplugged": 1, "broken": 1}
+
+
+@pytest.mark.parametrize("end", STATUSES)
+def test_voice_log_and_audio_are_kept_whatever_ends_the_session(
+    live_run, monkeypatch, tmp_path, end
+):
     path = tmp_path / "voice.json"
 
     class Ending(PlainLines):
@@ -328,28 +319,26 @@ def test_the_voice_is_kept_whatever_ends_the_session(live_run, monkeypatch, tmp_
             if end == "broken" and lines:
                 raise OSError(5, "Input/output error")
 
+        def show_summary(self, session):
+            assert STATUSES[end] < 128, "it would wait for somebody who closes it"
+            super().show_summary(session)
+
     monkeypatch.setattr(realtime, "open_display", lambda *options: Ending())
     monkeypatch.setattr(realtime, "load_recognizer", lambda path: Counting())
     at_end = {"unplugged": None, "closed": lambda: None, "broken": lambda: None}
     if end.startswith("SIG"):
         at_end[end] = lambda: signal.raise_signal(getattr(signal, end))
     for number in range(2):
-        live_run.run(talk(number), "--voice", str(path), at_end=at_end[end])
+        sound = talk(number)
+        live_run.run(sound, "--voice", str(path), at_end=at_end[end])
+        assert live_run.status == STATUSES[end]
         assert ("Ended: the window was closed" in live_run.err) == (end == "closed")
+        assert ("1 utterance," in live_run.err) == (end != "broken")
         assert Voice.load(path).n_recordings == number + 1
         assert live_run.utterances[0]["emotion"] == EMOTIONS[number]
+        assert len(live_run.audio) == len(sound) or end in ("closed", "broken")
     files = {path.name for path in tmp_path.iterdir()}
     assert files == {"log.csv", "audio.wav", "voice.json", ".voice.json.lock"}
-
-
-def test_ctrl_c_while_the_voice_is_written_costs_nothing(live_run, monkeypatch, tmp_path):
-    path, write = tmp_path / "voice.json", Path.write_text
-    monkeypatch.setattr(
-        Path, "write_text", lambda *content, **how: (press_ctrl_c(), write(*content, **how))
-    )
-    live_run.run(talk(0), "--voice", str(path), at_end=press_ctrl_c)
-    assert live_run.status == 0
-    assert Voice.load(path).n_recordings == 1
 
 
 def test_the_voice_that_was_begun_with_is_the_one_that_is_kept(live_run, monkeypatch, tmp_path):

@@ -151,13 +151,6 @@ def test_the_window_says_in_large_letters_what_to_say(window):
     assert title.get_text() == "finishing"
 
 
-def test_q_leaves_the_summary(window, monkeypatch):
-    monkeypatch.setattr(plt, "show", lambda block: press("q"))
-    window.show_summary(session(2, utterances=UTTERANCES))
-    assert window.closed
-    assert window.presses == []
-
-
 def test_without_a_history_the_window_does_not_speak_of_a_voice(window):
     plt.close("all")
     Window({}, session()).show(session(happy=1.0), [])
@@ -282,9 +275,13 @@ def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys
     window.show_summary(session(2, utterances=UTTERANCES))
 
 
-def test_ctrl_c_leaves_the_summary(window, monkeypatch):
+@pytest.mark.parametrize("end", ["q", "Ctrl-C"])
+def test_the_summary_stays_until_the_user_leaves_it(window, monkeypatch, end):
     def show(block):
-        threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
+        if end == "q":
+            press("q")
+        else:
+            threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
         while plt.get_fignums():
             threading.Event().wait(0.02)
 
@@ -292,4 +289,5 @@ def test_ctrl_c_leaves_the_summary(window, monkeypatch):
     monkeypatch.setattr(plt, "show", show)
     window.show_summary(session(2, utterances=UTTERANCES))
     assert window.closed
+    assert window.presses == []
     signal.signal(signal.SIGINT, before)

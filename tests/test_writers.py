@@ -167,19 +167,9 @@ def test_audio_can_be_read_while_it_is_written(tmp_path, ending, sample_rate):
                 assert rate == sample_rate
                 assert len(heard) > start - sample_rate
                 np.testing.assert_allclose(heard, sound[: len(heard)], atol=1e-4)
-    heard, _ = soundfile.read(path, dtype="float32")
-    assert len(heard) == len(sound)
-    np.testing.assert_allclose(heard, sound, atol=1e-4)
-
-
-@pytest.mark.parametrize("ending", ["flac", "wav"])
-def test_the_file_is_what_libsndfile_makes_of_the_samples(tmp_path, ending):
-    sound = tone(440, 3)
-    soundfile.write(tmp_path / f"b.{ending}", sound, SAMPLE_RATE, subtype="PCM_16")
-    with Audio(str(tmp_path / f"a.{ending}"), SAMPLE_RATE) as audio:
-        for start in range(0, len(sound), 320):
-            audio.write(sound[start : start + 320])
-    assert (tmp_path / f"a.{ending}").read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+    expected = tmp_path / f"b.{ending}"
+    soundfile.write(expected, sound, sample_rate, subtype="PCM_16")
+    assert path.read_bytes() == expected.read_bytes()
 
 
 @pytest.mark.parametrize("error", [AssertionError(), soundfile.LibsndfileError(2)])
