@@ -211,14 +211,6 @@ def test_a_server_with_copies_of_one_microphone_is_opened_with_two_channels(monk
     assert card.opened == [(SAMPLE_RATE, 2)]
 
 
-def test_channels_that_cancel_each_other_leave_one_for_the_whole_session(monkeypatch):
-    left, right = tone(440, 1.0, 0.5), tone(440, 1.0, -0.4)
-    right[8_000:] = -1.2 * left[8_000:]  # now this is the stronger one
-    blocks = np.split(np.stack([left, right], axis=1), 50)
-    originals, _ = FakeCard(monkeypatch).hear(blocks)
-    np.testing.assert_array_equal(originals, left)
-
-
 class Clock:
     """Stands for the module `time`, of which it is the fast one."""
 

@@ -38,23 +38,12 @@ def taught(session):
 # Kept
 
 
-def test_sessions_at_the_same_time_share_a_voice(tmp_path):
-    path = str(tmp_path / "me.json")
+def test_sessions_share_a_voice_and_one_waits_while_the_other_keeps_it(tmp_path, monkeypatch):
+    path, load = str(tmp_path / "me.json"), Voice.load
     known_voice(5).save(path)
     first, second = KeptVoice(path), KeptVoice(path)
     for kept, n in ((first, 2), (second, 3)):
         kept.voice.statistics += known_voice(n).statistics
-    for kept in (first, second):
-        kept.save(path)
-    np.testing.assert_allclose(Voice.load(path).statistics, known_voice(10).statistics)
-
-
-def test_a_session_that_keeps_its_voice_waits_for_another_that_does(tmp_path, monkeypatch):
-    path, load = str(tmp_path / "me.json"), Voice.load
-    known_voice(5).save(path)
-    first, second = KeptVoice(path), KeptVoice(path)
-    for kept in (first, second):
-        kept.voice.statistics += known_voice(2).statistics
     other = threading.Thread(target=second.save, args=(path,))
 
     def load_while_the_other_saves(path):
@@ -67,7 +56,7 @@ def test_a_session_that_keeps_its_voice_waits_for_another_that_does(tmp_path, mo
     monkeypatch.setattr(Voice, "load", load_while_the_other_saves)
     first.save(path)
     other.join()
-    assert Voice.load(path).n_recordings == 9
+    np.testing.assert_allclose(Voice.load(path).statistics, known_voice(10).statistics)
 
 
 def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
