@@ -37,7 +37,7 @@ from sentimental import SentimentalError, load_recognizer  # noqa: E402
 from sentimental.audio import clean_audio, load_audio  # noqa: E402
 from sentimental.features import extract_frames  # noqa: E402
 from sentimental.scripts import interruptible, run_script  # noqa: E402
-from sentimental.vad import check_speech  # noqa: E402
+from sentimental.vad import Speech, check_speech  # noqa: E402
 
 CLIP = ROOT / "data" / "samples" / "news.flac"
 # s and MB (memory of the libraries included) that a copy may take.
@@ -131,7 +131,7 @@ def attempt(path, recognizer):
         samples = load_audio(path, notes.append)
         extract_frames(clean_audio(samples, path))
         check_speech(samples, path)
-        probabilities = recognizer.predict_samples(samples, path)
+        probabilities = recognizer.recognize(Speech(0, 1, samples), path).probabilities
         if not np.isclose(sum(probabilities.values()), 1):
             return "TRACEBACK", f"probabilities {probabilities}"
         return "used, with a note" if notes else "used", ""

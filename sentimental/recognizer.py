@@ -15,18 +15,33 @@ import numpy as np
 from sentimental.audio import clean_audio
 from sentimental.features import speech_to_features, summarize
 from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_checksum
-from sentimental.scripts import EMOTIONS, SentimentalError, check_emotions, program_error
-from sentimental.speaker import normalize
+from sentimental.scripts import (
+    EMOTIONS,
+    UNSURE_BELOW,
+    SentimentalError,
+    check_emotions,
+    program_error,
+)
+from sentimental.speaker import find_doubt, normalize
 from sentimental.utterances import Source, find_utterances
 from sentimental.voice import Voice, adapt_layer, lessons_to_inputs
 
 
 class Utterance(NamedTuple):
-    """What was said between two pauses: seconds from the start, and probabilities by emotion."""
+    """What was said between two pauses: seconds from the start, and probabilities by emotion.
+
+    What is unlike the speech that trained the model has a `doubt`: a word that says why.
+    """
 
     start: float
     end: float
     probabilities: dict[str, float]
+    doubt: str = ""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the answer says little. Its probability counts as it is printed."""
+        return bool(self.doubt) or round(max(self.probabilities.values()), 2) < UNSURE_BELOW
 
 
 class FileResult(NamedTuple):
@@ -151,12 +166,12 @@ class Recognizer:
         n_recognized, error = 0, None
         for name, speech in find_utterances(recording, sample_rate):
             try:
-                probabilities = self.predict_samples(speech.samples, name, voice, emotions)
+                utterance = self.recognize(speech, name, voice, emotions)
             except SentimentalError as refusal:  # too little is left when it is trimmed
                 error = refusal
                 continue
             n_recognized += 1
-            yield Utterance(speech.start, speech.end, probabilities)
+            yield utterance
         if not n_recognized:
             raise error
 
@@ -179,36 +194,38 @@ class Recognizer:
         jobs = (delayed(_predict_file)(self, path) for path in paths)
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
 
-    def predict_samples(self, samples, name="recording", voice=None, emotions=EMOTIONS):
-        """The probabilities of samples that are decoded already.
+    def recognize(self, speech, name="recording", voice=None, emotions=EMOTIONS):
+        """Recognize what was found in a recording; a voice learns nothing from what is in doubt.
 
         Parameters
         ----------
-        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        speech : sentimental.vad.Speech
         name : what error messages call the recording
         voice, emotions : as for `predict`
 
         Returns
         -------
-        probabilities : dict of float, by each of `emotions`
+        utterance : Utterance
 
         Raises
         ------
         SentimentalError
             As `sentimental.audio.clean_audio` does.
         """
-        features = self.compute_features(samples, name)
+        features = self.compute_features(speech.samples, name)
         probabilities = self.predict_features(features, voice, emotions)
-        if voice is not None:
+        doubt = find_doubt(features, self.reference)
+        if voice is not None and not doubt:
             voice.add(features)
-        return probabilities
+        return Utterance(speech.start, speech.end, probabilities, doubt)
 
     def compute_features(self, samples, name="recording"):
         """What tells the emotion in samples: the chain before the network.
 
         Parameters
         ----------
-        samples, name : as for `predict_samples`
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        name : what error messages call the recording
 
         Returns
         -------

@@ -28,6 +28,11 @@ PSEUDO_VARIANCES = 5
 # Summaries further off, in standard deviations, are as far as this.
 MAX_DEVIATIONS = 6.0
 
+# Mean harmonicity below which speech is taken for whispered.
+WHISPERED = 0.42
+# Root mean square of the normalized summary from which on something is unlike what trained.
+UNLIKE = 2.0
+
 # What a model depends on: the chain, and the constants above.
 MODEL_CHAIN = CHAIN | {
     "frames_of_doubt": PSEUDO_FRAMES,
@@ -150,6 +155,22 @@ def normalize_summaries(summaries, statistics, reference, shift=0):
     deviation = summaries - reference.summary - unlike / (k + PSEUDO_RECORDINGS)
     scale = np.sqrt((spread + PSEUDO_VARIANCES * reference.variance) / (k + PSEUDO_VARIANCES))
     return np.clip(deviation / scale, -MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
+
+
+def find_doubt(features, reference):
+    """Why speech is not like that which trained a model, in a word or two; empty where it is.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n_frames, N_FEATURES)]
+    reference : Reference
+    """
+    summary = summarize(features[None], np.array([len(features)]))
+    mean_harmonicity = summary[0, N_FEATURES - 1]
+    if mean_harmonicity < WHISPERED:
+        return "whispered?"
+    normalized = normalize_summaries(summary, np.zeros((1, N_STATISTICS)), reference)
+    return "unlike speech?" if (normalized**2).mean() > UNLIKE**2 else ""
 
 
 def find_reference(statistics, voices):

@@ -5,12 +5,13 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
-from signals import make_reference
 
 from sentimental import EMOTIONS, SentimentalError, Voice
 from sentimental.features import N_FEATURES, N_SUMMARY
 from sentimental.recognizer import Utterance
-from sentimental.vad import Endpointer
+from sentimental.speaker import Reference
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import Endpointer, Speech
 
 # How a voice is described after so many utterances of 1.9 s.
 ACQUAINTANCE = [
@@ -45,17 +46,22 @@ def session(seconds=1.0, voice=None, **others):
     shown = {name: shown[name] for name in others.get("emotions", EMOTIONS)}
     defaults = {"utterances": (), "paused": False, "end": "", "is_ready": True, "task": ""}
     return SimpleNamespace(
-        probabilities=None if is_silent else shown,
+        update=None if is_silent else Utterance(0, seconds, shown),
         voice=voice,
         endpointer=SimpleNamespace(level=-30.0, speaking=not is_silent, seconds=seconds),
         **{"emotions": EMOTIONS} | defaults | others,
     )
 
 
+# So wide that nothing is unlike it.
+WIDE = Reference(np.zeros(N_FEATURES), np.zeros(N_SUMMARY), np.full(N_SUMMARY, 1e6))
+
+
 class Counting:
     """A recognizer whose answer is how many utterances were heard before: that emotion is sure."""
 
     emotions = EMOTIONS
+    reference = WIDE
 
     def compute_features(self, samples):
         return np.ones((len(samples) // 512, N_FEATURES), np.float32)
@@ -70,14 +76,14 @@ class Refusing(Counting):
     def compute_features(self, samples, name=""):
         raise SentimentalError("too little")
 
-    def predict_samples(self, samples, name, voice, emotions):
-        self.compute_features(samples)
+    def recognize(self, speech, name, voice, emotions):
+        self.compute_features(speech.samples)
 
 
 class Learning(Counting):
     """A recognizer that can teach: what it reads of a recording is the loudest of its emotion."""
 
-    checksum, reference = "a model", make_reference()
+    checksum = "a model"
     kernel, bias = np.zeros((8 + N_SUMMARY, 8), np.float32), np.zeros(8, np.float32)
 
     def embed(self, features, voice):
@@ -88,6 +94,12 @@ def wait_for_answers(session):
     """Wait until a session has recognized what it has heard."""
     while session._pending and not session._pending[0].future.done():
         time.sleep(0.001)
+
+
+def answer_to(recognizer, samples, voice=None):
+    """The probabilities of samples."""
+    speech = Speech(0.0, len(samples) / SAMPLE_RATE, samples)
+    return recognizer.recognize(speech, voice=voice).probabilities
 
 
 def find_utterances(samples):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sentimental import EMOTIONS
 from sentimental.live import chart
-from sentimental.live.chart import Track, clock, draw_timeline, is_unsure
+from sentimental.live.chart import Track, clock, draw_timeline
 from sentimental.recognizer import Utterance
 from sentimental.scripts import UNSURE_BELOW
 
@@ -34,8 +34,9 @@ def test_a_place_in_a_recording(seconds, words):
 
 
 def test_an_answer_is_unsure_below_the_limit_alone():
-    assert is_unsure(sure("sad", p=UNSURE_BELOW - 0.01))
-    assert not is_unsure(sure("sad", p=UNSURE_BELOW))
+    assert Utterance(0, 1, sure("sad", p=UNSURE_BELOW - 0.01)).unsure
+    assert not Utterance(0, 1, sure("sad", p=UNSURE_BELOW)).unsure
+    assert Utterance(0, 1, sure("sad"), "whispered?").unsure
 
 
 def tracks():

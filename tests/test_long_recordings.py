@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from sessions import Refusing, find_utterances, sure
+from sessions import Refusing, answer_to, find_utterances, sure
 from signals import SAMPLES, noise, speech, talk
 
 from sentimental import load_recognizer
@@ -23,6 +23,7 @@ from sentimental.live import chart
 from sentimental.live import long_recordings as inputs
 from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
+from sentimental.recognizer import Utterance
 from sentimental.spectrum import SAMPLE_RATE
 
 # Four sentences with pauses.
@@ -32,8 +33,9 @@ CONVERSATION = talk(0, 1, 2, 3, pause=1.2)
 class Loudness:
     """A recognizer whose answer depends on nothing but the samples; quick."""
 
-    def predict_samples(self, samples, name="", voice=None, emotions=None):
-        return sure("neutral", float(np.sqrt(np.mean(samples**2))))
+    def recognize(self, speech, name="", voice=None, emotions=None):
+        loudness = float(np.sqrt(np.mean(speech.samples**2)))
+        return Utterance(speech.start, speech.end, sure("neutral", loudness))
 
 
 def names(found):
@@ -119,7 +121,7 @@ def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
     recording, (finding,) = recognize(path, recognizer=recognizer)
     assert finding.kind == "file"
     assert spans([finding]) == [(0.0, len(sound) / SAMPLE_RATE)]
-    expected = recognizer.predict_samples(load_audio(path))
+    expected = answer_to(recognizer, load_audio(path))
     assert finding.result.probabilities == expected
     assert not recording.failed
 
@@ -135,7 +137,7 @@ def test_a_long_recording_is_cut_as_a_session_is(long_file):
     assert {finding.kind for finding in findings} == {"utterance"}
     assert spans(findings) == [(start, end) for start, end, _ in expected]
     for finding, (*_, samples) in zip(findings, expected, strict=True):
-        assert finding.result.probabilities == pytest.approx(Loudness().predict_samples(samples))
+        assert finding.result.probabilities == pytest.approx(answer_to(Loudness(), samples))
     assert recording.seconds == pytest.approx(len(sound) / SAMPLE_RATE)
     assert recording.is_cut
     assert not recording.failed

@@ -19,6 +19,7 @@ from signals import SAMPLES, speech, talk, tone
 from sentimental import EMOTIONS, Voice, load_recognizer
 from sentimental import __main__ as program
 from sentimental.features import N_FEATURES
+from sentimental.recognizer import Utterance
 from sentimental.spectrum import SAMPLE_RATE
 
 
@@ -170,13 +171,13 @@ def test_ctrl_c_keeps_what_was_recognized_of_a_long_recording(
 ):
     n_heard = iter(range(3))
 
-    def predict(samples, path, voice, emotions):
+    def recognize(speech, path, voice, emotions):
         if next(n_heard) == 1:
             signal.raise_signal(signal.SIGINT)  # what was recognized when it comes is kept
-        return sure("sad")
+        return Utterance(speech.start, speech.end, sure("sad"))
 
     log, chart = tmp_path / "log.csv", tmp_path / "chart.png"
-    recognizer = SimpleNamespace(predict_samples=predict, emotions=EMOTIONS)
+    recognizer = SimpleNamespace(recognize=recognize, emotions=EMOTIONS)
     monkeypatch.setattr(program, "load_recognizer", lambda path: recognizer)
     assert program.main([str(long_file), "--log", str(log), "--save-plot", str(chart)]) == 130
     assert [row["kind"] for row in read_log(log)] == ["utterance"] * 2
@@ -188,13 +189,13 @@ def recognize_three(monkeypatch, tmp_path, error):
     """Recognize three of one voice, the second of which raises an error; returns status and log."""
     n_heard = iter(range(3))
 
-    def predict(samples, path, voice, emotions):
+    def recognize(speech, path, voice, emotions):
         if next(n_heard) == 1:
             raise error
         voice.add(np.ones((60, N_FEATURES), np.float32))
-        return sure("sad")
+        return Utterance(speech.start, speech.end, sure("sad"))
 
-    recognizer = SimpleNamespace(predict_samples=predict, emotions=EMOTIONS)
+    recognizer = SimpleNamespace(recognize=recognize, emotions=EMOTIONS)
     monkeypatch.setattr(program, "load_recognizer", lambda path: recognizer)
     files = ["--log", str(tmp_path / "log.csv"), "--save-plot", str(tmp_path / "chart.png")]
     files += ["--voice", str(tmp_path / "voice.json")]
@@ -297,7 +298,7 @@ def test_help_fits_a_screen_and_a_half_and_both_tell_their_version(script):
 def test_a_fault_of_the_program_is_shown_with_debug(tmp_path):
     code = (
         "import sys; from sentimental import __main__ as program\n"
-        "class Faulty:\n    emotions = ()\n    def predict_samples(self, *others): return 1 / 0\n"
+        "class Faulty:\n    emotions = ()\n    def recognize(self, *others): return 1 / 0\n"
         "program.load_recognizer = lambda path: Faulty()\nsys.exit(program.main(sys.argv[1:]))"
     )
     for options, shows in (([], False), (["--debug"], True)):

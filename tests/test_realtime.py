@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 from scripts import ROOT
-from sessions import Counting, Refusing, find_utterances, known_voice, read_log, values
+from sessions import Counting, Refusing, answer_to, find_utterances, known_voice, read_log, values
 from signals import SAMPLES, noise, speech, talk, tone
 
 import realtime_emotion_recognition as realtime
@@ -137,7 +137,7 @@ def test_live_probabilities_are_those_of_the_chain(live_run, recognizer, sample_
     (heard,) = find_utterances(to_mono(live_run.audio, sample_rate))
     assert [float(row[name]) for name in ("start_s", "end_s")] == pytest.approx(heard[:2], abs=0.05)
     # The saved audio has 16 bits.
-    expected = recognizer.predict_samples(heard.samples)
+    expected = answer_to(recognizer, heard.samples)
     assert values(row) == pytest.approx([*expected.values()], abs=0.02)
 
 
@@ -297,9 +297,9 @@ def test_utterances_are_compared_with_those_before(live_run, recognizer, options
     live_run.run(talk(1, 2, pause=1.5, end=2), "--end-after", "1.6", *options)
     heard = find_utterances(live_run.audio)
     for row, utterance in zip(live_run.utterances, heard, strict=True):
-        expected = recognizer.predict_samples(utterance.samples, voice=voice)
+        expected = answer_to(recognizer, utterance.samples, voice=voice)
         assert values(row) == pytest.approx([*expected.values()], abs=0.02)
-    alone = [*recognizer.predict_samples(heard[1].samples).values()]
+    alone = [*answer_to(recognizer, heard[1].samples).values()]
     assert (values(live_run.utterances[1]) == pytest.approx(alone, abs=0.02)) == (voice is None)
 
 
@@ -448,7 +448,7 @@ def test_virtual_microphone(tmp_path, recognizer):
         backends.append("pyaudio")
     clip = tmp_path / "clip.wav"
     soundfile.write(clip, np.concatenate([noise(0.5), speech(1), noise(0.5)]), SAMPLE_RATE)
-    expected = recognizer.predict_samples(load_audio(clip))
+    expected = answer_to(recognizer, load_audio(clip))
     with virtual_microphone() as environment:
         listed = subprocess.run(
             [sys.executable, SCRIPT, "--list-devices"], env=environment, capture_output=True

@@ -10,7 +10,7 @@ import pytest
 import signals
 import soundfile
 from scripts import ROOT
-from sessions import find_utterances
+from sessions import WIDE, answer_to, find_utterances
 from signals import SAMPLES, make_reference, noise, speech, tone
 
 import sentimental
@@ -29,7 +29,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def recognizer(network):
-    return Recognizer(network.get_weights(), make_reference())
+    return Recognizer(network.get_weights(), WIDE)
 
 
 def make_clip(n_frames):
@@ -168,7 +168,7 @@ def test_utterances_of_a_long_recording_are_those_of_the_endpointer(recognizer, 
     assert len(found) == len(expected) == voice.n_recordings == 4
     for one, speech_of in zip(found, expected, strict=True):
         assert (one.start, one.end) == pytest.approx((speech_of.start, speech_of.end))
-    alone = recognizer.predict_samples(expected[0].samples)
+    alone = answer_to(recognizer, expected[0].samples)
     assert found[0].probabilities == pytest.approx(alone, abs=1e-5)
     from_array = [*recognizer.utterances(samples, SAMPLE_RATE)]
     assert [one.start for one in from_array] == pytest.approx([one.start for one in found])

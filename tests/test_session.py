@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scripts import ROOT
-from sessions import UTTERANCES, Counting, Refusing, session, wait_for_answers
+from sessions import UTTERANCES, Counting, Learning, Refusing, session, wait_for_answers
 from signals import noise, speech, talk
 
 from sentimental import EMOTIONS, Voice, load_recognizer
 from sentimental.live.chart import strongest
 from sentimental.live.session import Session
 from sentimental.live.terminal import session_keys
+from sentimental.speaker import WHISPERED
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS
 
@@ -43,11 +44,11 @@ def n_known(results):
 def test_updates_come_while_somebody_speaks_and_not_in_silence():
     session = Session(load_recognizer())
     silence = hear(session, noise(2))
-    assert session.probabilities is None
+    assert session.update is None
     updates = [u for kind, u in hear(session, speech(2)) if kind == "update"]
     (*more, (kind, last)) = hear(session, noise(1.5))
     assert silence == []
-    assert session.probabilities is None
+    assert session.update is None
     assert len(updates) >= 8
     assert kind == "utterance"
     assert {u.start for u in updates} | {u.start for _, u in more} == {last.start}
@@ -60,21 +61,21 @@ def hear_chunks(monkeypatch, session, judged, loud):
 
     Returns
     -------
-    shown : list of (results, probabilities), after each chunk
+    shown : list of (results, update), after each chunk
     """
     judged, shown = iter(judged), []
     detector = SimpleNamespace(process_samples=lambda samples: next(judged))
     monkeypatch.setattr(session.endpointer._detector, "_detector", detector)
     for number, is_loud in enumerate(loud):
         chunk = noise(CHUNK_SECONDS, dbfs=-20 if is_loud else -80, seed=number)
-        shown.append((hear(session, chunk, CHUNK_LENGTH), session.probabilities))
+        shown.append((hear(session, chunk, CHUNK_LENGTH), session.update))
     return shown
 
 
 def test_bars_are_empty_in_silence_though_a_cough_came_after_the_cut(monkeypatch):
     chunks = [0] * 20 + [1] * 125 + [0] * 15 + [1] * 5 + [0] * 100
     shown = hear_chunks(monkeypatch, Session(Counting()), chunks, chunks)
-    has_bars = [probabilities is not None for _, probabilities in shown]
+    has_bars = [update is not None for _, update in shown]
     assert not any(has_bars[:25])
     assert all(has_bars[30:145])
     assert not any(has_bars[190:])
@@ -163,3 +164,18 @@ def test_there_may_be_no_chart_to_save(tmp_path, monkeypatch, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert re.match(r"error: file.chart_.*\.png: cannot be written", line)
     assert os.listdir() == ["file"]
+
+
+def test_a_voice_learns_nothing_from_what_is_unlike_speech():
+    class Whispering(Learning):
+        def compute_features(self, samples):
+            features = super().compute_features(samples)
+            features[:, -1] = WHISPERED - 0.01  # harmonicity
+            return features
+
+    session = Session(Whispering(), Voice())
+    (utterance,) = [utterance for kind, utterance in hear(session, talk(0)) if kind == "utterance"]
+    assert (utterance.doubt, utterance.unsure) == ("whispered?", True)
+    assert session.voice.n_recordings == 0
+    assert session.label("sad").result() == ""
+    assert session.voice.n_recordings == 1

@@ -1,11 +1,13 @@
-"""What is usual for a voice, and recordings that are compared with it."""
+"""Statistics of a voice, recordings relative to them, and what is unlike speech."""
 
 import json
 import os
 
 import numpy as np
 import pytest
-from signals import make_recording, make_recordings, make_reference, voice
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
+from signals import make_recording, make_recordings, make_reference, speech, voice
 
 from sentimental import features as features_module
 from sentimental.features import (
@@ -20,6 +22,7 @@ from sentimental.features import (
     summarize,
 )
 from sentimental.files import checksum
+from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
     MAX_DEVIATIONS,
@@ -32,12 +35,14 @@ from sentimental.speaker import (
     compute_statistics,
     draw_history,
     draw_statistics,
+    find_doubt,
     find_reference,
     group_voices,
     normalize,
     recording_statistics,
     voice_of,
 )
+from sentimental.spectrum import SAMPLE_RATE
 from sentimental.voice import Voice
 
 NOTHING = np.zeros((1, N_STATISTICS))
@@ -350,3 +355,42 @@ def test_a_voice_of_other_constants_and_one_that_is_not_there_are_refused(tmp_pa
 def test_only_its_owner_reads_a_voice(tmp_path):
     Voice().save(tmp_path / "voice.json")
     assert (tmp_path / "voice.json").stat().st_mode & 0o777 == 0o600
+
+
+# What is unlike speech
+
+
+def whisper(samples, n=512, hop=128, order=20):
+    """Speech whose vocal cords are noise: each frame's all-pole filter, fed with noise."""
+    window, noise = np.hanning(n), np.random.default_rng(1).standard_normal(len(samples) + n)
+    whispered = np.zeros(len(samples))
+    for start in range(0, len(samples) - n, hop):
+        frame = samples[start : start + n] * window
+        r = np.correlate(frame, frame, "full")[n - 1 : n + order] + 1e-9
+        poles = solve_toeplitz(r[:-1] + 1e-4 * r[0] * (np.arange(order) == 0), r[1:])
+        gain = np.sqrt(max(r[0] - poles @ r[1:], 0))
+        piece = lfilter([gain], np.r_[1, -poles], noise[start : start + n])
+        whispered[start : start + n] += piece * window
+    return whispered.astype(np.float32)
+
+
+def cry():
+    """A baby's cry: 1.2 s of a harmonic sound about 500 Hz."""
+    seconds = np.arange(19_200) / SAMPLE_RATE
+    phase = 2 * np.pi * np.cumsum(480 + 60 * np.sin(np.pi * seconds / 1.2)) / SAMPLE_RATE
+    samples = sum(np.cos(n * phase) / n**0.7 for n in range(1, 12)) * np.hanning(len(seconds))
+    return samples.astype(np.float32)
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_whisper_is_in_doubt_and_speech_is_not(number):
+    recognizer = load_recognizer()
+    for samples, doubt in ((speech(number), ""), (whisper(speech(number)), "whispered?")):
+        features = recognizer.compute_features(samples)
+        assert find_doubt(features, recognizer.reference) == doubt
+
+
+def test_a_cry_is_in_doubt():
+    recognizer = load_recognizer()
+    doubt = find_doubt(recognizer.compute_features(cry()), recognizer.reference)
+    assert doubt == "unlike speech?"

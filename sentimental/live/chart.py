@@ -9,7 +9,7 @@ import numpy as np
 
 from sentimental.files import atomic_write
 from sentimental.recognizer import Utterance, mean_probabilities
-from sentimental.scripts import UNSURE_BELOW, shown
+from sentimental.scripts import shown
 from sentimental.vad import LOWEST_DBFS
 
 # Inches, of 100 pixels.
@@ -46,23 +46,21 @@ def strongest(probabilities):
     return max(probabilities, key=probabilities.get)
 
 
-def is_unsure(probabilities):
-    """Does the strongest emotion say little? Its probability counts as it is printed."""
-    return round(max(probabilities.values()), 2) < UNSURE_BELOW
-
-
-def answer(probabilities):
+def answer(utterance):
     """The strongest emotion in two words; "unsure" where it says little."""
-    emotion = strongest(probabilities)
-    return "unsure" if is_unsure(probabilities) else f"{emotion} {probabilities[emotion]:.0%}"
+    emotion, doubt = strongest(utterance.probabilities), utterance.doubt
+    if utterance.unsure:
+        return f"unsure: {doubt}" if doubt else "unsure"
+    return f"{emotion} {utterance.probabilities[emotion]:.0%}"
 
 
 def result_line(name, utterance):
-    start, end, p = utterance
+    start, end, p, doubt = utterance
     first, second = sorted(p, key=p.get, reverse=True)[:2]
     name = f"{name}  {end - start:4.1f} s"
-    if is_unsure(p):
-        return f"{name}  unsure: {first} {p[first]:.2f} or {second} {p[second]:.2f}"
+    if utterance.unsure:
+        why = f" ({doubt})" if doubt else ""
+        return f"{name}  unsure{why}: {first} {p[first]:.2f} or {second} {p[second]:.2f}"
     return f"{name}  {first:8s} {p[first]:.2f}  ({second} {p[second]:.2f})"
 
 
@@ -125,7 +123,7 @@ def draw_summary(figure, utterances, seconds, files=()):
     bars.set(ylim=(0, 1.15), yticks=[])  # the space above is for the figure of 100 %
     bars.tick_params(length=0, labelsize=21)
     bars.set_title(summary_line(utterances, seconds), fontsize=20, loc="left", pad=14)
-    starts, ends, probabilities = zip(*utterances, strict=True)
+    starts, ends, probabilities, _ = zip(*utterances, strict=True)
     colors = [COLORS[strongest(p)] for p in probabilities]
     heights = [max(p.values()) for p in probabilities]
     # In a session of hours an utterance is less than a pixel wide; its edge can be seen.
@@ -160,7 +158,7 @@ def draw_timeline(figure, tracks, seconds, files=()):
     emotions = [*everything[0].probabilities]
     style = {"colors": [COLORS[emotion] for emotion in emotions], "labels": emotions}
     for track, (stack, level) in zip(tracks, rows.reshape(-1, 2), strict=True):
-        starts, ends, probabilities = zip(*track.utterances, strict=True)
+        starts, ends, probabilities, _ = zip(*track.utterances, strict=True)
         values = [[*p.values()] for p in probabilities]
         shares = _sum_columns(edges, starts, ends, values) / np.diff(edges)[:, None]
         heights = np.vstack([shares, shares[-1:]]).T  # the last column ends at the edge
@@ -229,8 +227,8 @@ def save_chart(path, recordings):
         files.append((seconds, Path(recording.name).name))
         for channel, utterances in recording.utterances.items():
             track = tracks.setdefault(channel, Track(channel, [], []))
-            for start, end, probabilities in utterances:
-                track.utterances.append(Utterance(seconds + start, seconds + end, probabilities))
+            for start, end, *what in utterances:
+                track.utterances.append(Utterance(seconds + start, seconds + end, *what))
             for start, end, levels in recording.levels:
                 track.levels.append((seconds + start, seconds + end, levels[(channel or 1) - 1]))
         seconds += recording.seconds

@@ -15,7 +15,6 @@ from sentimental.decoding import decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import summary_line
 from sentimental.live.terminal import note
-from sentimental.recognizer import Utterance
 from sentimental.scripts import EMOTIONS, SentimentalError, check_stop, program_error, shown
 from sentimental.utterances import WHOLE_SECONDS, as_file, cut
 from sentimental.vad import LOWEST_DBFS
@@ -137,16 +136,13 @@ class Recording:
                     continue
                 voice = None if voices is None else voices.setdefault(channel, Voice())
                 try:
-                    probabilities = recognizer.predict_samples(
-                        speech.samples, self.name, voice, emotions
-                    )
+                    utterance = recognizer.recognize(speech, self.name, voice, emotions)
                 except SentimentalError as error:  # too little is left when it is trimmed
                     if self.is_cut:
                         refused.add(channel)
                     else:
                         yield Finding(channel, "error", error)
                     continue
-                utterance = Utterance(speech.start, speech.end, probabilities)
                 self.utterances.setdefault(channel, []).append(utterance)
                 yield Finding(channel, "utterance" if self.is_cut else "file", utterance)
         for channel in refused - self.utterances.keys():

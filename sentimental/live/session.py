@@ -16,6 +16,7 @@ from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.terminal import note
 from sentimental.recognizer import Utterance
 from sentimental.scripts import SentimentalError, shown
+from sentimental.speaker import find_doubt
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import SPEECH_PAD, Endpointer
 from sentimental.voice import Voice
@@ -101,7 +102,7 @@ class Session:
     ----------
     end : str, why the session ends; empty while it goes on
     endpointer : sentimental.vad.Endpointer
-    probabilities : dict of float by emotion, of the utterance in progress; None in silence
+    update : Utterance or None, the one in progress as it is recognized by now; None in silence
     utterances : list of Utterance, those that are over
     emotions : sequence of str, those that can be answered
     task : str, what the user is asked to say, when the voice is taught
@@ -117,7 +118,7 @@ class Session:
     def __init__(self, recognizer, voice=None, emotions=None):
         self.end = self.task = ""
         self.endpointer = Endpointer()
-        self.probabilities = None
+        self.update = None
         self.utterances = []
         self.emotions = emotions or recognizer.emotions
         self.is_ready, self.paused = True, False
@@ -128,7 +129,7 @@ class Session:
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
-        self._last_heard = None  # voice and features of the last utterance
+        self._last_heard = None  # voice, features of the last utterance, whether it knows them
         self._taught = []  # voices, one for each label
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
@@ -219,10 +220,12 @@ class Session:
         except SentimentalError:
             return None  # a voice among noise as loud as it: too little is left when it is trimmed
         probabilities = self._recognizer.predict_features(features, voice, self.emotions)
+        doubt = find_doubt(features, self._recognizer.reference)
         if kind == "utterance" and voice is not None:
-            voice.add(features)
-            self._last_heard = voice, features
-        return probabilities
+            if not doubt:
+                voice.add(features)
+            self._last_heard = voice, features, not doubt
+        return probabilities, doubt
 
     def label(self, emotion):
         """Teach the voice what the last utterance was; a Future of an error, empty without one."""
@@ -231,9 +234,9 @@ class Session:
     def _label(self, emotion):
         if self._last_heard is None:
             return "nothing to label: no utterance is over yet"
-        voice, features = self._last_heard
+        voice, features, is_heard = self._last_heard
         try:
-            voice.learn(self._recognizer, features, emotion, heard=True)
+            voice.learn(self._recognizer, features, emotion, is_heard)
         except SentimentalError as error:
             return f"error: {error}"
         self._taught.append(voice)
@@ -255,15 +258,16 @@ class Session:
         results = []
         while self._pending and (wait or self._pending[0].future.done()):
             kind, start, end, future = self._pending.popleft()
-            probabilities = future.result()
+            answer = future.result()
+            utterance = Utterance(start, end, *answer) if answer else None
             if kind == "update":
-                self.probabilities = probabilities
-            if probabilities is not None:
-                results.append((kind, Utterance(start, end, probabilities)))
+                self.update = utterance
+            if utterance:
+                results.append((kind, utterance))
             elif kind == "utterance":
                 self.n_refused += 1
         if self.paused or not (self._pending or self.endpointer.speaking):
-            self.probabilities = None
+            self.update = None
         self.n_updates += sum(kind == "update" for kind, _ in results)
         self.utterances += [utterance for kind, utterance in results if kind == "utterance"]
         return results

@@ -63,8 +63,8 @@ def headline(session):
         return "finishing"
     if session.paused:
         return "paused"
-    if session.probabilities is not None:
-        return answer(session.probabilities)
+    if session.update:
+        return answer(session.update)
     return "listening" if session.endpointer.speaking else "silence"
 
 
@@ -140,7 +140,8 @@ class TerminalBars(PlainLines):
         for character in self._read_keys() if self._read_keys else "":
             press(self._keys, character)
         width, height = terminal_size()
-        probabilities = session.probabilities or dict.fromkeys(session.emotions, 0.0)
+        silence = dict.fromkeys(session.emotions, 0.0)
+        probabilities = session.update.probabilities if session.update else silence
         bars = bar_lines(probabilities, width, with_digits="1" in self._keys)
         level = 1 - session.endpointer.level / LOWEST_DBFS
         meters = [_meter("level", level, headline(session), width)]

@@ -189,17 +189,18 @@ class Window(PlainLines):
 
     def _set_results(self, session):
         title, bars, level, strip, *voice = self._parts
-        is_silent = session.probabilities is None
+        probabilities = session.update.probabilities if session.update else None
+        is_silent = probabilities is None
         color = "#777777" if is_silent else "black"
         words, last = headline(session), ""
         if session.utterances:
-            last = f"last: {answer(session.utterances[-1].probabilities)}"
+            last = f"last: {answer(session.utterances[-1])}"
         if session.task and not session.end:
             color, (words, _, last) = "black", session.task.partition(": ")
         if title.changes(words, color, last):
             self._title.set(text=words, color=color)
             self._last.set_text(last)
-        shown = [0.0] * len(self._emotions) if is_silent else session.probabilities.values()
+        shown = [0.0] * len(self._emotions) if is_silent else probabilities.values()
         if bars.changes(is_silent, *shown):
             for p, bar, percent in zip(shown, self._bars, self._percents, strict=True):
                 bar.set_height(p)
@@ -210,7 +211,7 @@ class Window(PlainLines):
             self._known.set_width(session.voice.known)
             self._acquaintance.set_text(acquaintance(session.voice))
         if strip.changes(int(session.endpointer.seconds / COLUMN_SECONDS)):
-            self._move_strip(session.endpointer.seconds, session.probabilities)
+            self._move_strip(session.endpointer.seconds, probabilities)
 
     def _move_strip(self, seconds, probabilities):
         """Add the columns since last time: all colors, each as high as its emotion is likely."""

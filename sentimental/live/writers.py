@@ -14,7 +14,7 @@ import time
 from tqdm import tqdm
 
 from sentimental.files import is_special
-from sentimental.live.chart import answer, clock, is_unsure, result_line, strongest
+from sentimental.live.chart import answer, clock, result_line, strongest
 from sentimental.live.terminal import note
 from sentimental.scripts import EMOTIONS, SentimentalError, shown
 
@@ -101,9 +101,9 @@ class Log(Output):
             empty = [""] * (4 + len(EMOTIONS))  # start to probabilities
             self._attempt(self._add, ["file", source, now, *empty, result])
             return
-        start, end, probabilities = result
+        start, end, probabilities, _ = result
         values = [f"{probabilities.get(emotion, 0.0):.4f}" for emotion in EMOTIONS]
-        answer = [strongest(probabilities), str(is_unsure(probabilities)).lower()]
+        answer = [strongest(probabilities), str(result.unsure).lower()]
         row = [kind, source, now, f"{start:.3f}", f"{end:.3f}", *answer, *values, ""]
         self._attempt(self._add, row)
 
@@ -201,9 +201,10 @@ def _json_line(name, channel, kind, result):
     line = {"file": str(name)} | ({"channel": channel} if channel else {})
     if kind == "error":
         return json.dumps(line | {"error": str(result)})
-    start, end, probabilities = result
+    start, end, probabilities, doubt = result
     line |= {"start": round(start, 3), "end": round(end, 3)}
-    line |= {"emotion": strongest(probabilities), "unsure": is_unsure(probabilities)}
+    line |= {"emotion": strongest(probabilities), "unsure": result.unsure}
+    line |= {"doubt": doubt} if doubt else {}
     rounded = {emotion: round(p, 4) for emotion, p in probabilities.items()}
     return json.dumps(line | {"probabilities": rounded})
 
@@ -214,7 +215,7 @@ def _subtitle(form, number, who, utterance):
         minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
         seconds = f"{milliseconds // 1000:02}{SUBTITLES[form]}{milliseconds % 1000:03}"
         times.append(f"{minutes // 60:02}:{minutes % 60:02}:{seconds}")
-    return f"{number}\n{' --> '.join(times)}\n{who}{answer(utterance.probabilities)}\n"
+    return f"{number}\n{' --> '.join(times)}\n{who}{answer(utterance)}\n"
 
 
 class Audio(Output):
