@@ -9,6 +9,7 @@ from signals import make_recordings, make_reference
 from sentimental.features import frames_to_features
 from sentimental.recognizer import Recognizer
 from sentimental.scripts import EMOTIONS, SentimentalError, Stopped
+from sentimental.speaker import N_STATISTICS
 from sentimental.training import fit as module
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network
@@ -183,7 +184,8 @@ def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path, mo
     network.compile(
         loss=module.keras.losses.CategoricalCrossentropy(label_smoothing=TINY.label_smoothing)
     )
-    inputs = module.recordings_to_inputs(validation, reference)
+    nothing_heard = np.zeros((len(validation), N_STATISTICS))
+    inputs = module.recordings_to_inputs(validation, reference, nothing_heard)
     loss = network.evaluate([*inputs], module.one_hot(validation), verbose=0)
     assert loss == pytest.approx(best, rel=1e-3)
 
