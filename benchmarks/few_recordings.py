@@ -22,12 +22,12 @@ sys.path.insert(0, str(ROOT))
 from sentimental.files import check_outputs, write_json  # noqa: E402
 from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
 from sentimental.training.fit import fit, predict  # noqa: E402
+from sentimental.training.inputs import load_recordings, load_start  # noqa: E402
 from sentimental.training.metrics import compute_metrics  # noqa: E402
 from sentimental.training.network import build_network, load_network, save_model  # noqa: E402
 from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
 from sentimental.training.reports import print_metrics, run_record  # noqa: E402
 from sentimental.training.settings import Augmentation, Training, change_settings  # noqa: E402
-from train_model import load_recordings, load_start  # noqa: E402
 
 # Recordings of each emotion that are drawn.
 COUNTS = (5, 20)

@@ -13,6 +13,7 @@ from collections import Counter
 import numpy as np
 
 from sentimental.files import atomic_write, set_aside, write_json
+from sentimental.model import weights_checksum
 from sentimental.scripts import EMOTIONS, UNSURE_BELOW, shown
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.metrics import (
@@ -36,8 +37,11 @@ MOST_LETTERS = 34
 # Tables and records -----------------------------------------------------------------------------
 
 
-def print_metrics(parts):
-    """Print a table: three lines for each part of the split, or seed, or condition."""
+def print_metrics(parts, untrained=None):
+    """Print a table: three lines for each part of the split, or seed, or condition.
+
+    With the emotions that a model never answers, say what its figures do not hold for.
+    """
     names = [shown(name) for name in parts]
     names = [n if len(n) <= MOST_LETTERS else f"{n[:15]}…{n[16 - MOST_LETTERS :]}" for n in names]
     width = max(20, *map(len, names))
@@ -54,6 +58,10 @@ def print_metrics(parts):
         recall = (f"{emotion} {value:.0%}" for emotion, value in metrics["recall"].items())
         print("  recall", *recall)
     print("own: UAR where only emotions that occur are allowed; ECE: expected calibration error")
+    if untrained:
+        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
+    if untrained is not None and {*parts} <= {"validation", "test", "cross-validation"}:
+        print("no figure is of speakers who did not train: strangers will be recognized less well")
 
 
 def run_record(protocol, recordings, sizes, seeds, settings):
@@ -93,6 +101,21 @@ def update_headline(folder, figures):
     except (ValueError, AttributeError, RecursionError):
         set_aside(path)  # what the runs of hours have found is worth more
     write_json(path, dict(sorted(figures.items())))
+
+
+def report_model(folder, record, metrics, network, history):
+    """Write metrics.json, the headline and the plots of the model that is saved."""
+    record |= {
+        "epoch_saved": history["epoch_saved"],
+        "parameters": network.count_params(),
+        "weights_checksum": weights_checksum(network.get_weights()),
+        "training_seconds": round(history["seconds"], 1),
+    }
+    write_json(folder / "metrics.json", record)
+    update_headline(folder, {f"random_{name}": part["accuracy"] for name, part in metrics.items()})
+    for name in ("loss", "accuracy"):
+        plot_history(history, name, folder / f"{name}.png")
+    plot_confusion(metrics, folder / "confusion_matrix.png")
 
 
 # Protocols --------------------------------------------------------------------------------------
