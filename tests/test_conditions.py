@@ -123,8 +123,3 @@ def test_the_same_seed_gives_the_same_samples_and_leaves_the_recording_as_it_is(
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(samples, tone(500, 1.0))
     assert np.abs(first - samples).max() > 1e-3
-
-
-def test_a_condition_that_does_not_exist_is_an_error(rng):
-    with pytest.raises(ValueError, match="pink"):
-        apply_condition("pink", tone(500, 1.0), [], rng)
