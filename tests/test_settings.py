@@ -75,11 +75,6 @@ def reference(tmp_path_factory):
     return get
 
 
-def test_the_same_settings_have_the_same_effects(reference, eagerly, tmp_path):
-    for number, effect in enumerate(effects(SMALL, tmp_path)):
-        assert effect == reference(number)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_changes_something_and_is_recorded(
     name, reference, eagerly, tmp_path, capsys
@@ -145,16 +140,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(text, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_of_a_dict_only_the_given_keys_change():
-    changed = change_settings({"training": Training()}, ["training.class_prior={'sad': 0.5}"])
-    assert changed["training"].class_prior == Training().class_prior | {"sad": 0.5}
-
-
-def test_a_whole_number_becomes_a_float_where_there_was_one():
-    changed = change_settings({"training": Training()}, ["training.learning_rate=1"])
-    assert isinstance(changed["training"].learning_rate, float)
-
-
-def test_a_setting_cannot_be_assigned():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Training().units = 8
+def test_a_value_becomes_one_like_that_of_the_setting():
+    texts = ["training.class_prior={'sad': 1}", "training.learning_rate=1"]
+    changed = change_settings({"training": Training()}, texts)["training"]
+    assert changed.class_prior == Training().class_prior | {"sad": 1.0}  # the others stay
+    assert isinstance(changed.class_prior["sad"], float)
+    assert isinstance(changed.learning_rate, float)
