@@ -79,16 +79,7 @@ def fit(
     options = settings, seed, shapes, start and start["checksum"]
     key = fingerprint([*recordings, *validation], *options)
     progress = Progress(model, checkpoint, key, batches, seed, name)
-    model.fit(
-        batches,
-        shuffle=False,  # they are drawn in random order
-        validation_data=(inputs, one_hot(validation)),
-        validation_batch_size=PREDICTION_BATCH,
-        initial_epoch=progress.resume(),
-        epochs=settings["training"].epochs,
-        verbose=0,
-        callbacks=[progress],
-    )
+    progress.run(settings["training"].epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
@@ -145,11 +136,24 @@ class Progress(keras.callbacks.Callback):
         # A value of each epoch, and the averaged weights with the lowest validation loss.
         self.history, self.best = {key: [] for key in HISTORY}, None
 
+    def run(self, epochs, validation):
+        """Fit the model for the epochs that are left."""
+        self.model.fit(
+            self.batches,
+            shuffle=False,  # they are drawn in random order
+            validation_data=validation,
+            validation_batch_size=PREDICTION_BATCH,
+            initial_epoch=self._resume(),
+            epochs=epochs,
+            verbose=0,
+            callbacks=[self],
+        )
+
     def _variables(self):
         variables = [*self.model.weights, *self.model.optimizer.variables]
         return {f"variable_{number}": variable for number, variable in enumerate(variables)}
 
-    def resume(self):
+    def _resume(self):
         """Set the weights that a stopped training left; returns how many epochs it had done."""
         if not (state := load_state(self.path, self.fingerprint, self.name)):
             return 0
