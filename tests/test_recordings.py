@@ -37,21 +37,17 @@ def takes_in(folder):
 # Takes
 
 
-def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
-    # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
-    names = ["03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"]
-    for name in names:
-        write(tmp_path / name)
-    assert takes_in(tmp_path) == ([[name] for name in names], [])
-
-
-def test_own_recordings_are_one_take_where_their_sound_is_and_not_their_name(tmp_path):
+def test_the_name_makes_a_take_of_a_corpus_and_the_sound_an_own_one(tmp_path):
+    # Of the real RAVDESS these two are byte-identical.
+    of_corpus = ["03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"]
+    for name in of_corpus:
+        write(tmp_path / name, seed=3)
     for name in ("a/happy/monday.wav", "a/happy/tuesday.wav"):
         write(tmp_path / name)
     for seed, folder in enumerate("bc", 1):
         write(tmp_path / folder / "happy" / "wednesday.wav", seed)
-    names = [["monday.wav", "tuesday.wav"], ["wednesday.wav"], ["wednesday.wav"]]
-    assert takes_in(tmp_path) == (names, [])
+    own = [["monday.wav", "tuesday.wav"], ["wednesday.wav"], ["wednesday.wav"]]
+    assert takes_in(tmp_path) == ([*([name] for name in of_corpus), *own], [])
 
 
 @pytest.mark.parametrize(
@@ -247,43 +243,28 @@ def test_files_are_found_once_at_any_depth_and_what_is_no_sound_is_counted(tmp_p
     assert (n_passed_over, refused) == (len(passed_over), [])
 
 
-def test_a_folder_that_cannot_be_read_is_a_line_and_the_others_are_read(tmp_path, monkeypatch):
-    for name in ("closed", "open"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.wav").touch()
-    scandir = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "closed":
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    files, _, refused = find_files([tmp_path])
-    assert files == [tmp_path / "open" / "a.wav"]
-    assert refused == [
-        f"{tmp_path / 'closed'}: cannot be read (Permission denied); check its name and rights"
-    ]
-
-
-def test_files_that_may_only_be_listed_are_lines_and_the_others_are_read(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "function", "refused"),
+    [(os, "scandir", [""]), (Path, "is_file", ["/a.wav", "/b.wav"])],  # no right to list; to enter
+)
+def test_what_cannot_be_read_is_a_line_and_the_others_are_read(
+    tmp_path, monkeypatch, place, function, refused
+):
     for name in ("closed/a.wav", "closed/b.wav", "open/c.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    is_file = Path.is_file
+    original = getattr(place, function)
 
     def refuse(path):
-        if path.parent.name == "closed":  # read permission, but not that to enter
+        if f"{path}" in {f"{tmp_path}/closed{name}" for name in refused}:
             raise PermissionError(13, "Permission denied", str(path))
-        return is_file(path)
+        return original(path)
 
-    monkeypatch.setattr(Path, "is_file", refuse)
-    files, _, refused = find_files([tmp_path, tmp_path / "closed" / "a.wav"])
+    monkeypatch.setattr(place, function, refuse)
+    files, _, lines = find_files([tmp_path])
     assert files == [tmp_path / "open" / "c.wav"]
-    assert {line.split(":")[0] for line in refused} == {
-        str(tmp_path / "closed" / name) for name in ("a.wav", "b.wav")
-    }
-    assert all("Permission denied" in line for line in refused)
+    reason = "cannot be read (Permission denied); check its name and rights"
+    assert sorted(lines) == [f"{tmp_path}/closed{name}: {reason}" for name in refused]
 
 
 @links
