@@ -70,12 +70,6 @@ DATA = Path("data")
 def compute_frames(recording, condition="", voices=()):
     """Load, level, trim, denoise, frames; any failure becomes a line, so that the rest goes on.
 
-    Parameters
-    ----------
-    recording : Recording; its hash seeds what is drawn
-    condition : str, one of ``CONDITIONS`` or ""
-    voices : list of str, files that babble is made of
-
     Returns
     -------
     frames : np.ndarray [shape=(n_frames, N_STORED), float32], or None when refused
@@ -99,18 +93,7 @@ def compute_frames(recording, condition="", voices=()):
 
 
 def compute_all(recordings, cache, condition, voices):
-    """The frames of many recordings: those that are not in the cache are computed, on all cores.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    cache : FrameCache
-    condition, voices : as for `compute_frames`
-
-    Returns
-    -------
-    computed : dict of (frames, line), as `compute_frames` gives them, by the recording's name
-    """
+    """What `compute_frames` gives, by the recordings' names: from the cache, or on all cores."""
     computed = {recording.name: (cache.load(recording.hash), None) for recording in recordings}
     new = [recording for recording in recordings if computed[recording.name][0] is None]
     jobs = ((recording, condition, voices) for recording in new)
@@ -133,35 +116,19 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "paths", nargs="*", type=Path, help="folders or files (default: every corpus below data/)"
-    )
-    parser.add_argument(
-        "--labels",
-        type=Path,
-        metavar="TABLE.csv",
-        help="columns file (relative to the table), emotion, speaker, start, end",
-    )
-    parser.add_argument(
-        "--map",
-        type=read_names,
-        default="",
-        metavar="NAME=EMOTION,...",
-        help="your own names of emotions: Freude=happy,boredom=neutral",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="features file to write (default: data/features.json, or data/CONDITION.json)",
-    )
-    parser.add_argument(
-        "--condition",
-        choices=CONDITIONS,
-        default="",
-        help="change all recordings, to test a network: white noise or babble of "
-        f"{CONDITION_VOICES} others at {CONDITION_SNR:.0f} dB SNR, a telephone's band, other gains",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of a fault")
+    add = parser.add_argument
+    words = "folders or files (default: every corpus below data/)"
+    add("paths", nargs="*", type=Path, help=words)
+    words = "columns file (relative to the table), emotion, speaker, start, end"
+    add("--labels", type=Path, metavar="TABLE.csv", help=words)
+    words = "your own names of emotions: Freude=happy,boredom=neutral"
+    add("--map", type=read_names, default="", metavar="NAME=EMOTION,...", help=words)
+    words = "features file to write (default: data/features.json, or data/CONDITION.json)"
+    add("--output", type=Path, help=words)
+    words = "change all recordings, to test a network: white noise or babble of "
+    words += f"{CONDITION_VOICES} others at {CONDITION_SNR:.0f} dB SNR, a telephone's band, "
+    add("--condition", choices=CONDITIONS, default="", help=f"{words}other gains")
+    add("--debug", action="store_true", help="show the traceback of a fault")
     arguments = parser.parse_args()
     arguments.output = arguments.output or DATA / f"{arguments.condition or 'features'}.json"
     return arguments

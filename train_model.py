@@ -13,14 +13,7 @@ Exit status: 0 done; 1 an error, in one line; 2 wrong options; 130 stopped by Ct
 """
 
 from sentimental.files import check_outputs, write_json
-from sentimental.scripts import (
-    SentimentalError,
-    end_at_once,
-    interruptible,
-    on_end_signals,
-    require,
-    run_script,
-)
+from sentimental.scripts import SentimentalError, end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -28,52 +21,44 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
-import hashlib
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from sentimental.features_file import load_features
-from sentimental.model import weights_checksum, weights_path_of
+from sentimental.model import weights_path_of
 from sentimental.training.cross_validation import (
     clear_folds,
     draw_histories,
     run_folds,
     unfinished_work,
 )
+from sentimental.training.inputs import (
+    fingerprint_files,
+    load_conditions,
+    load_recordings,
+    load_start,
+)
 from sentimental.training.metrics import compute_group_metrics, compute_metrics, pool
 from sentimental.training.protocols import PROTOCOLS, count_parts, fold_to_save
 from sentimental.training.reports import (
     plot_confusion,
-    plot_history,
     print_metrics,
+    report_model,
     report_runs,
     run_record,
-    update_headline,
 )
 from sentimental.training.settings import Augmentation, Training, change_settings
 
 # What is read, and what is trained or measured, unless other names are given.
 FEATURES, MODEL = Path("data/features.json"), Path("model8723.json")
-# Fewer recordings train nothing, and measure nothing.
-LEAST_RECORDINGS = 10
 
 # `fit` and `network` of `sentimental.training` are imported where they are used: they load
 # TensorFlow, which takes seconds.
 
 
 def train_saved_model(recordings, settings, seed, model, folder, start=None):
-    """Split, build, fit, evaluate, save: the model that others use, its metrics and plots.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    settings : dict with ``training`` and ``augmentation``
-    seed : int, of first weights and augmentation
-    model, folder : Path, of the model's JSON file, and of metrics and plots
-    start : dict or None, as for `sentimental.training.fit.fit`
-    """
+    """Split, build the network, fit, evaluate, save: the model that others use, and its figures."""
     from sentimental.training.fit import fit
     from sentimental.training.network import build_network, find_untrained, save_model
 
@@ -95,8 +80,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
         reference, history = fit(network, train, validation, settings, seed, checkpoint, **options)
 
         metrics, groups = evaluate(network, reference, validation, test, runs)
-        print_metrics(metrics)
-        print_limits(untrained := find_untrained(network.get_weights()), metrics)
+        print_metrics(metrics, untrained := find_untrained(network.get_weights()))
 
         corpora = {recording.corpus for recording in train}
         corpora |= {*start["training"]["corpora"]} if start else set()
@@ -105,7 +89,7 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
         seeds = {"split": training.split_seed, "training": seed}
         record = run_record("random", recordings, count_parts(fold), seeds, settings)
         record |= metrics | {"groups": groups, "untrained": untrained}
-        write_results(folder, record, metrics, network, history)
+        report_model(folder, record, metrics, network, history)
         clear_folds("random", runs, unfinished)
         checkpoint.unlink()
     print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
@@ -130,29 +114,6 @@ def evaluate(network, reference, validation, test, runs=()):
     return {name: measured} | metrics, compute_group_metrics(*pool(runs, "h0"), are_unseen)
 
 
-def print_limits(untrained, metrics):
-    """Say which emotions a network never answers, and for whom its figures do not hold."""
-    if untrained:
-        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
-    if {*metrics} <= {"validation", "test", "cross-validation"}:
-        print("no figure is of speakers who did not train: strangers will be recognized less well")
-
-
-def write_results(folder, record, metrics, network, history):
-    """Write metrics.json, the headline and the plots of the model that is saved."""
-    record |= {
-        "epoch_saved": history["epoch_saved"],
-        "parameters": network.count_params(),
-        "weights_checksum": weights_checksum(network.get_weights()),
-        "training_seconds": round(history["seconds"], 1),
-    }
-    write_json(folder / "metrics.json", record)
-    update_headline(folder, {f"random_{name}": part["accuracy"] for name, part in metrics.items()})
-    plot_history(history, "loss", folder / "loss.png")
-    plot_history(history, "accuracy", folder / "accuracy.png")
-    plot_confusion(metrics, folder / "confusion_matrix.png")
-
-
 def evaluate_saved_model(recordings, training, model, folder):
     """Measure a saved model on what did not train it: print the figures, write them to a folder."""
     from sentimental.training.fit import predict
@@ -160,11 +121,11 @@ def evaluate_saved_model(recordings, training, model, folder):
 
     network, content = load_network(model)
     reference, trained = content["usual"], content["training"]
-    corpora, metrics = sorted({recording.corpus for recording in recordings}), {}
+    corpora, metrics = {recording.corpus for recording in recordings}, {}
     _, validation, test = fold_to_save(recordings, training)
     if fingerprint_files(validation + test) == trained["held_out"]:
         metrics, _ = evaluate(network, reference, validation, test)
-    for corpus in (corpus for corpus in corpora if corpus not in trained["corpora"]):
+    for corpus in sorted(corpora - {*trained["corpora"]}):
         part = [recording for recording in recordings if recording.corpus == corpus]
         ways = {"h0": None}
         if any(recording.speaker for recording in part):
@@ -174,73 +135,24 @@ def evaluate_saved_model(recordings, training, model, folder):
             metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(
-            f"{', '.join(corpora)}: trained this model, and what it held out is not among them; "
-            "give features of other recordings, or the features and the --set of its training"
+            f"{', '.join(sorted(corpora))}: trained this model, and what it held out is not among "
+            "them; give features of other recordings, or the features and the --set of its training"
         )
-    print_metrics(metrics)
-    print_limits(find_untrained(network.get_weights()), metrics)
+    print_metrics(metrics, find_untrained(network.get_weights()))
     if folder:
         write_json(folder / "evaluation.json", metrics)
         drawn = {name: part for name, part in metrics.items() if not name.endswith("one emotion")}
         plot_confusion(drawn, folder / "evaluation.png")
 
 
-# Files ------------------------------------------------------------------------------------------
-
-
-def load_recordings(path, n_emotions):
-    """Recordings to train on or to measure, sorted by corpus and file name."""
-    if not path.exists():
-        raise SentimentalError(f"{path}: no such file; make it with: python preprocess.py")
-    with interruptible():
-        recordings = load_features(path)
-    recordings.sort(key=lambda r: (r.corpus, Path(r.name).name, r.hash))
-    if any(recording.condition for recording in recordings):
-        raise SentimentalError(f"{path}: made with --condition, which is for tests")
-    if len(recordings) < LEAST_RECORDINGS:
-        message = f"{len(recordings)} recordings are too few; give {LEAST_RECORDINGS} at least"
-        raise SentimentalError(f"{path}: {message}")
-    if len({recording.emotion for recording in recordings}) < n_emotions:
-        raise SentimentalError(f"{path}: recordings of one emotion train nothing; give others, too")
-    return recordings
-
-
-def load_conditions(paths):
-    """Recordings under conditions, by the name of the condition."""
-    conditions = {}
-    for path in paths:
-        recordings = load_features(path)
-        names = {recording.condition for recording in recordings}
-        if len(names) != 1 or "" in names:
-            raise SentimentalError(f"{path}: not made with preprocess.py --condition")
-        (name,) = names
-        if name in conditions:
-            raise SentimentalError(f"{path}: there is another file of condition {name}")
-        conditions[name] = recordings
-    return conditions
-
-
-def load_start(path, recordings):
-    """The model whose weights a training begins with, as `load_network` returns it."""
-    from sentimental.training.network import load_network
-
-    _, start = load_network(path)
-    known = sorted({*start["training"]["corpora"]} & {r.corpus for r in recordings})
-    if known:
-        raise SentimentalError(
-            f"{path}: was trained with {', '.join(known)}, so testing on them would be misleading; "
-            "begin with a model that was not, or give features of other recordings"
-        )
-    return start
-
-
-def fingerprint_files(recordings):
-    """Tells by which recordings a model was validated and tested, wherever they lie."""
-    names = [(recording.hash, Path(recording.name).name) for recording in recordings]
-    return hashlib.sha256(repr(names).encode()).hexdigest()
-
-
-# The command line -------------------------------------------------------------------------------
+def run_protocol(recordings, conditions, settings, arguments, start):
+    """Train and test all folds of a protocol; write its figures, and no model."""
+    protocol, folder = arguments.protocol, arguments.results
+    with unfinished_work(folder / f"{protocol}_unfinished") as unfinished:
+        options = conditions, arguments.seeds or 1, unfinished, settings, start
+        runs = run_folds(protocol, recordings, *options)
+        report_runs(protocol, runs, recordings, folder, settings)
+        clear_folds(protocol, runs, unfinished)
 
 
 def parse_arguments(argv):
@@ -258,9 +170,8 @@ def parse_arguments(argv):
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting")
     add("--model", **path, default=MODEL, help="write or read it (default: %(default)s)")
     add("--start-from", **path, help="a model whose weights the training begins with")
-    add(
-        "--results", **path, help="folder of the figures (default: results; --evaluate prints them)"
-    )
+    words = "folder of the figures (default: results; --evaluate prints them)"
+    add("--results", **path, help=words)
     arguments = parser.parse_args(argv)
     arguments.saves_model = arguments.protocol == "random" and arguments.seeds is None
     mistakes = {
@@ -312,12 +223,7 @@ def main(argv=None):
             train_saved_model(recordings, settings, arguments.seed, model, folder, start)
         else:
             conditions = load_conditions(arguments.conditions)
-            protocol, n_seeds = arguments.protocol, arguments.seeds or 1
-            with unfinished_work(folder / f"{protocol}_unfinished") as unfinished:
-                options = conditions, n_seeds, unfinished, settings, start
-                runs = run_folds(protocol, recordings, *options)
-                report_runs(protocol, runs, recordings, folder, settings)
-                clear_folds(protocol, runs, unfinished)
+            run_protocol(recordings, conditions, settings, arguments, start)
     finally:
         if folder:
             with contextlib.suppress(OSError):

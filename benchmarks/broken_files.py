@@ -12,7 +12,6 @@ Exit status 1 when one copy raises anything but a SentimentalError, or takes mor
 or MAX_MEGABYTES, or a script does not come to its end.
 """
 
-import argparse
 import contextlib
 import os
 import resource
@@ -27,19 +26,18 @@ import traceback
 from collections import Counter, namedtuple
 from pathlib import Path
 
+import common
 import noisereduce  # noqa: F401, here so that its import does not count for each copy
 import numpy as np
 import soundfile
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental import SentimentalError, load_recognizer  # noqa: E402
-from sentimental.audio import clean_audio, load_audio  # noqa: E402
-from sentimental.features import extract_frames  # noqa: E402
-from sentimental.scripts import interruptible, run_script  # noqa: E402
-from sentimental.vad import Speech, check_speech  # noqa: E402
+from sentimental import SentimentalError, load_recognizer
+from sentimental.audio import clean_audio, load_audio
+from sentimental.features import extract_frames
+from sentimental.scripts import interruptible, run_script
+from sentimental.vad import Speech, check_speech
 
-CLIP = ROOT / "data" / "samples" / "news.flac"
+CLIP = common.ROOT / "data" / "samples" / "news.flac"
 # s and MB (memory of the libraries included) that a copy may take.
 MAX_SECONDS = 5.0
 MAX_MEGABYTES = 500.0
@@ -176,7 +174,7 @@ def run_scripts(folder):
         ("preprocess.py", [".", "--output", folder.parent / "features.json"], {0}),
         ("realtime_emotion_recognition.py", ["--input", *names], {0, 1}),
     ]:
-        command = [sys.executable, ROOT / script, *arguments]
+        command = [sys.executable, common.ROOT / script, *arguments]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         n_lines = len(done.stdout.splitlines()) + done.stderr.count("error: ")
         is_whole = script == "preprocess.py" or n_lines >= len(names)
@@ -189,9 +187,7 @@ def run_scripts(folder):
 @interruptible()
 def main():
     """Damage, measure, and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("n", type=int, help="damaged copies")
     parser.add_argument("--seed", type=int, default=0, help="what is damaged (default: 0)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the copies shall stay")

@@ -8,7 +8,6 @@ The textbook chain is what tutorials show: pydub to load and normalize, librosa 
 process. preprocess.py runs as its user would start it, on all cores, imports included.
 """
 
-import argparse
 import random
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import common
 import librosa
 import noisereduce
 import numpy as np
@@ -23,17 +23,11 @@ import psutil
 from pydub import AudioSegment, effects
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental.files import find_files  # noqa: E402
-from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
+from sentimental.files import find_files
+from sentimental.scripts import SentimentalError, interruptible, run_script
 
-# Samples. The longest clip of the textbook.
-TOTAL_LENGTH = 173_056
-# Samples.
-FRAME_LENGTH = 2048
-# Samples.
-HOP_LENGTH = 512
+# Samples: the longest clip of the textbook, its frames and the distance of these.
+TOTAL_LENGTH, FRAME_LENGTH, HOP_LENGTH = 173_056, 2048, 512
 # s between two looks at the memory, each of which halts the processes.
 SAMPLING_PERIOD = 2.0
 
@@ -47,13 +41,10 @@ def classic_chain(path):
     padded = np.pad(trimmed[:TOTAL_LENGTH], (0, max(0, TOTAL_LENGTH - len(trimmed))))
     denoised = noisereduce.reduce_noise(padded, sr=sample_rate)
     frames = {"frame_length": FRAME_LENGTH, "hop_length": HOP_LENGTH}
-    return np.concatenate(
-        [
-            librosa.feature.rms(y=denoised, **frames),
-            librosa.feature.zero_crossing_rate(denoised, **frames),
-            librosa.feature.mfcc(y=denoised, sr=sample_rate, n_mfcc=13, hop_length=HOP_LENGTH),
-        ]
-    )
+    rms = librosa.feature.rms(y=denoised, **frames)
+    zcr = librosa.feature.zero_crossing_rate(denoised, **frames)
+    mfcc = librosa.feature.mfcc(y=denoised, sr=sample_rate, n_mfcc=13, hop_length=HOP_LENGTH)
+    return np.concatenate([rms, zcr, mfcc])
 
 
 def memory_of(process):
@@ -70,7 +61,7 @@ def memory_of(process):
 def run_preprocess(files, folder):
     """Run preprocess.py over `files`; returns seconds, peak memory in bytes, and its output."""
     output = Path(folder) / "features.json"
-    command = [sys.executable, ROOT / "preprocess.py", *files, "--output", output]
+    command = [sys.executable, common.ROOT / "preprocess.py", *files, "--output", output]
     with open(Path(folder) / "log.txt", "w+") as log:
         start = time.perf_counter()
         process = psutil.Popen(command, stdout=log, stderr=subprocess.DEVNULL)
@@ -88,9 +79,7 @@ def run_preprocess(files, folder):
 @interruptible()
 def main():
     """Time both chains over the same files and print the ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
     parser.add_argument("--sample", type=int, help="only so many files, chosen at random")
     arguments = parser.parse_args()
@@ -107,9 +96,8 @@ def main():
         classic_chain(path)
     classic = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
-        ours, peak, output = run_preprocess(
-            arguments.paths if not arguments.sample else files, folder
-        )
+        paths = files if arguments.sample else arguments.paths
+        ours, peak, output = run_preprocess(paths, folder)
     print(output)
     print(f"{len(files)} files on {psutil.cpu_count()} cores")
     print(f"textbook chain  {classic:7.1f} s  {classic / len(files) * 1e3:6.1f} ms a file")

@@ -10,23 +10,20 @@ corpus. A clip in which no speech is found any more counts as changed and wrong.
 not train the model (see data/README.md) shows what a stranger gets.
 """
 
-import argparse
 import subprocess
-import sys
 from pathlib import Path
 
+import common
 import numpy as np
 from scipy.signal import fftconvolve
 from sklearn.metrics import recall_score
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental import SentimentalError, load_recognizer  # noqa: E402
-from sentimental.audio import load_audio  # noqa: E402
-from sentimental.files import find_files  # noqa: E402
-from sentimental.preprocessing.recordings import describe_files  # noqa: E402
-from sentimental.scripts import EMOTIONS, UNSURE_BELOW, check_stop, run_script  # noqa: E402
-from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
+from sentimental import SentimentalError, load_recognizer
+from sentimental.audio import load_audio
+from sentimental.files import find_files
+from sentimental.preprocessing.recordings import describe_files
+from sentimental.scripts import EMOTIONS, UNSURE_BELOW, check_stop, run_script
+from sentimental.spectrum import SAMPLE_RATE
 
 RAW = ["-f", "f32le", "-ar", str(SAMPLE_RATE), "-ac", "1"]  # samples, as ffmpeg calls them
 SNR = 10  # dB, of speech against noise or music
@@ -115,9 +112,7 @@ def draw_clips(folder, count, rng):
 
 def main():
     """Recognise each clip under each condition, and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("corpus", type=Path, help="a folder of recordings")
     parser.add_argument("--clips", type=int, default=66, help="how many (default: %(default)s)")
     arguments = parser.parse_args()

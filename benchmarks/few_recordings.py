@@ -10,24 +10,22 @@ both. UAR is over all eight emotions as answers, and over those alone that the c
 the second, because a training with few emotions allows only these.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
+import common
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental.files import check_outputs, write_json  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
-from sentimental.training.fit import fit, predict  # noqa: E402
-from sentimental.training.metrics import compute_metrics  # noqa: E402
-from sentimental.training.network import build_network, load_network, save_model  # noqa: E402
-from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds  # noqa: E402
-from sentimental.training.reports import print_metrics, run_record  # noqa: E402
-from sentimental.training.settings import Augmentation, Training, change_settings  # noqa: E402
-from train_model import load_recordings, load_start  # noqa: E402
+from sentimental.files import check_outputs, write_json
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script
+from sentimental.training.fit import fit, predict
+from sentimental.training.inputs import load_recordings, load_start
+from sentimental.training.metrics import compute_metrics
+from sentimental.training.network import build_network, load_network, save_model
+from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds
+from sentimental.training.reports import print_metrics, run_record
+from sentimental.training.settings import Augmentation, Training, change_settings
 
 # Recordings of each emotion that are drawn.
 COUNTS = (5, 20)
@@ -79,22 +77,20 @@ def train_few(drawn, settings, seed, start):
     training = settings["training"]
     if start:
         training = training.for_fine_tuning(len(start["weights"][1]))
-    fold, name = fold_to_save(drawn, training), "fine-tuning" if start else "from nothing"
-    name, settings = f"{len(drawn)} recordings, {name}: ", settings | {"training": training}
+    name = f"{len(drawn)} recordings, {'fine-tuning' if start else 'from nothing'}: "
+    fold, settings = fold_to_save(drawn, training), settings | {"training": training}
     return fit_network(fold, settings, seed, name, start)
 
 
 @interruptible()
 def main():
     """Train, test, print the table and write it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("features", type=Path, help="what preprocess.py wrote of several corpora")
     parser.add_argument("corpus", help="the one that takes the place of one's own")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="draw and train N times")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--results", type=Path, default=ROOT / "results", metavar="FOLDER")
+    parser.add_argument("--results", type=Path, default=common.ROOT / "results", metavar="FOLDER")
     arguments = parser.parse_args()
     corpus, output = arguments.corpus, arguments.results / f"few_{arguments.corpus}.json"
     settings = {"training": Training(), "augmentation": Augmentation()}

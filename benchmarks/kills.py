@@ -14,7 +14,6 @@ PulseAudio (see virtual_microphone.py).
 All data are made here. Exit status: 0 when all is well, 1 with a line for each fault.
 """
 
-import argparse
 import collections
 import contextlib
 import csv
@@ -30,21 +29,19 @@ import tempfile
 import time
 from pathlib import Path
 
+import common
 import numpy as np
 import psutil
 import soundfile
+from virtual_microphone import missing, virtual_microphone
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from virtual_microphone import missing, virtual_microphone  # noqa: E402
-
-from sentimental.live.writers import COLUMNS  # noqa: E402
-from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
-from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.voice import Voice  # noqa: E402
+from sentimental.live.writers import COLUMNS
+from sentimental.scripts import SentimentalError, interruptible, run_script
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.voice import Voice
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
-SAMPLES = sorted((ROOT / "data" / "samples").glob("*.flac"))
+SAMPLES = sorted((common.ROOT / "data" / "samples").glob("*.flac"))
 N_ACTORS, N_INPUTS, N_EPOCHS = 24, 12, 4
 # s in which the processes of a script that was killed must be gone.
 GONE_SECONDS = 5.0
@@ -97,11 +94,20 @@ def make_data(folder):
 
 
 @contextlib.contextmanager
+def folder_with(data):
+    """A folder with links to the data, for one run."""
+    with tempfile.TemporaryDirectory(prefix="kills") as folder:
+        for path in data.iterdir():
+            os.symlink(path, Path(folder, path.name))
+        yield Path(folder)
+
+
+@contextlib.contextmanager
 def started(name, folder, environment):
     """Start a script, as a terminal would: in a session of its own, which Ctrl-C does not skip."""
     script, *options = COMMANDS[name]
     process = subprocess.Popen(
-        [sys.executable, ROOT / script, *options],
+        [sys.executable, common.ROOT / script, *options],
         cwd=folder,
         env=(environment or os.environ) | {"PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
@@ -171,16 +177,10 @@ def n_heard(folder):
     return Voice.load(path).n_recordings if path.exists() else 0
 
 
-def last_epochs(output):
-    """The last epoch that a training said to be finished, by its name (seed and fold)."""
-    return {name: int(n) for name, n in re.findall(r"^(.*?)epoch +(\d+)/", output, re.MULTILINE)}
-
-
-def first_epochs(output):
-    return {
-        name: int(n)
-        for name, n in reversed(re.findall(r"^(.*?)epoch +(\d+)/", output, re.MULTILINE))
-    }
+def finished_epochs(output):
+    """Epochs that trainings said to be finished, as (name, number); a name has seed and fold."""
+    found = re.findall(r"^(.*?)epoch +(\d+)/", output, re.MULTILINE)
+    return [(name, int(number)) for name, number in found]
 
 
 def check_stopped(name, folder, number, output):
@@ -216,8 +216,8 @@ def check_resumed(name, folder, stopped, again, n_kept):
         if taken < n_kept - 1:  # the last one may be cut
             faults.append(f"{n_kept} recordings were kept, {taken} taken up")
     if name in ("train", "folds"):
-        began = first_epochs(again)
-        for training, epoch in last_epochs(stopped).items():
+        began = dict(reversed(finished_epochs(again)))
+        for training, epoch in dict(finished_epochs(stopped)).items():
             if began.get(training, epoch + 1) < epoch:
                 faults.append(f"{training}epoch {epoch} was finished, {began[training]} came again")
     if name == "input" and len(read_log(folder)) != N_INPUTS:
@@ -227,10 +227,7 @@ def check_resumed(name, folder, stopped, again, n_kept):
 
 def kill(name, number, moment, data, undisturbed, environment):
     """Stop one run, and let it go on; returns the faults."""
-    with tempfile.TemporaryDirectory(prefix="kills") as folder:
-        folder = Path(folder)
-        for path in data.iterdir():
-            os.symlink(path, folder / path.name)
+    with folder_with(data) as folder:
         with started(name, folder, environment) as script:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 script.wait(moment)
@@ -275,10 +272,7 @@ def kill(name, number, moment, data, undisturbed, environment):
 
 def measure(name, data, environment):
     """Let a run end; returns its seconds and the names of what it leaves."""
-    with tempfile.TemporaryDirectory(prefix="kills") as folder:
-        folder = Path(folder)
-        for path in data.iterdir():
-            os.symlink(path, folder / path.name)
+    with folder_with(data) as folder:
         began = time.monotonic()
         with started(name, folder, environment) as script:
             if name == "live":
@@ -314,9 +308,7 @@ def speaking():
 
 @interruptible()
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("n", type=int, nargs="?", default=50, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     parser.add_argument("--only", choices=COMMANDS, nargs="+", default=[*COMMANDS])

@@ -11,30 +11,25 @@ and keeps what was measured so far in results/live.json (with --quick: results/l
 What is played are the 162 test files of protocol `random`, in two sessions.
 
 1. A minute of speech, cut where the speech ends, with random pauses.
-   - Start: from the creation of the process to the first sample of its audio, which is where the
-     clock of a row of --log less its end_s points to, taken from the row that came soonest after
-     its sound; hence some 0.1 s too much. Also, to its line that the stream is open, and to the
-     first row of --log, while there is speech from the start.
+   - Start: from the creation of the process to the first sample of its audio (where the clock of
+     a row of --log less its end_s points to, so some 0.1 s too much), to its line that the stream
+     is open, and to the first row of --log, while there is speech from the start.
    - Latency: from the moment a sound's last sample is handed to the sound server, which is before
      it can be heard, to the clock of the first row of --log whose end_s includes it. The script
-     writes that row after it has drawn the bars. Where the sound lies in the session's audio is
-     found in the file of --save-audio. Its parts are told by traced.py, which is the script with
-     a note of when it does what: block, until the sound's last sample has come; detector, until
-     an update that includes it waits to be recognized (to the end of a chunk, and until the
-     update before is over); network, until it is recognized; drawing, until the row is written.
-   - Updates: rows while there is speech, over the seconds of speech.
-   - Processor: user and system time of the script from the start to the end of each sound, over
-     the same seconds of the clock.
+     writes that row after it has drawn the bars. Its parts are told by traced.py: block, until the
+     sound's last sample has come; detector, until an update that includes it waits to be
+     recognized; network, until it is recognized; drawing, until the row is written.
+   - Updates: rows while there is speech, over the seconds of speech. Processor: user and system
+     time of the script over the same seconds.
 2. Some ten minutes: every test file as it is.
-   - Lost audio: every file is looked for in --save-audio. As no rate is changed on the way, the
-     distance of two files is the same, to the sample, as when they were played; where it is
-     shorter, samples were lost. A file that is not found whole counts as one more.
+   - Lost audio: every file is looked for in --save-audio. Where the distance of two files is
+     shorter than when they were played, samples were lost. A file that is not found whole counts
+     as one more.
    - Memory: resident size of the script, the most of it and its growth after one minute.
    - Accuracy: of the utterances that overlap a file, the mean probabilities, weighted by length; a
      file without an utterance counts as wrong. Beside it, the same files with --input from disk.
 """
 
-import argparse
 import contextlib
 import csv
 import importlib.metadata
@@ -54,26 +49,21 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+import common
 import librosa
 import numpy as np
 import psutil
 import soundfile
+import virtual_microphone as air
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-import virtual_microphone as air  # noqa: E402
+from sentimental.files import write_json
+from sentimental.preprocessing.conditions import SPEECH_TOP_DB
+from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import CHUNK_SECONDS, Endpointer
 
-import preprocess  # noqa: E402  (lies one folder up)
-from sentimental.files import write_json  # noqa: E402
-from sentimental.preprocessing.conditions import SPEECH_TOP_DB  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
-from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.training.protocols import split_random  # noqa: E402
-from sentimental.training.settings import Training  # noqa: E402
-from sentimental.vad import CHUNK_SECONDS, Endpointer  # noqa: E402
-
-SCRIPT = ROOT / "realtime_emotion_recognition.py"
-RESULTS = ROOT / "results"
+SCRIPT = common.ROOT / "realtime_emotion_recognition.py"
+RESULTS = common.ROOT / "results"
 
 # s of the first session, and with --quick.
 SPEECH_SECONDS, QUICK_SPEECH_SECONDS = 60.0, 30.0
@@ -86,8 +76,7 @@ PAUSES_SECONDS = (0.4, 1.2)
 # s of sound that wait to be played, in sessions 1 and 2.
 LOW_BUFFER, SAFE_BUFFER = 0.03, 0.5
 
-# Events of the trace that end the first three parts of the latency, and the parts.
-PARTS = ("heard", "submitted", "recognized")
+# Parts of the latency; the first three end with "heard", "submitted", "recognized" in the trace.
 PART_NAMES = ("block", "detector", "network", "drawing")
 
 # A file in the sound that is played; start and stop in samples.
@@ -95,19 +84,6 @@ Clip = namedtuple("Clip", "path emotion start stop")
 
 
 # What is played ---------------------------------------------------------------------------------
-
-
-def test_files(paths):
-    """Path and emotion of the test files of protocol `random`."""
-    files, _, refused = preprocess.find_files(paths)
-    if refused:
-        raise SentimentalError(refused[0])
-    recordings = [copies[0] for copies in preprocess.describe_files(files)[0]]
-    if len(recordings) < 100:
-        raise SentimentalError("too few recordings there; take both corpora whole")
-    training = Training()
-    test = split_random(len(recordings), training, training.split_seed)[2]
-    return [(recordings[i].file, recordings[i].emotion) for i in test]
 
 
 def load(path):
@@ -163,7 +139,7 @@ def write_files(sound, files):
 def live_script(environment, folder):
     """Start the script; gives its process and its lines, (clock, text), which grow."""
     # One file is of another speaker than the next: none is compared with those before it.
-    command = [sys.executable, ROOT / "benchmarks" / "traced.py", folder / "trace.jsonl"]
+    command = [sys.executable, common.ROOT / "benchmarks" / "traced.py", folder / "trace.jsonl"]
     command += ["--end-after", "0", "--voice", "none"]
     command += ["--log", folder / "log.csv", "--save-audio", folder / "heard.flac"]
     lines = [(time.time(), "started")]
@@ -223,19 +199,10 @@ def read_trace(folder):
 
 
 def latency_parts(trace, end, handed_over, shown):
-    """Milliseconds from a sound's end to the bars that include it, part by part.
-
-    Parameters
-    ----------
-    trace : dict, of `read_trace`
-    end : float, s of the session's sound
-    handed_over, shown : float, clock
-    """
-    clocks = [handed_over]
-    for event, place in (("heard", end), *((e, end - CHUNK_SECONDS) for e in PARTS[1:3])):
-        events = trace[event]
-        clocks.append(events[events[:, 1] >= place, 0].min())
-    return 1e3 * np.diff([*clocks, shown])
+    """Milliseconds of each of ``PART_NAMES``, for a sound that ends at `end` s of the session."""
+    places = {"heard": end, "submitted": end - CHUNK_SECONDS, "recognized": end - CHUNK_SECONDS}
+    clocks = [trace[event][trace[event][:, 1] >= p, 0].min() for event, p in places.items()]
+    return 1e3 * np.diff([handed_over, *clocks, shown])
 
 
 # What is measured -------------------------------------------------------------------------------
@@ -366,7 +333,7 @@ def accuracy_from_disk(files, folder):
     """The script's own answers to the files with --input."""
     log = folder / "disk.csv"
     command = [sys.executable, "-m", "sentimental", "--log", log, *(path for path, _ in files)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(common.ROOT)}
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with open(log, newline="") as stream:
         said = {row["source"]: row["emotion"] for row in csv.DictReader(stream)}
@@ -403,9 +370,7 @@ def table(figures):
 @interruptible()
 def main():
     """Measure, print the table and keep the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
     parser.add_argument("--quick", action="store_true", help="under 2 minutes")
     args = parser.parse_args()
@@ -428,7 +393,7 @@ def main():
     def save():
         write_json(output, json.loads(json.dumps(figures, default=float)))
 
-    files = test_files(args.paths)
+    files = [(recording.file, recording.emotion) for recording in common.held_out(args.paths)[1]]
     with (
         tempfile.TemporaryDirectory() as folder,
         air.virtual_microphone() as environment,

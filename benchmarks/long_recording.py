@@ -16,7 +16,6 @@ compared is what it costs to find them. Told are:
 - Memory and speed of the script, its start included.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -28,19 +27,14 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
+import common
 import librosa
 import numpy as np
 import soundfile
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental.audio import load_audio  # noqa: E402
-from sentimental.files import find_files  # noqa: E402
-from sentimental.preprocessing.recordings import describe_files  # noqa: E402
-from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script  # noqa: E402
-from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.training.protocols import split_random  # noqa: E402
-from sentimental.training.settings import Training  # noqa: E402
+from sentimental.audio import load_audio
+from sentimental.scripts import EMOTIONS, interruptible, run_script
+from sentimental.spectrum import SAMPLE_RATE
 
 # s between two clips: drawn between these, so that all are longer than what ends an utterance.
 PAUSES_SECONDS = (1.0, 3.0)
@@ -57,26 +51,20 @@ Clip = namedtuple("Clip", "path emotion spans")
 
 def write_recording(path, folders, minutes, rng):
     """Write the long recording; returns its clips and seconds."""
-    files, _, refused = find_files(folders)
-    if refused:
-        raise SentimentalError(refused[0])
-    recordings = [copies[0] for copies in describe_files(files)[0]]
-    training = Training()
-    _, *held_out = split_random(len(recordings), training, training.split_seed)
-    held_out = rng.permutation(np.concatenate(held_out))
+    held_out = sum(common.held_out(folders), [])
     clips, n_written = [], 0
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, channels=1, subtype="PCM_16") as sound:
-        for index in itertools.cycle(held_out):
+        for index in itertools.cycle(rng.permutation(len(held_out))):
             if n_written >= 60 * minutes * SAMPLE_RATE:
                 break
             pause = rng.standard_normal(int(rng.uniform(*PAUSES_SECONDS) * SAMPLE_RATE))
-            samples = load_audio(recordings[index].file)
+            samples = load_audio(held_out[index].file)
             begin = n_written + len(pause)
             spans = [
                 (begin + librosa.effects.trim(samples, top_db=top_db)[1]) / SAMPLE_RATE
                 for top_db in SPEECH_TOP_DBS
             ]
-            clips.append(Clip(recordings[index].file, recordings[index].emotion, spans))
+            clips.append(Clip(held_out[index].file, held_out[index].emotion, spans))
             sound.write(10 ** (NOISE_DBFS / 20) * pause)
             sound.write(samples)
             n_written = begin + len(samples)
@@ -92,7 +80,7 @@ def recognize(paths):
 
     command = [sys.executable, "-m", "sentimental", "--format", "json", *paths]
     begin = time.monotonic()
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(common.ROOT)}
     streams = {"stdout": subprocess.PIPE, "env": environment}
     done = subprocess.run(command, **streams, preexec_fn=take_one_core)
     seconds = time.monotonic() - begin
@@ -112,9 +100,7 @@ def answer_long(clip, utterances):
 @interruptible()
 def main():
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="folders of corpora")
     parser.add_argument("--minutes", type=float, default=60.0, help="default: %(default)g")
     args = parser.parse_args()

@@ -7,19 +7,16 @@ there is no speech in them, which should be none. Then artificial sounds, of 10 
 levels: none of them should be speech, neither in a file nor live.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
+import common
 import joblib
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from sentimental.audio import load_audio  # noqa: E402
-from sentimental.scripts import SentimentalError, interruptible, run_script  # noqa: E402
-from sentimental.spectrum import SAMPLE_RATE  # noqa: E402
-from sentimental.vad import Endpointer, check_speech  # noqa: E402
+from sentimental.audio import load_audio
+from sentimental.scripts import SentimentalError, interruptible, run_script
+from sentimental.spectrum import SAMPLE_RATE
+from sentimental.vad import Endpointer, check_speech
 
 # s of each artificial sound.
 SECONDS = 10
@@ -81,9 +78,7 @@ def artificial_sounds():
 @interruptible()
 def main():
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = common.parser(__doc__)
     parser.add_argument("paths", nargs="+", type=Path, help="folders of WAV files")
     args = parser.parse_args()
 

@@ -43,15 +43,7 @@ def missing():
 def virtual_microphone():
     """Start PulseAudio with a sink whose monitor is the only microphone.
 
-    Yields
-    ------
-    environment : dict
-        For the programs that are to play and hear (`paplay`, the realtime script).
-
-    Raises
-    ------
-    SentimentalError
-        When PulseAudio does not start.
+    Gives the environment of the programs that are to play and hear (`paplay`, the script).
     """
     with tempfile.TemporaryDirectory(prefix="mic") as home:  # a socket's path must be short
         Path(home, ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default pulse\n")
@@ -117,13 +109,7 @@ def virtual_display():
 
 
 def play(path, buffer, environment):
-    """Play a file in real time, with a progress bar.
-
-    Parameters
-    ----------
-    path : str or Path, of mono sound at ``SAMPLE_RATE``
-    buffer : float, s that it is ahead of what can be heard
-    environment : dict, of `virtual_microphone`
+    """Play a file of mono sound at ``SAMPLE_RATE`` in real time, `buffer` s ahead of what is heard.
 
     Yields
     ------
@@ -154,16 +140,9 @@ def play(path, buffer, environment):
 
 
 def find_clips(clips, played_path, heard_path):
-    """Where what was played lies in what was heard.
+    """Where clips of a file lie in what was heard: a list of samples, or None where not whole.
 
-    Parameters
-    ----------
-    clips : list of objects with ``start`` and ``stop``, in samples of the played file
-    played_path, heard_path : str or Path, mono, at ``SAMPLE_RATE``
-
-    Returns
-    -------
-    places : list of int, samples of the heard file; None for a clip that is not there whole
+    Clips have ``start`` and ``stop`` in samples; both files are mono, at ``SAMPLE_RATE``.
     """
     places, offset = [], None
     with soundfile.SoundFile(played_path) as played, soundfile.SoundFile(heard_path) as heard:

@@ -5,13 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sentimental.features import (
-    N_FEATURES,
-    N_INPUTS,
-    N_STORED,
-    VOICED,
-    frame_features,
-)
+from sentimental.features import N_FEATURES, N_INPUTS, N_STORED, VOICED, frame_features
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE, mel_bands
 from sentimental.training import augment
 from sentimental.training.augment import ALMOST_ZERO, change_recording, vtlp_matrices
@@ -86,10 +80,7 @@ def test_without_augmentation_the_features_are_those_of_prediction(batch):
     assert list(new_lengths) == list(lengths)
     np.testing.assert_allclose(features[:, :40], expected, atol=1e-3)
 
-
-def test_augmentation_never_reads_the_padding(batch):
-    clips, lengths = batch
-    dirty = clips.copy()
+    dirty = clips.copy()  # the padding is never read
     for clip, length in zip(dirty, lengths, strict=True):
         clip[length:] = 50
     first, second = (
@@ -114,11 +105,9 @@ def test_standardized_inputs_have_mean_zero_and_jitter_leaves_padding_alone():
 def test_warping_time_keeps_first_and_last_frame(batch):
     clips, lengths = batch
     warped, new_lengths = augment.warp_time(clips, lengths, Augmentation(end_frames=0), rng(1))
-    for number in range(len(clips)):
-        np.testing.assert_allclose(warped[number, 0], clips[number, 0], atol=1e-3)
-        np.testing.assert_allclose(
-            warped[number, new_lengths[number] - 1], clips[number, lengths[number] - 1], atol=1e-2
-        )
+    np.testing.assert_allclose(warped[:, 0], clips[:, 0], atol=1e-3)
+    last, new_last = clips[range(3), lengths - 1], warped[range(3), new_lengths - 1]
+    np.testing.assert_allclose(new_last, last, atol=1e-2)
 
 
 def test_of_a_long_clip_a_part_is_drawn_and_of_a_short_one_all():
@@ -152,20 +141,6 @@ def test_a_higher_voice_has_its_formants_higher():
 def mel_power(mel):
     _, widths = mel_bands()
     return 10 ** (mel / 10) @ widths
-
-
-@pytest.mark.parametrize("prob", ["noise_prob", "babble_prob"])
-def test_what_is_added_is_so_far_below_the_speech(batch, prob):
-    settings = only(**{prob: 1.0}, snr_db=(10.0, 10.0))
-    clips, lengths = batch[0][2:], batch[1][2:]  # no padding, and the only voice in the babble
-    mel, others = clips[..., :N_MELS], clips[..., N_MELS:]
-    changed, levels = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
-    gain = mel_power(changed).max() / mel_power(mel).max()  # the peak is where it was
-    assert gain == pytest.approx(1, rel=1e-3)
-    louder = mel_power(changed).sum() / mel_power(mel).sum()
-    rms_louder = (levels[..., RMS] ** 2).sum() / (others[..., RMS] ** 2).sum()
-    assert rms_louder == pytest.approx(louder, rel=1e-3)
-    assert (changed.min() > mel.min() + 5).all()  # the valleys are filled
 
 
 def test_babble_goes_on_when_a_voice_in_it_ends():
@@ -225,12 +200,17 @@ def test_pitch_and_zero_crossings_follow_the_formants_of_a_higher_voice():
 
 @pytest.mark.parametrize("prob", ["noise_prob", "babble_prob"])
 @pytest.mark.parametrize("snr", [40.0, 10.0, 0.0])
-def test_harmonicity_falls_to_the_share_of_the_speech_in_the_power(prob, snr, batch):
-    clips, lengths = batch[0][2:], batch[1][2:]
+def test_what_is_added_is_so_far_below_the_speech_and_harmonicity_falls(prob, snr, batch):
+    clips, lengths = batch[0][2:], batch[1][2:]  # no padding, and the only voice in the babble
     mel, others = clips[..., :N_MELS], clips[..., N_MELS:]
     settings = only(**{prob: 1.0}, snr_db=(snr, snr))
     changed, told = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
-    gain = (told[..., RMS] ** 2).sum() / (others[..., RMS] ** 2).sum() / (1 + 10 ** (-snr / 10))
+    # The peak is where it was; RMS and spectrum get louder alike, and the valleys are filled.
+    assert mel_power(changed).max() == pytest.approx(mel_power(mel).max(), rel=1e-3)
+    louder = (told[..., RMS] ** 2).sum() / (others[..., RMS] ** 2).sum()
+    assert mel_power(changed).sum() / mel_power(mel).sum() == pytest.approx(louder, rel=1e-3)
+    assert changed.min() > mel.min() + (5 if snr <= 10 else -1)
+    gain = louder / (1 + 10 ** (-snr / 10))
     share = mel_power(mel) / mel_power(changed) * gain
     np.testing.assert_allclose(told[..., HARMONICITY], others[..., HARMONICITY] * share, rtol=1e-3)
     mean = (told[..., HARMONICITY] / others[..., HARMONICITY]).mean()

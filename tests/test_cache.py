@@ -85,12 +85,7 @@ def test_what_are_no_frames_are_not_taken_though_their_checksum_is_right(
     digest = hashlib.sha256(unfinished.name.encode() + content).digest()
     unfinished.write_bytes(content + digest)
     assert load(tmp_path / "features.json") is None
-
-
-def test_a_folder_in_the_place_of_frames_costs_them_alone(unfinished, tmp_path):
-    unfinished.unlink()
-    unfinished.mkdir()
-    (unfinished / "file").touch()
+    (unfinished / "file").mkdir(parents=True)  # a folder in their place costs them alone
     assert load(tmp_path / "features.json") is None
     assert not unfinished.exists()
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scripts import run_jobs_here
 from signals import make_corpora, make_recording, make_recordings
 
 import sentimental.training.fit
@@ -16,9 +17,7 @@ from sentimental.training.cross_validation import (
     N_HISTORY,
     clear_folds,
     draw_histories,
-    join_frames,
     match_conditions,
-    read_frames,
     run_folds,
     set_temperatures,
 )
@@ -28,17 +27,14 @@ from sentimental.training.settings import Augmentation, Training
 
 SETTINGS = {"training": Training(), "augmentation": Augmentation()}
 ONE_EMOTION = f"h{N_HISTORY}, one emotion"
+# What recordings of `make_recordings`, and others, come to a network with.
+FRAMES = {recording.file: recording.frames for recording in make_recordings(160)}
+ONES = make_recording("", "", "sad").frames
 
 
 def count(statistics):
     """How many recordings each row of statistics is of."""
     return statistics[:, STATISTICS["n_recordings"]].astype(int).ravel()
-
-
-def run_jobs_here(function, jobs):
-    """In the place of `sentimental.workers.run_jobs`: in this process, one after the other."""
-    for number, job in enumerate(jobs):
-        yield number, function(*job)
 
 
 @pytest.fixture
@@ -59,7 +55,8 @@ def fake(monkeypatch):
 
     def predict(network, reference, tested, statistics=None):
         assert reference == "usual"
-        assert all(len(recording.frames) for recording in tested)
+        for recording in tested:
+            np.testing.assert_array_equal(recording.frames, FRAMES.get(recording.file, ONES))
         fake.heard.append(statistics)
         answer = "happy" if statistics is not None and statistics.any() else "neutral"
         return one_hot([make_recording("", "", "sad" if r.condition else answer) for r in tested])
@@ -196,15 +193,6 @@ def test_conditions_are_matched_by_content_and_name():
     assert [r.file for r in matched] == ["there/000.wav", "there/001.wav", "there/002.wav"]
     with pytest.raises(SentimentalError, match=r"condition white: 000\.wav is not among"):
         match_conditions(recordings, {"white": recordings[1:]})
-
-
-def test_frames_are_joined_and_read():
-    recordings = make_recordings(5)
-    frames, (first, second) = join_frames([recordings[:2], recordings[2:]])
-    assert first[0].frames == (0, len(recordings[0].frames))
-    for before, after in zip(recordings, read_frames(first + second, frames), strict=True):
-        np.testing.assert_array_equal(before.frames, after.frames)
-        assert before == after
 
 
 def test_a_protocol_that_cannot_run_leaves_nothing(tmp_path, fake):

@@ -9,6 +9,7 @@ from signals import make_recordings, make_reference
 from sentimental.features import frames_to_features
 from sentimental.recognizer import Recognizer
 from sentimental.scripts import EMOTIONS, SentimentalError, Stopped
+from sentimental.speaker import N_STATISTICS
 from sentimental.training import fit as module
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network
@@ -80,11 +81,6 @@ def test_a_training_repeats_itself_and_another_seed_is_another(undisturbed, tmp_
     other, *_ = fresh(tmp_path, seed=2)
     weights = undisturbed[0].get_weights()[0]
     assert not np.allclose(other.get_weights()[0], weights, atol=1e-3)
-
-
-def test_a_compiled_training_repeats_itself(tmp_path):
-    first, second = (fresh(tmp_path, epochs=2, compiled=True) for _ in "ab")
-    assert_same(first, second)
 
 
 # Where a training is stopped: in the sixth batch, before anything of the third epoch is saved, and
@@ -183,7 +179,8 @@ def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path, mo
     network.compile(
         loss=module.keras.losses.CategoricalCrossentropy(label_smoothing=TINY.label_smoothing)
     )
-    inputs = module.recordings_to_inputs(validation, reference)
+    nothing_heard = np.zeros((len(validation), N_STATISTICS))
+    inputs = module.recordings_to_inputs(validation, reference, nothing_heard)
     loss = network.evaluate([*inputs], module.one_hot(validation), verbose=0)
     assert loss == pytest.approx(best, rel=1e-3)
 
@@ -200,19 +197,16 @@ def test_what_is_expected_is_part_of_the_saved_bias(tmp_path):
     np.testing.assert_allclose(saved[1][-1] - saved[0][-1], expected, atol=1e-4)
 
 
-def test_what_can_be_learned_is_learned(tmp_path):
+def test_what_can_be_learned_is_learned_and_a_compiled_training_repeats_itself(tmp_path):
     training = Training(
         units=16, batch_size=16, steps_per_epoch=50, learning_rate=0.01, ema_decay=0.9
     )
-    network, reference, history = train(
-        tmp_path,
-        make_recordings(320),
-        6,
-        validation=make_recordings(40, seed=1),
-        settings={"training": training, "augmentation": Augmentation(crop_frames=24)},
-        compiled=True,
-    )
-    held_out = make_recordings(80, seed=2)
+    settings = {"training": training, "augmentation": Augmentation(crop_frames=24)}
+    validation, held_out = make_recordings(40, seed=1), make_recordings(80, seed=2)
+    options = {"validation": validation, "settings": settings, "compiled": True, "epochs": 6}
+    first, second = (fresh(tmp_path, recordings=make_recordings(320), **options) for _ in "ab")
+    assert_same(first, second)
+    network, reference, history = first
     metrics = compute_metrics(held_out, module.predict(network, reference, held_out))
     assert metrics["accuracy"] > 0.7
     assert history["val_accuracy"][-1] > 0.7

@@ -1,19 +1,12 @@
 """What file names and folders tell of recordings."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sentimental.corpora import CORPORA, speaker_sex
 from sentimental.features_file import Recording
-from sentimental.preprocessing import labels
-from sentimental.preprocessing.labels import (
-    EMOTION_NAMES,
-    Labels,
-    reason_left_out,
-    take_of,
-)
+from sentimental.preprocessing.labels import EMOTION_NAMES, Labels, reason_left_out, take_of
 from sentimental.scripts import EMOTIONS, SentimentalError
 
 
@@ -27,18 +20,13 @@ def describe(path, others=(), given=()):
     [
         ("OAF_back_angry.wav", "TESS", "OAF", "angry", "female"),
         ("YAF_pleasant_ps.wav", "TESS", "YAF", "surprise", "female"),
-        ("yaf_back_Disgust.WAV", "TESS", "YAF", "disgust", "female"),
+        ("YAF_BACK_PS.WAV", "TESS", "YAF", "surprise", "female"),
         ("OA_bite_neutral.wav", "TESS", "OAF", "neutral", "female"),
         ("03-01-02-01-01-02-13.wav", "RAVDESS", "13", "calm", "male"),
         ("03-01-08-02-01-02-24.flac", "RAVDESS", "24", "surprise", "female"),
         ("03-02-06-02-01-02-24.wav", "RAVDESS song", "24", "fear", "female"),
-        ("1001_DFA_ANG_XX.wav", "CREMA-D", "1001", "angry", None),
         ("1091_WSI_HAP_HI.wav", "CREMA-D", "1091", "happy", None),
         ("1040_ITH_SAD_X.wav", "CREMA-D", "1040", "sad", None),
-        ("DC/a01.wav", "SAVEE", "DC", "angry", "male"),
-        ("DC_sa01.wav", "SAVEE", "DC", "sad", "male"),
-        ("KL_su15.wav", "SAVEE", "KL", "surprise", "male"),
-        ("EB0_anger_1.wav", "nEMO", "EB0", "angry", None),
         ("WR0_surprised_64.wav", "nEMO", "WR0", "surprise", None),
         ("n1-01-01-01-05.wav", "ASED", "05", "neutral", "female"),
         ("01Neutral/f2-03-02-02-65.wav", "ASED", "65", "fear", "male"),
@@ -48,17 +36,13 @@ def describe(path, others=(), given=()):
         ("BanglaSER 5/Actor_02/03-01-03-02-01-03-02.wav", "BanglaSER", "02", "angry", "female"),
         ("TurEV/Sad/7895_hl_zeytin.wav", "TurEV", "7895", "sad", None),
         ("1234_sk_kemik.wav", "TurEV", "1234", "calm", None),
-        ("anger/a01 (2).wav", "AESDD", "2", "angry", None),
         ("fear/f10 (01).wav", "AESDD", "1", "fear", None),
         ("sadness/s05 (5)b.wav", "AESDD", "5", "sad", None),
-        ("JE_a07.wav", "SAVEE", "JE", "angry", "male"),
+        ("KL_su15.wav", "SAVEE", "KL", "surprise", "male"),
         ("DCa01.wav", "SAVEE", "DC", "angry", "male"),  # all of it in one folder
         ("AudioData/KL/n30.wav", "SAVEE", "KL", "neutral", "male"),
-        ("03a01Fa.wav", "EmoDB", "03", "happy", "male"),
         ("14b02N.wav", "EmoDB", "14", "neutral", "female"),
         ("wav/16B10WB.WAV", "EmoDB", "16", "angry", "female"),
-        ("YAF_BACK_PS.WAV", "TESS", "YAF", "surprise", "female"),
-        ("oaf_back_fear.wav", "TESS", "OAF", "fear", "female"),
         # Copies, as systems and browsers name them
         ("03-01-02-01-01-02-13 (1).wav", "RAVDESS", "13", "calm", "male"),
         ("03-01-02-01-01-02-13(12).wav", "RAVDESS", "13", "calm", "male"),
@@ -98,17 +82,15 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("emotion", EMOTIONS)
-def test_folders_of_emotions_may_be_called_in_many_ways(emotion):
-    for name in FOLDERS[emotion]:
-        told = describe(Path("mine", name, "monday.wav"))
-        assert (told.emotion, told.corpus) == (emotion, "mine"), name
-
-
-def test_every_known_name_of_a_folder_is_tested():
-    tested = {name.lower().replace("_", " ") for names in FOLDERS.values() for name in names}
+def test_folders_of_emotions_may_be_called_in_many_ways():
+    tested = set()
+    for emotion, names in FOLDERS.items():
+        for name in names:
+            told = describe(Path("mine", name, "monday.wav"))
+            assert (told.emotion, told.corpus) == (emotion, "mine"), name
+            tested.add(name.lower().replace("_", " "))
     assert {*EMOTION_NAMES} <= tested
-    assert {*EMOTION_NAMES.values()} == {*EMOTIONS}
+    assert {*FOLDERS} == {*EMOTIONS}
 
 
 @pytest.mark.parametrize("name", ["grumpy", "unhappy", "not happy", "happy sad", "ss", "s", "_"])
@@ -151,16 +133,10 @@ def test_an_emotion_that_cannot_be_told_is_not_guessed(name):
     assert str(caught.value).startswith(f"{name}: ")
 
 
-@pytest.mark.parametrize("corpus", CORPORA)
-def test_own_recordings_in_a_folder_called_like_a_corpus_have_no_speaker(corpus):
-    told = describe(Path(corpus, "happy", "monday.wav"))
-    assert told.corpus not in CORPORA
-    assert (told.speaker, speaker_sex(told)) == ("", None)
-
-
-def test_own_recordings_are_no_group_of_the_results():
-    corpora = [describe(Path(name, "sad/a.wav")).corpus for name in ("female", "Male", "tess")]
-    assert corpora == ["female (own)", "Male (own)", "tess (own)"]
+@pytest.mark.parametrize("folder", [*CORPORA, "female", "Male", "tess"])
+def test_own_recordings_are_no_known_corpus_and_no_group_of_the_results(folder):
+    told = describe(Path(folder, "happy", "monday.wav"))
+    assert (told.corpus, told.speaker, speaker_sex(told)) == (f"{folder} (own)", "", None)
 
 
 # Speakers of own recordings
@@ -230,11 +206,7 @@ ONLY_BANGLASER, ONLY_RAVDESS = "03-01-01-01-03-01-02.wav", "03-01-06-01-01-01-02
         ("BanglaSER-tools/speech", [ONLY_RAVDESS], "RAVDESS"),
         ("BanglaSER/Actor_02", [], "BanglaSER"),
         ("BanglaSER-tools/RAVDESS/Actor_02", [], "RAVDESS"),
-        (
-            "RAVDESS/BanglaSER 5",
-            [ONLY_BANGLASER, ONLY_RAVDESS],
-            "BanglaSER",
-        ),
+        ("RAVDESS/BanglaSER 5", [ONLY_BANGLASER, ONLY_RAVDESS], "BanglaSER"),
     ],
 )
 def test_names_of_two_corpora_are_told_by_their_neighbours_then_by_folders(folder, others, corpus):
@@ -249,19 +221,6 @@ def test_names_of_two_corpora_in_one_folder_are_not_guessed():
     files = [Path("x", name) for name in (BOTH, ONLY_BANGLASER, ONLY_RAVDESS)]
     with pytest.raises(SentimentalError, match="holds recordings of BanglaSER and RAVDESS"):
         describe(files[0], files)
-
-
-def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
-    other = replace(
-        CORPORA["RAVDESS"],
-        name="other",
-        pattern=rf"other/{CORPORA['RAVDESS'].pattern}",
-        emotion_codes={"01": "happy"},
-    )
-    monkeypatch.setattr(labels, "CORPORA", {"other": other} | CORPORA)
-    for folder, corpus, emotion in (("other", "other", "happy"), ("x", "RAVDESS", "neutral")):
-        told = describe(Path(folder, "03-01-01-01-01-02-13.wav"))
-        assert (told.corpus, told.emotion) == (corpus, emotion)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +242,8 @@ def test_a_corpus_named_like_another_is_told_by_its_folder(monkeypatch):
         ("mine/happy/my_1076_MTI_SAD_XX.wav", None),
         ("EmoDB/wav/16b10Lb.wav", "boredom"),
         ("EmoDB/wav/16b10Wb.wav", None),
+        *((f"{name}_XX.wav", "two emotions") for name in ("1006_TIE_NEU", "1013_WSI_DIS")),
+        *((f"{name}_XX.wav", "two emotions") for name in ("1013_WSI_SAD", "1017_IWW_ANG")),
     ],
 )
 def test_faulty_recordings_are_left_out_for_a_reason(name, reason):
@@ -350,14 +311,4 @@ def test_one_take_may_have_several_names(names):
 )
 def test_other_takes_have_other_names(one, other):
     assert take_of(describe(Path(one))) != take_of(describe(Path(other)))
-
-
-def test_names_of_own_recordings_tell_no_take():
     assert take_of(describe(Path("mine/happy/monday.wav"))) is None
-
-
-@pytest.mark.parametrize("pair", ["1006_TIE_HAP NEU", "1013_WSI_DIS SAD", "1017_IWW_ANG FEA"])
-def test_every_contradiction_of_crema_d_is_left_out_by_name(pair):
-    first, emotion = pair.split()
-    for name in (first, first[:-3] + emotion):
-        assert "two emotions" in reason_left_out(describe(Path(f"{name}_XX.wav")))

@@ -37,31 +37,17 @@ def takes_in(folder):
 # Takes
 
 
-def test_two_takes_of_a_corpus_stay_two_even_when_their_sound_is_one(tmp_path):
-    # 03-01-03-01-02-01-07.wav and 03-01-03-01-02-02-07.wav of the real RAVDESS are byte-identical.
-    names = ["03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"]
-    for name in names:
+def test_the_name_makes_a_take_of_a_corpus_and_the_sound_an_own_one(tmp_path):
+    # Of the real RAVDESS these two are byte-identical.
+    of_corpus = ["03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"]
+    for name in of_corpus:
+        write(tmp_path / name, seed=3)
+    for name in ("a/happy/monday.wav", "a/happy/tuesday.wav"):
         write(tmp_path / name)
-    assert takes_in(tmp_path) == ([[name] for name in names], [])
-
-
-def test_a_copy_in_an_own_folder_of_a_corpus_recording_is_the_same_take(tmp_path):
-    for name in ("a/happy/monday.wav", "b/03-01-03-01-02-01-07.wav"):
-        write(tmp_path / name)
-    assert takes_in(tmp_path) == ([["03-01-03-01-02-01-07.wav", "monday.wav"]], [])
-
-
-def test_own_recordings_met_twice_are_one_take_whatever_their_names(tmp_path):
-    for name in ("monday.wav", "tuesday.wav"):
-        write(tmp_path / "happy" / name)
-    write(tmp_path / "happy" / "wednesday.wav", seed=1)
-    assert takes_in(tmp_path) == ([["monday.wav", "tuesday.wav"], ["wednesday.wav"]], [])
-
-
-def test_own_recordings_of_one_name_are_as_many_takes(tmp_path):
-    for seed, folder in enumerate(("monday", "tuesday")):
-        write(tmp_path / folder / "happy" / "1.wav", seed)
-    assert takes_in(tmp_path) == ([["1.wav"], ["1.wav"]], [])
+    for seed, folder in enumerate("bc", 1):
+        write(tmp_path / folder / "happy" / "wednesday.wav", seed)
+    own = [["monday.wav", "tuesday.wav"], ["wednesday.wav"], ["wednesday.wav"]]
+    assert takes_in(tmp_path) == ([*([name] for name in of_corpus), *own], [])
 
 
 @pytest.mark.parametrize(
@@ -84,16 +70,12 @@ def test_of_a_take_lossless_files_come_first_then_names_are_sorted(tmp_path, nam
     assert takes_in(tmp_path) == ([[Path(name).name for name in names]], [])
 
 
-def test_a_name_does_not_make_a_file_lossless(tmp_path):
+def test_what_a_file_holds_makes_it_lossless_and_not_its_name(tmp_path):
     (tmp_path / "OAF_back_angry.flac").write_bytes(b"ID3 as MP3 begins")
+    (tmp_path / "OAF_back_angry (1).avi").write_bytes(b"RIFF    AVI LIST")  # as WAV begins
     write(tmp_path / "OAF_back_angry.wav")
-    assert takes_in(tmp_path) == ([["OAF_back_angry.wav", "OAF_back_angry.flac"]], [])
-
-
-def test_a_video_is_not_lossless_because_it_begins_as_wav_does(tmp_path):
-    (tmp_path / "oaf_back_angry.avi").write_bytes(b"RIFF    AVI LIST")
-    (tmp_path / "OAF_back_angry.mp3").write_bytes(b"ID3")
-    assert takes_in(tmp_path) == ([["OAF_back_angry.mp3", "oaf_back_angry.avi"]], [])
+    names = [f"OAF_back_angry{end}" for end in (".wav", ".flac", " (1).avi")]
+    assert takes_in(tmp_path) == ([names], [])
 
 
 def test_long_files_that_begin_alike_are_two_recordings(tmp_path):
@@ -227,34 +209,22 @@ def frames(seed):
     return np.random.default_rng(seed).normal(size=(3, 4)).astype(np.float32)
 
 
-def test_recordings_that_were_the_same_when_decoded_are_used_once():
+def test_recordings_that_were_the_same_when_decoded_are_used_once_or_refused():
     recordings = [
-        make_recording(corpus, speaker, "happy", file=file, frames=frames(seed))
-        for corpus, speaker, file, seed in [
-            ("RAVDESS", "07", "03-01-03-01-02-01-07.wav", 1),
-            ("RAVDESS", "07", "03-01-03-01-02-02-07.wav", 1),  # published with two names
-            ("mine", "", "copy of it.flac", 1),
-            ("mine", "", "monday.flac", 2),
-            ("mine", "", "monday.wav", 2),
-            ("mine", "", "tuesday.wav", 3),
+        make_recording(corpus, "", emotion, file=file, frames=frames(seed))
+        for corpus, emotion, file, seed in [
+            ("RAVDESS", "happy", "03-01-03-01-02-01-07.wav", 1),
+            ("RAVDESS", "happy", "03-01-03-01-02-02-07.wav", 1),  # published with two names
+            ("mine", "happy", "copy of it.flac", 1),
+            ("mine", "happy", "monday.flac", 2),
+            ("mine", "happy", "monday.wav", 2),
+            ("mine", "happy", "tuesday.wav", 3),
+            ("mine", "happy", "a.wav", 4),
+            ("mine", "sad", "a.flac", 4),
         ]
     ]
     kept, refused = drop_twins(recordings)
     assert kept == [recordings[i] for i in (0, 1, 3, 5)]
-    assert refused == []
-
-
-def test_recordings_that_were_the_same_when_decoded_must_have_one_emotion():
-    recordings = [
-        make_recording("mine", "", emotion, file=file, frames=frames(seed))
-        for emotion, file, seed in [
-            ("happy", "a.wav", 1),
-            ("sad", "a.flac", 1),
-            ("sad", "b.flac", 2),
-        ]
-    ]
-    kept, refused = drop_twins(recordings)
-    assert kept == recordings[2:]
     assert [line.split(":")[0] for line in refused] == ["a.wav", "a.flac"]
     assert all("a.wav as happy, a.flac as sad" in line for line in refused)
 
@@ -273,48 +243,37 @@ def test_files_are_found_once_at_any_depth_and_what_is_no_sound_is_counted(tmp_p
     assert (n_passed_over, refused) == (len(passed_over), [])
 
 
-def test_a_folder_that_cannot_be_read_is_a_line_and_the_others_are_read(tmp_path, monkeypatch):
-    for name in ("closed", "open"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "a.wav").touch()
-    scandir = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "closed":
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    files, _, refused = find_files([tmp_path])
-    assert files == [tmp_path / "open" / "a.wav"]
-    assert refused == [
-        f"{tmp_path / 'closed'}: cannot be read (Permission denied); check its name and rights"
-    ]
-
-
-def test_files_that_may_only_be_listed_are_lines_and_the_others_are_read(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "function", "refused"),
+    [(os, "scandir", [""]), (Path, "is_file", ["/a.wav", "/b.wav"])],  # no right to list; to enter
+)
+def test_what_cannot_be_read_is_a_line_and_the_others_are_read(
+    tmp_path, monkeypatch, place, function, refused
+):
     for name in ("closed/a.wav", "closed/b.wav", "open/c.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    is_file = Path.is_file
+    original = getattr(place, function)
 
     def refuse(path):
-        if path.parent.name == "closed":  # read permission, but not that to enter
+        if f"{path}" in {f"{tmp_path}/closed{name}" for name in refused}:
             raise PermissionError(13, "Permission denied", str(path))
-        return is_file(path)
+        return original(path)
 
-    monkeypatch.setattr(Path, "is_file", refuse)
-    files, _, refused = find_files([tmp_path, tmp_path / "closed" / "a.wav"])
+    monkeypatch.setattr(place, function, refuse)
+    files, _, lines = find_files([tmp_path])
     assert files == [tmp_path / "open" / "c.wav"]
-    assert {line.split(":")[0] for line in refused} == {
-        str(tmp_path / "closed" / name) for name in ("a.wav", "b.wav")
-    }
-    assert all("Permission denied" in line for line in refused)
+    reason = "cannot be read (Permission denied); check its name and rights"
+    assert sorted(lines) == [f"{tmp_path}/closed{name}: {reason}" for name in refused]
 
 
-def test_a_name_that_the_system_does_not_take_is_a_line(tmp_path):
-    _, _, (refused,) = find_files([tmp_path / ("a" * 300 + ".wav")])
-    assert refused.startswith(f"{tmp_path}/aaa")
+@links
+def test_a_broken_link_and_a_name_that_the_system_does_not_take_are_lines(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "nowhere.wav")
+    files, _, (link, long) = find_files([tmp_path, tmp_path / ("a" * 300 + ".wav")])
+    assert files == []
+    assert link.startswith(f"{tmp_path / 'a.wav'}: ")
+    assert long.startswith(f"{tmp_path}/aaa")
 
 
 def test_a_file_that_cannot_be_read_is_a_line_and_the_others_are_described(tmp_path):
@@ -327,14 +286,6 @@ def test_a_file_that_cannot_be_read_is_a_line_and_the_others_are_described(tmp_p
 
 
 @links
-def test_a_broken_link_is_a_line(tmp_path):
-    (tmp_path / "a.wav").symlink_to(tmp_path / "nowhere.wav")
-    files, _, (refused,) = find_files([tmp_path])
-    assert files == []
-    assert refused.startswith(f"{tmp_path / 'a.wav'}: ")
-
-
-@links
 def test_a_linked_folder_is_read_under_the_name_of_the_link(tmp_path):
     write(tmp_path / "disk" / "grumpy" / "a.wav")
     (tmp_path / "mine").mkdir()
@@ -343,17 +294,9 @@ def test_a_linked_folder_is_read_under_the_name_of_the_link(tmp_path):
     assert (files, refused) == ([tmp_path / "mine" / "angry" / "a.wav"], [])
     (((recording,),), _, _) = describe_files(files)
     assert (recording.corpus, recording.emotion) == ("mine", "angry")
-
-
-@links
-def test_two_links_to_one_folder_are_both_read(tmp_path):
-    write(tmp_path / "disk" / "a.wav")
-    (tmp_path / "mine").mkdir()
-    for emotion in ("happy", "sad"):
-        (tmp_path / "mine" / emotion).symlink_to(tmp_path / "disk")
+    (tmp_path / "mine" / "sad").symlink_to(tmp_path / "disk" / "grumpy")  # as well
     takes, refused = takes_in(tmp_path / "mine")
-    assert takes == []
-    assert len(refused) == 2
+    assert (takes, len(refused)) == ([], 2)
     assert "several emotions" in refused[0]
 
 

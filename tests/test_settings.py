@@ -75,11 +75,6 @@ def reference(tmp_path_factory):
     return get
 
 
-def test_the_same_settings_have_the_same_effects(reference, eagerly, tmp_path):
-    for number, effect in enumerate(effects(SMALL, tmp_path)):
-        assert effect == reference(number)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_changes_something_and_is_recorded(
     name, reference, eagerly, tmp_path, capsys
@@ -104,7 +99,6 @@ def test_every_setting_changes_something_and_is_recorded(
     [
         ("training.epochs", "not a value"),
         ("training.epochs=many", "not a value"),
-        ("training.epochs=2.5", "must be like"),
         ("training.epochs=0", "between 1 and"),
         ("training.class_prior={'sad': 0.0}", "between 1e-06 and"),
         ("training.class_prior={'sad': '1'}", "must be like"),
@@ -121,20 +115,14 @@ def test_every_setting_changes_something_and_is_recorded(
         ("training.no_such=1", "no setting"),
         ("batch_size=3", "no setting"),
         ("chain.n_mfcc=3", "no setting"),
-        ("augmentation.snr_db=()", "must be like"),
         ("augmentation.snr_db=10", "must be like"),
         ("augmentation.snr_db=(1, 2, 3)", "must be like"),
         ("augmentation.snr_db=(25, 3)", "lower limit comes first"),
         ("augmentation.babble_prob=-1", "between 0 and 1"),
         ("augmentation.babble_voices=(1.5, 2)", "must be like"),
-        ("augmentation.crop_frames=1", "between 2 and"),
-        ("augmentation.stretch=-0.1", "between 0 and"),
         ("augmentation.rt60=(-1, -0.5)", "between 0.01 and"),
         ("augmentation.jitter=1e999", "between 0 and"),
         ("augmentation.noise_prob=0.9", "1 at most"),
-        ("training.temperature=0", "between 0.01 and"),
-        ("training.grad_clip=-1", "between 1e-06 and"),
-        ("training.split_seed=-1", "between 0 and"),
         ("training.class_prior={[]: 1}", "not a value"),
     ],
 )
@@ -145,16 +133,9 @@ def test_what_makes_no_sense_is_refused_in_one_line(text, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_of_a_dict_only_the_given_keys_change():
-    changed = change_settings({"training": Training()}, ["training.class_prior={'sad': 0.5}"])
-    assert changed["training"].class_prior == Training().class_prior | {"sad": 0.5}
-
-
-def test_a_whole_number_becomes_a_float_where_there_was_one():
-    changed = change_settings({"training": Training()}, ["training.learning_rate=1"])
-    assert isinstance(changed["training"].learning_rate, float)
-
-
-def test_a_setting_cannot_be_assigned():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Training().units = 8
+def test_a_value_becomes_one_like_that_of_the_setting():
+    texts = ["training.class_prior={'sad': 1}", "training.learning_rate=1"]
+    changed = change_settings({"training": Training()}, texts)["training"]
+    assert changed.class_prior == Training().class_prior | {"sad": 1.0}  # the others stay
+    assert isinstance(changed.class_prior["sad"], float)
+    assert isinstance(changed.learning_rate, float)

@@ -20,6 +20,7 @@ from sentimental.features_file import save_features
 from sentimental.files import lock_folder
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import MODEL_CHAIN
+from sentimental.training.inputs import fingerprint_files, load_conditions
 from sentimental.training.metrics import one_hot
 from sentimental.training.protocols import protocol_folds
 from sentimental.training.settings import Training
@@ -135,31 +136,27 @@ def make_strangers(speaker="A", n=16):
 
 
 def test_a_corpus_that_did_not_train_is_measured_in_all_ways(evaluate, tmp_path, capsys):
+    evaluate(make_strangers(""), ["TESS", "RAVDESS"])
+    assert "mine h0" in (out := capsys.readouterr().out)
+    assert "h10" not in out  # where no speaker is known there is no history
+    assert [path.name for path in tmp_path.iterdir()] == ["features.json"]  # nothing is kept
+
     options = ("--results", str(tmp_path / "figures"))
     evaluate(make_strangers() + make_recordings(16), ["TESS", "RAVDESS"], "", *options)
     evaluation = read(tmp_path / "figures", "evaluation")
     assert {*evaluation} == {"mine h0", "mine h10", "mine h10, one emotion"}
     assert [part["uar"] for part in evaluation.values()] == [0, 1, 1]
-    assert {part["intervals"]["over"] for part in evaluation.values()} == {
-        "clips"
-    }  # of one speaker
+    over = {part["intervals"]["over"] for part in evaluation.values()}
+    assert over == {"clips"}  # of one speaker
     assert (tmp_path / "figures" / "evaluation.png").exists()
     assert [part["n"] for part in evaluation.values()] == [16] * 3
     assert "mine h10, one emotion" in capsys.readouterr().out
 
 
-def test_where_no_speaker_is_known_there_is_no_history(evaluate, tmp_path, capsys):
-    evaluate(make_strangers(""), ["TESS", "RAVDESS"])
-    out = capsys.readouterr().out
-    assert "mine h0" in out
-    assert "h10" not in out
-    assert [path.name for path in tmp_path.iterdir()] == ["features.json"]  # nothing is kept
-
-
 def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
     recordings = sorted(make_recordings(160), key=lambda r: (r.corpus, r.file))
     ((_, *held_out),) = protocol_folds("random", recordings, Training(), 1)
-    mark = train_model.fingerprint_files(sum(held_out, []))
+    mark = fingerprint_files(sum(held_out, []))
     moved = [replace(r, file=f"elsewhere/{r.file}") for r in recordings]
     for some, corpora in [(moved, ["TESS", "RAVDESS"]), (moved + make_strangers(), ["TESS"])]:
         evaluate(some, corpora, mark)
@@ -169,45 +166,40 @@ def test_what_was_held_out_is_measured_when_it_is_the_same(evaluate, capsys):
         evaluate(recordings[1:], ["TESS", "RAVDESS"], mark)
 
 
-def test_a_few_recordings_are_too_few_to_measure(evaluate):
-    with pytest.raises(SentimentalError, match="9 recordings are too few; give 10 at least"):
-        evaluate(make_strangers(n=9), [])
-
-
 # What is refused
 
 
 @pytest.mark.parametrize(
-    ("conditions", "reason"),
-    [([""], "not made with"), (["white", "babble"], "not made with")],
+    ("conditions", "n_files", "reason"),
+    [
+        (["", ""], 1, "not made with"),
+        (["white", "babble"], 1, "not made with"),
+        (["white", "white"], 2, "another file of condition white"),
+    ],
 )
-def test_a_file_that_is_not_of_one_condition_is_refused(tmp_path, conditions, reason):
-    recordings = make_recordings(len(conditions))
+def test_files_that_are_not_of_one_condition_each_are_refused(
+    tmp_path, conditions, n_files, reason
+):
+    recordings = make_recordings(2)
     changed = [replace(r, condition=c) for r, c in zip(recordings, conditions, strict=True)]
     with pytest.raises(SentimentalError, match=reason):
-        train_model.load_conditions([write_features(tmp_path, changed)])
-
-
-def test_two_files_of_one_condition_are_refused(tmp_path):
-    path = write_features(tmp_path, [replace(r, condition="white") for r in make_recordings(2)])
-    assert set(train_model.load_conditions([path])) == {"white"}
-    with pytest.raises(SentimentalError, match="another file of condition white"):
-        train_model.load_conditions([path, path])
+        load_conditions([write_features(tmp_path, changed)] * n_files)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "make it with: python preprocess.py"), ("{}", "not a features file")],
+    [(None, "no such file; make it with: python preprocess.py"), ("{}", "not a features file (")],
 )
-def test_bad_features_end_with_one_line(tmp_path, content, message):
-    path = tmp_path / "features.json"
+def test_without_arguments_it_takes_what_preprocess_writes_or_says_how(tmp_path, content, message):
+    path = Path("data/features.json")
     if content:
-        path.write_text(content)
-    done = run("train_model.py", path, folder=tmp_path)
+        (tmp_path / "data").mkdir()
+        (tmp_path / path).write_text(content)
+    done = run("train_model.py", folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert message in done.stderr
+    assert done.stderr.startswith(f"error: {path}: {message}")
     assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
@@ -233,25 +225,17 @@ def test_options_that_make_no_sense_are_refused(options, capsys):
 
 
 @pytest.mark.parametrize(
-    ("recordings", "reason"),
+    ("recordings", "options", "reason"),
     [
-        ([replace(r, condition="white") for r in make_recordings(40)], "for tests"),
-        (make_recordings(9), "too few"),
-        ([make_recording("my", "A", "sad")] * 40, "one emotion train nothing; give others, too"),
+        ([replace(r, condition="white") for r in make_recordings(40)], [], "for tests"),
+        (make_recordings(9), [], "9 recordings are too few; give 10 at least"),
+        (make_recordings(9), ["--evaluate"], "too few"),
+        ([make_recording("my", "A", "sad")] * 40, [], "emotion train nothing; give others, too"),
     ],
 )
-def test_recordings_that_cannot_train_are_refused(tmp_path, recordings, reason):
+def test_recordings_that_cannot_train_are_refused(tmp_path, recordings, options, reason):
     with pytest.raises(SentimentalError, match=reason):
-        train_model.main([str(write_features(tmp_path, recordings))])
-
-
-def test_without_arguments_it_takes_what_preprocess_writes_or_says_how(tmp_path):
-    done = run("train_model.py", folder=tmp_path)
-    expected = (
-        f"error: {Path('data/features.json')}: no such file; make it with: python preprocess.py\n"
-    )
-    assert (done.returncode, done.stderr) == (1, expected)
-    assert not [*tmp_path.iterdir()]  # nor an empty folder of results
+        train_model.main([str(write_features(tmp_path, recordings)), *options])
 
 
 @pytest.mark.parametrize(
@@ -268,13 +252,21 @@ def test_a_second_training_says_who_holds_the_first(options, folder, tmp_path, m
     lock.release()
 
 
-def test_what_is_not_installed_is_told_before_any_work(tmp_path):
+@pytest.mark.parametrize(
+    ("script", "missing"),
+    [
+        ("train_model.py", ("tensorflow", "json_tricks")),
+        ("preprocess.py", ("json_tricks", "joblib")),
+    ],
+)
+def test_what_is_not_installed_is_told_before_any_work(script, missing):
     code = (
-        "import runpy, sys; sys.modules['json_tricks'] = sys.modules['tensorflow'] = None; "
-        "sys.argv = ['train_model.py']; runpy.run_path(sys.argv[0], run_name='__main__')"
+        f"import runpy, sys; sys.modules |= dict.fromkeys({missing}); "
+        f"sys.argv = [{script!r}]; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: tensorflow, json_tricks: not installed; run ")
-    assert "pip install -r requirements.txt" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert (done.returncode, done.stdout) == (1, "")
+    line = (
+        f"error: {', '.join(missing)}: not installed; run python -m pip install -r requirements.txt"
+    )
+    assert done.stderr == f"{line}\n"

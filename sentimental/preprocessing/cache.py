@@ -16,19 +16,14 @@ class FrameCache:
     """Frames of recordings, from the features file of the last run and from a run that was stopped.
 
     Until the features file is whole, the frames of each recording lie beside it in a folder, which
-    belongs to one process at a time. Of babble only that folder counts: it is made of the
-    recordings of the run.
+    belongs to one process at a time; another raises SentimentalError. Of babble only that folder
+    counts: it is made of the recordings of the run.
 
     Parameters
     ----------
     output : Path, the features file; where that is a device or a pipe, nothing is kept
     condition : str
     voices : list of Recording, which babble is made of
-
-    Raises
-    ------
-    SentimentalError
-        When the folder cannot be made, or another process uses it.
     """
 
     def __init__(self, output, condition="", voices=()):
@@ -50,7 +45,7 @@ class FrameCache:
         return self
 
     def __exit__(self, kind, error, trace):
-        """Let others use the folder; once all is written, remove it."""
+        # Let others use the folder; once all is written, remove it.
         if self._folder:
             self._lock.release()
             if kind is None:
@@ -79,13 +74,10 @@ class FrameCache:
             frames = np.load(io.BytesIO(content))
             check_frames(frames)
             return frames
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError, EOFError, MemoryError):  # a run was killed; a disk is damaged
             if path.is_dir():
                 shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return None
 
     def save(self, content_hash, frames):

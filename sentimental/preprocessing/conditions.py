@@ -44,7 +44,7 @@ def apply_condition(condition, samples, voices, rng, name="recording"):
     Raises
     ------
     SentimentalError
-        As `mix_babble` does.
+        When none of the voices can be read.
     """
     from scipy.signal import butter, sosfilt
 
@@ -55,25 +55,13 @@ def apply_condition(condition, samples, voices, rng, name="recording"):
     elif condition == "telephone":
         band = butter(4, CONDITION_BAND, "band", fs=SAMPLE_RATE, output="sos")
         changed = sosfilt(band, samples)
-    elif condition == "gain":
-        changed = np.clip(samples * 10 ** (rng.uniform(*CONDITION_GAIN) / 20), -1, 1)
     else:
-        raise ValueError(f"no such condition: {condition}")
+        changed = np.clip(samples * 10 ** (rng.uniform(*CONDITION_GAIN) / 20), -1, 1)
     return changed.astype(np.float32)
 
 
 def add_noise(samples, noise):
-    """Add noise ``CONDITION_SNR`` below the speech; silence around it does not count as speech.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-    noise : np.ndarray [shape=(n,)], at any level
-
-    Returns
-    -------
-    noisy : np.ndarray [shape=(n,)]
-    """
+    """Add noise ``CONDITION_SNR`` below the speech; silence around it does not count as speech."""
     from librosa.effects import trim
 
     speech, _ = trim(samples, top_db=SPEECH_TOP_DB)
@@ -83,24 +71,7 @@ def add_noise(samples, noise):
 
 
 def mix_babble(n, voices, rng, name="recording"):
-    """Several other recordings at once, equally loud, each from a random moment of it.
-
-    Parameters
-    ----------
-    n : int, samples
-    voices : list of str, files; one that cannot be read is left out
-    rng : np.random.Generator
-    name : what error messages call the recording that is to be among them
-
-    Returns
-    -------
-    babble : np.ndarray [shape=(n,)]; its level says nothing
-
-    Raises
-    ------
-    SentimentalError
-        When none of them can be read.
-    """
+    """Several other files at once, equally loud, each from a random moment of it; `n` samples."""
     babble, n_voices = np.zeros(n), 0
     for path in rng.permutation(voices):
         with contextlib.suppress(SentimentalError):  # it is refused under its own name

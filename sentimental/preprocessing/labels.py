@@ -71,8 +71,8 @@ def _plain(name):
 
 def unknown_emotion(name, names):
     """What is wrong with a word that names no emotion, and what to do."""
-    near = "".join(difflib.get_close_matches(_plain(name), names, 1, NEAR))
-    hint = f"; did you mean {near}?" if near else ","
+    near = difflib.get_close_matches(_plain(name), names, 1, NEAR)
+    hint = f"; did you mean {near[0]}?" if near else ","
     return (
         f"{name!r} is no known emotion{hint} known are {', '.join(names)}; "
         "what others mean, --map NAME=EMOTION says"
@@ -85,10 +85,7 @@ def absolute(path):
 
 
 def own_corpus(folder):
-    """What a corpus of somebody's own in a folder is called.
-
-    Whatever that folder is called, it is neither a known corpus nor a group of the results.
-    """
+    """What a corpus of somebody's own in a folder is called: as no corpus and no group of ours."""
     is_taken = folder.name.lower() in {other.lower() for other in (*CORPORA, *SEXES)}
     return f"{folder.name} (own)" if is_taken else folder.name
 
@@ -136,14 +133,6 @@ class Labels:
         folder beside it is called like an emotion or one of ``NOT_SPEAKERS``, or the given folder
         holds known corpora. Else it is the corpus, and the speaker is "".
 
-        Parameters
-        ----------
-        path : Path
-
-        Returns
-        -------
-        recording : Recording
-
         Raises
         ------
         SentimentalError
@@ -151,12 +140,12 @@ class Labels:
         """
         folder = absolute(path).parent
         if matches := _fitting(path):
-            corpus = CORPORA[_likeliest([*matches], path, self._corpora.get(folder, ()))]
-            match = matches[corpus.name]
+            name = _likeliest([*matches], path, self._corpora.get(folder, ()))
+            match, corpus = matches[name], CORPORA[name]
             speaker = match["speaker"].upper()
             speaker = corpus.speaker_aliases.get(speaker, speaker)
             emotion = corpus.emotion_codes[match["emotion"].lower()]
-            return Recording(path.as_posix(), corpus.name, speaker, emotion)
+            return Recording(path.as_posix(), name, speaker, emotion)
         emotion = self._emotion(folder)
         if not emotion:
             raise SentimentalError(
@@ -172,15 +161,9 @@ class Labels:
 
 
 def take_of(recording):
-    """What all files of one take have in common, however they are called and coded.
+    """What all files of one take have in common, a tuple of str, however they are coded.
 
-    Parameters
-    ----------
-    recording : Recording
-
-    Returns
-    -------
-    take : tuple of str, or None for a recording of no known corpus, whose name tells nothing
+    None for a recording of no known corpus, whose name tells nothing.
     """
     if recording.corpus not in CORPORA:
         return None
@@ -190,18 +173,8 @@ def take_of(recording):
 
 
 def reason_left_out(recording):
-    """Why a recording of a known corpus must not be used.
-
-    Parameters
-    ----------
-    recording : Recording
-
-    Returns
-    -------
-    reason : str, or None when nothing speaks against it
-    """
-    corpus = CORPORA.get(recording.corpus)
-    name = Path(recording.file).stem
+    """Why a recording of a known corpus must not be used; None when nothing speaks against it."""
+    corpus, name = CORPORA.get(recording.corpus), Path(recording.file).stem
     for pattern, reason in corpus.left_out.items() if corpus else ():
         if re.fullmatch(f"(?:{pattern}){COPY_SUFFIX}", name, re.IGNORECASE):
             return reason
@@ -220,12 +193,11 @@ def _match(corpus, location):
 
 def _fitting(path):
     """The corpora that a path fits, as a dict of matches by name."""
-    location = _location(path)
-    matches = {name: _match(corpus, location) for name, corpus in CORPORA.items()}
+    at = _location(path)
     return {
         name: match
-        for name, match in matches.items()
-        if match and match["emotion"].lower() in CORPORA[name].emotion_codes
+        for name, corpus in CORPORA.items()
+        if (match := _match(corpus, at)) and match["emotion"].lower() in corpus.emotion_codes
     }
 
 

@@ -33,14 +33,6 @@ TOLERANCE_SECONDS = 0.1
 def find_corpora(folder):
     """The folders below the one that data/download.py fills, with a line that names them.
 
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    corpora : list of Path
-
     Raises
     ------
     SentimentalError
@@ -78,10 +70,9 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
 
     Returns
     -------
-    takes : list of list of Recording; sorted by corpus and name
-        The files of each take. The first is to be used, the others if it cannot be read: files
-        named by a corpus come before others, lossless ones before others, and then the names are
-        sorted.
+    takes : list of list of Recording, sorted by corpus and name
+        The files of each take. The first is to be used, the others if it cannot be read: those
+        named by a corpus come first, then lossless ones, then the names are sorted.
     left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
     refused : Counter of str, a line for what is not used, and how often it happened
     """
@@ -99,9 +90,9 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
             if parts and (reason := reason_left_out(parts[0])):
                 left_out[parts[0].corpus, reason] += 1
             elif parts:
-                content_hash, head = _read(path)
+                content_hash, is_lossless = _read(path)
                 recordings += [_with_hash(part, content_hash) for part in parts]
-                lossless |= {path.as_posix()} if re.match(LOSSLESS, head) else set()
+                lossless |= {path.as_posix()} if is_lossless else set()
         except SentimentalError as error:  # about its folder, so it is reported once
             reason = path.parent, str(error).removeprefix(str(path))
             refused[first.setdefault(reason, str(error))] += 1
@@ -135,18 +126,22 @@ def _group_takes(recordings, lossless):
                 Path(copy.file),
             )
         )
-    return sorted(takes.values(), key=lambda copies: _corpus_and_name(copies[0])), refused
+
+    def corpus_and_name(copies):
+        return copies[0].corpus, Path(copies[0].file).name, copies[0].start or 0
+
+    return sorted(takes.values(), key=corpus_and_name), refused
 
 
 def _read(path):
-    """SHA-256 of a file, hexadecimal, and how it begins."""
+    """SHA-256 of a file, hexadecimal, and whether it begins as lossless ones do."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         head = block = stream.read(BLOCK)
         while block:
             digest.update(block)
             block = stream.read(BLOCK)
-    return digest.hexdigest(), head
+    return digest.hexdigest(), bool(re.match(LOSSLESS, head))
 
 
 def _with_hash(recording, content_hash):
@@ -168,16 +163,8 @@ def _contradiction(copies):
     ]
 
 
-def _corpus_and_name(recording):
-    return recording.corpus, Path(recording.file).name, recording.start or 0
-
-
 def load_recording(recording):
     """Read a recording, which may be a part of its file.
-
-    Parameters
-    ----------
-    recording : Recording
 
     Returns
     -------
@@ -190,8 +177,7 @@ def load_recording(recording):
         As `load_audio` does, and when the part begins after the end of the file.
     """
     if recording.start is None and recording.end is None:
-        notes = []
-        return load_audio(recording.file, notes.append), notes
+        return _load_file.__wrapped__(recording.file)  # of which nothing is read again
     samples, notes = _load_file(recording.file)
     seconds, start, end = len(samples) / SAMPLE_RATE, recording.start or 0, recording.end
     if start >= seconds:
@@ -208,16 +194,10 @@ def _load_file(path):
 
 
 def next_copies(takes, computed):
-    """Of each take, the first file; or the next, where those before it were refused.
+    """Of each take, as `describe_files` gives them, the file that is to be computed, if any.
 
-    Parameters
-    ----------
-    takes : list of list of Recording, as `describe_files` gives them
-    computed : dict of (frames, line) by name; frames is None when it was refused
-
-    Returns
-    -------
-    recordings : list of Recording, to be computed
+    It is the first, or the next, where those before it were refused: `computed` has (frames, line)
+    by their names, and frames is None then.
     """
     recordings = []
     for copies in takes:
@@ -232,8 +212,7 @@ def collect(takes, computed, condition=""):
 
     Parameters
     ----------
-    takes, computed : as for `next_copies`
-    condition : str
+    takes, computed, condition : as for `next_copies`, and str
 
     Returns
     -------
@@ -257,15 +236,7 @@ def drop_twins(recordings):
     """Keep one of those recordings whose frames are the same: they were so when decoded.
 
     Takes of a known corpus are all kept, as in `describe_files`, and others beside them are not.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-
-    Returns
-    -------
-    kept : list of Recording
-    refused : list of str, a line for each of those with the same frames and several emotions
+    Returns the list of those kept, and a line for each with the same frames and several emotions.
     """
     same = defaultdict(list)
     for recording in recordings:
@@ -304,4 +275,5 @@ def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
 def print_refused(refused):
     """Print lines, each once, and how often the same happened."""
     for line, number in refused.items():
-        print(shown(f"  refused: {line}" + (f" (and {number - 1} more)" if number > 1 else "")))
+        more = f" (and {number - 1} more)" if number > 1 else ""
+        print(shown(f"  refused: {line}{more}"))

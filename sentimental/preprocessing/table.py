@@ -33,8 +33,8 @@ def read_table(path, names=EMOTION_NAMES):
 
     Returns
     -------
-    recordings : dict of list of Recording, by `absolute` path; none for a file that must not be
-        used. The corpus is the folder that the table lies in.
+    recordings : dict of list of Recording, by `absolute` path, empty for a file that must not be
+        used; their corpus is the folder that the table lies in
     refused : Counter of str, a line for what is not used, and how often it happened
 
     Raises

@@ -30,8 +30,7 @@ def augment(clips, lengths, matrices, settings, rng):
     Parameters
     ----------
     clips : np.ndarray [shape=(n, n_frames, N_MELS + 4), float32]
-        Mel spectrum, and RMS, zero-crossing rate, pitch and harmonicity as `extract_frames` has
-        them
+        Mel spectrum, RMS, zero-crossing rate, pitch and harmonicity, as `extract_frames` has them
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
     matrices : np.ndarray, as `vtlp_matrices` returns them
     settings : Augmentation
@@ -87,7 +86,7 @@ def warp_time(clips, lengths, settings, rng):
 
 
 def vtlp_matrices(vtlp):
-    """Matrices that turn a speaker's mel spectrum into that of a lower or a higher voice.
+    """Matrices for ``mel @ matrix``, the mel spectrum of a lower or a higher voice [1]_.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def vtlp_matrices(vtlp):
 
     Returns
     -------
-    matrices : np.ndarray [shape=(N_FACTORS, N_MELS, N_MELS), float32]; mel @ matrix
+    matrices : np.ndarray [shape=(N_FACTORS, N_MELS, N_MELS), float32]
 
     References
     ----------
@@ -103,14 +102,14 @@ def vtlp_matrices(vtlp):
        recognition", ICML Workshop on Deep Learning for Audio, Speech and Language, 2013
     """
     centers, _ = mel_bands()
-    bands = np.arange(N_MELS)
-    matrices = np.zeros((N_FACTORS, N_MELS, N_MELS), np.float32)
-    for matrix, factor in zip(matrices, np.exp(np.linspace(-vtlp, vtlp, N_FACTORS)), strict=True):
-        source = np.interp(centers * factor, centers, bands)
-        before = np.minimum(source.astype(int), N_MELS - 2)
-        matrix[before, bands] = 1 - (source - before)
-        matrix[before + 1, bands] = source - before
-    return matrices
+    factors = np.exp(np.linspace(-vtlp, vtlp, N_FACTORS))
+    bands = np.interp(factors[:, None] * centers, centers, np.arange(N_MELS))
+    return _linear_weights(bands, N_MELS).astype(np.float32)
+
+
+def _linear_weights(positions, n):
+    """By what n values must be multiplied for those between them; [shape=(..., n, n_between)]."""
+    return np.maximum(0, 1 - np.abs(positions[..., None, :] - np.arange(n)[:, None]))
 
 
 def draw_colors(n, octave_db, tilt_db, rng):
@@ -119,9 +118,8 @@ def draw_colors(n, octave_db, tilt_db, rng):
     octave = np.arange(len(OCTAVES))
     gains = rng.normal(0, octave_db, (n, len(OCTAVES)))
     gains += rng.uniform(*tilt_db, (n, 1)) * (octave - len(octave) / 2)
-    position = np.interp(np.log(centers), np.log(OCTAVES), octave)
-    gains_to_mel = np.maximum(0, 1 - np.abs(position - octave[:, None]))  # linear between octaves
-    return (gains @ gains_to_mel)[:, None].astype(np.float32)
+    positions = np.interp(np.log(centers), np.log(OCTAVES), octave)
+    return (gains @ _linear_weights(positions, len(octave)))[:, None].astype(np.float32)
 
 
 def apply_telephone(mel, settings, rng):

@@ -13,7 +13,7 @@ What is tested is tested in several ways, by name:
 
 import contextlib
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,20 @@ from sentimental.workers import run_jobs
 
 # Earlier recordings of a speaker.
 N_HISTORY = 10
+
+
+@dataclass
+class Fold:
+    """What a worker needs for one fold; frames of the recordings are as `join_frames` has them."""
+
+    protocol: str
+    seed: int
+    number: int
+    parts: tuple  # what trains, validates and is tested
+    conditions: dict  # what is tested, under other conditions
+    folder: Path
+    settings: dict
+    start: dict | None
 
 
 def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start=None):
@@ -56,14 +70,21 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
         When a training was killed; all others are complete then.
     """
     frames, (recordings, *changed) = join_frames([recordings, *conditions.values()])
-    conditions = dict(zip(conditions, changed, strict=True))
-    runs = _plan_runs(protocol, recordings, n_seeds, settings["training"])
-    jobs = [
-        (protocol, run["seed"], run["fold"], run.pop("parts"))
-        + (match_conditions(run["tested"], conditions), folder, settings, start)
-        for run in runs
-    ]
-    with atomic_write(frames_path(folder, protocol)) as partial:
+    conditions, runs, jobs = dict(zip(conditions, changed, strict=True)), [], []
+    for seed in range(1, n_seeds + 1):
+        # Only protocol random is another split with each seed.
+        split_seed = settings["training"].split_seed + (seed - 1 if protocol == "random" else 0)
+        folds = protocol_folds(protocol, recordings, settings["training"], split_seed)
+        for number, fold in enumerate(folds, 1):
+            train, validation, test = fold
+            # The one split of protocol random tests few: what validates counts as well.
+            tested = validation + test if protocol == "random" and len(folds) == 1 else test
+            run = {"seed": seed, "fold": number, "split_seed": split_seed, "tested": tested}
+            run |= {"sizes": count_parts(fold), "unseen_speakers": has_unseen_speakers(fold)}
+            parts, matched = (train, validation, tested), match_conditions(tested, conditions)
+            runs.append(run)
+            jobs.append((Fold(protocol, seed, number, parts, matched, folder, settings, start),))
+    with atomic_write(_frames_path(folder, protocol)) as partial:
         np.save(partial, frames)
     killed = []
     with contextlib.closing(run_jobs(run_fold, jobs)) as results:
@@ -82,32 +103,8 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     return runs
 
 
-def _plan_runs(protocol, recordings, n_seeds, training):
-    """The runs before they are done, with ``parts``: what trains, validates and is tested."""
-    runs = []
-    for seed in range(1, n_seeds + 1):
-        # Only protocol random is another split with each seed.
-        split_seed = training.split_seed + (seed - 1 if protocol == "random" else 0)
-        folds = protocol_folds(protocol, recordings, training, split_seed)
-        for number, fold in enumerate(folds, 1):
-            train, validation, test = fold
-            # The one split of protocol random tests few: what validates counts as well.
-            tested = validation + test if protocol == "random" and len(folds) == 1 else test
-            run = {"seed": seed, "fold": number, "split_seed": split_seed, "tested": tested}
-            run |= {"sizes": count_parts(fold), "unseen_speakers": has_unseen_speakers(fold)}
-            runs.append(run | {"parts": (train, validation, tested)})
-    return runs
-
-
-def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=None):
-    """Train one fold and recognize what it tests, unless a run that was stopped has done so.
-
-    Parameters
-    ----------
-    protocol, folder, settings, start : as for `run_folds`
-    seed, number : int, of the training and of the fold
-    parts : (train, validation, tested), each a list of Recording as `join_frames` returns them
-    conditions : dict of list of Recording; what is tested, under other conditions
+def run_fold(fold):
+    """Train a `Fold` and recognize what it tests, unless a run that was stopped has done so.
 
     Returns
     -------
@@ -115,19 +112,15 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
     """
     from sentimental.training import fit
 
-    path, checkpoint = _paths(folder, protocol, seed, number)
-    label = f"seed {seed}, fold {number}: "
-    changed = [recording for part in conditions.values() for recording in part]
-    options = settings, protocol, seed, [*conditions], start and start["checksum"]
-    fingerprint = fit.fingerprint(sum(parts, []) + changed, *options)
-    state = fit.load_state(path, fingerprint, label)
+    path, checkpoint = _paths(fold.folder, fold.protocol, fold.seed, fold.number)
+    label = f"seed {fold.seed}, fold {fold.number}: "
+    options = fold.settings, fold.protocol, fold.seed, [*fold.conditions]
+    recordings = sum([*fold.parts, *fold.conditions.values()], [])
+    key = fit.fingerprint(recordings, *options, fold.start and fold.start["checksum"])
+    state = fit.load_state(path, key, label)
     if not state:
-        frames = np.load(frames_path(folder, protocol), mmap_mode="r")
-        parts = [read_frames(part, frames) for part in parts]
-        conditions = {name: read_frames(part, frames) for name, part in conditions.items()}
-        options = settings, seed, number, checkpoint, label, start
-        state = _train_and_test(protocol, *parts, conditions, *options)
-        fit.save_state(path, fingerprint, state)
+        state = _train_and_test(fold, checkpoint, label)
+        fit.save_state(path, key, state)
     checkpoint.unlink(missing_ok=True)
     return {
         "temperature": state["temperature"].item(),
@@ -136,38 +129,29 @@ def run_fold(protocol, seed, number, parts, conditions, folder, settings, start=
     }
 
 
-def _train_and_test(
-    protocol,
-    train,
-    validation,
-    tested,
-    conditions,
-    settings,
-    seed,
-    number,
-    checkpoint,
-    label,
-    start,
-):
+def _train_and_test(fold, checkpoint, label):
     """Train a network of one fold, and recognize what is tested in all ways; arrays to be saved."""
     from sentimental.training.fit import fit, predict
     from sentimental.training.network import build_network
 
-    training = settings["training"]
+    protocol, training = fold.protocol, fold.settings["training"]
+    frames = np.load(_frames_path(fold.folder, protocol), mmap_mode="r")
+    train, validation, tested = (read_frames(part, frames) for part in fold.parts)
     network = build_network(training.units)
     temperature = {"speaker": None, "corpus": 1.0}.get(protocol, training.temperature)
-    options = {"name": label, "temperature": temperature, "start": start}
-    reference, history = fit(network, train, validation, settings, seed, checkpoint, **options)
-    ways = {"h0": (tested, None)}
+    options = {"name": label, "temperature": temperature, "start": fold.start}
+    parts = train, validation, fold.settings, fold.seed, checkpoint
+    reference, history = fit(network, *parts, **options)
+    ways, drawn_with = {"h0": (tested, None)}, [fold.seed, fold.number]
     if protocol in ("speaker", "corpus"):
-        histories = draw_histories(tested, [seed, number])
+        histories = draw_histories(tested, drawn_with)
         ways |= {way: (tested, heard) for way, heard in histories.items()}
-    ways |= {way: (part, None) for way, part in conditions.items()}
+    ways |= {way: (read_frames(part, frames), None) for way, part in fold.conditions.items()}
     state = {key: np.array(history[key]) for key in ("temperature", "seconds")}
     answers = {name: predict(network, reference, *way) for name, way in ways.items()}
     if protocol in ("speaker", "corpus"):
         temperature = training.temperature if protocol == "corpus" else 1.0
-        answers |= measure_lessons(network, reference, tested, [seed, number], temperature)
+        answers |= measure_lessons(network, reference, tested, drawn_with, temperature)
     return state | {"ways": np.array([*answers]), "probabilities": np.array([*answers.values()])}
 
 
@@ -175,6 +159,10 @@ def _paths(folder, protocol, seed, number):
     """Where the result of a fold lies, and the checkpoint of its training."""
     name = f"{protocol}_seed{seed}_fold{number}"
     return folder / f"{name}.npz", folder / f"{name}_checkpoint.npz"
+
+
+def _frames_path(folder, protocol):
+    return folder / f"{protocol}_frames.npy"
 
 
 @contextlib.contextmanager
@@ -192,7 +180,7 @@ def unfinished_work(folder):
 
 def clear_folds(protocol, runs, folder):
     """Delete what waited in `folder`, once all is written."""
-    frames_path(folder, protocol).unlink(missing_ok=True)
+    _frames_path(folder, protocol).unlink(missing_ok=True)
     for run in runs:
         for path in _paths(folder, protocol, run["seed"], run["fold"]):
             path.unlink(missing_ok=True)
@@ -241,11 +229,6 @@ def join_frames(lists):
 def read_frames(recordings, frames):
     """Recordings with their frames, of what `join_frames` returned."""
     return [replace(recording, frames=frames[slice(*recording.frames)]) for recording in recordings]
-
-
-def frames_path(folder, protocol):
-    """Where the frames of all recordings lie while the folds of a protocol run."""
-    return folder / f"{protocol}_frames.npy"
 
 
 # Temperatures -----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class AugmentedBatches(keras.utils.PyDataset):
     """The batches of an epoch: recordings drawn, and changed anew each time they are drawn.
 
     Every batch depends on seed, epoch and its number alone, so a training that is resumed goes on
-    with the batches that it would have had. Keras asks for the next one while a step is computed.
+    with the batches that it would have had.
 
     Parameters
     ----------
@@ -100,16 +100,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         return len(self.batches)
 
     def __getitem__(self, number):
-        """One batch.
-
-        Returns
-        -------
-        inputs, summaries : a tuple
-            np.ndarray [shape=(batch_size, crop_frames, N_INPUTS), float32], and
-            np.ndarray [shape=(batch_size, N_SUMMARY), float32]
-        labels : np.ndarray [shape=(batch_size, 8), float32]
-        weights : np.ndarray [shape=(batch_size, crop_frames), float32], as `frame_weights`
-        """
+        """One batch: (inputs, summaries), labels, and weights of frames, all of float32."""
         batch = self.batches[number]
         # The epoch's own stream is that of number 0: NumPy pads a seed with zeros.
         rng = np.random.default_rng([self.seed, self.epoch, number + 1])

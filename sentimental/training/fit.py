@@ -31,8 +31,6 @@ from sentimental.training.network import (
 PREDICTION_BATCH = 512
 # What is noted of each epoch.
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-# Bytes of a SHA-256.
-N_DIGEST = 32
 
 
 def fit(
@@ -59,8 +57,7 @@ def fit(
     checkpoint : Path, of the file that a stopped training goes on with; a complete one leaves it
     name : str, what the progress lines begin with
     temperature : float or None; None fits it to the validation recordings
-    start : dict or None
-        The model whose weights it begins with, as `load_network` returns it; None: random ones.
+    start : dict or None, of `load_network`: the model whose weights it begins with
 
     Returns
     -------
@@ -73,15 +70,16 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     groups = settings["training"], settings["augmentation"]
     batches = AugmentedBatches(recordings, *groups, seed, start and start["usual"])
-    frames, summaries = recordings_to_inputs(validation, batches.reference)
+    nothing_heard = np.zeros((len(validation), N_STATISTICS))
+    frames, summaries = recordings_to_inputs(validation, batches.reference, nothing_heard)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]
     model = _compile_model(network, batches, settings["training"], start)
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     shapes = [tuple(weight.shape) for weight in model.weights]
     options = settings, seed, shapes, start and start["checksum"]
     key = fingerprint([*recordings, *validation], *options)
-    progress = Progress(checkpoint, key, batches, seed, name)
-    progress.run(model, settings["training"].epochs, (inputs, one_hot(validation)))
+    progress = Progress(model, checkpoint, key, batches, seed, name)
+    progress.run(settings["training"].epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
@@ -92,7 +90,9 @@ def fit(
         temperature = fit_temperature(validation, probabilities)
     weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(merge_temperature(weights, temperature))
-    return batches.reference, progress.summary() | {"temperature": temperature}
+    history = progress.history | {"temperature": temperature}
+    history["epoch_saved"] = int(np.nanargmin(history["val_loss"])) + 1
+    return batches.reference, history | {"seconds": sum(history["seconds"])}
 
 
 def _compile_model(network, batches, training, start):
@@ -126,57 +126,45 @@ class Progress(keras.callbacks.Callback):
     Keras' `ModelCheckpoint` and `BackupAndRestore` write into the file itself: a training that is
     stopped at that moment leaves a file that is cut, or weights of another epoch than noted beside
     them. Here everything is one file, which is whole or not at all, with a checksum at its end.
-
-    Parameters
-    ----------
-    path : Path, of the checkpoint
-    fingerprint : str
-    batches : AugmentedBatches
-    seed : int
-    name : str, what each line begins with
-
-    Attributes
-    ----------
-    history : dict of list of float, a value for each epoch
-    best : list of np.ndarray, the averaged weights with the lowest validation loss; None before
     """
 
-    def __init__(self, path, fingerprint, batches, seed, name):
+    def __init__(self, model, path, fingerprint, batches, seed, name):
         super().__init__()
+        self.set_model(model)
         self.path, self.fingerprint, self.name = path, fingerprint, name
         self.batches, self.seed = batches, seed
+        # A value of each epoch, and the averaged weights with the lowest validation loss.
         self.history, self.best = {key: [] for key in HISTORY}, None
 
-    def run(self, model, epochs, validation):
-        """Fit a model for the epochs that are left."""
-        model.fit(
+    def run(self, epochs, validation):
+        """Fit the model for the epochs that are left."""
+        self.model.fit(
             self.batches,
             shuffle=False,  # they are drawn in random order
             validation_data=validation,
             validation_batch_size=PREDICTION_BATCH,
-            initial_epoch=self._resume(model),
+            initial_epoch=self._resume(),
             epochs=epochs,
             verbose=0,
             callbacks=[self],
         )
 
-    def _resume(self, model):
+    def _variables(self):
+        variables = [*self.model.weights, *self.model.optimizer.variables]
+        return {f"variable_{number}": variable for number, variable in enumerate(variables)}
+
+    def _resume(self):
         """Set the weights that a stopped training left; returns how many epochs it had done."""
         if not (state := load_state(self.path, self.fingerprint, self.name)):
             return 0
-        for number, variable in enumerate([*model.weights, *model.optimizer.variables]):
-            variable.assign(state[f"variable_{number}"])
+        for key, variable in self._variables().items():
+            variable.assign(state[key])
         self.history = {key: state[key].tolist() for key in HISTORY}
         if "best_0" in state:
-            self.best = [state[f"best_{n}"] for n in range(len(model.average.weights))]
+            self.best = [state[f"best_{n}"] for n in range(len(self.model.average.weights))]
         n_done = len(self.history["loss"])
         print(f"{self.name}going on after epoch {n_done}")
         return n_done
-
-    def summary(self):
-        """The history, with the epoch of the best weights and how long all epochs took."""
-        best = int(np.nanargmin(self.history["val_loss"])) + 1
-        return self.history | {"epoch_saved": best, "seconds": sum(self.history["seconds"])}
 
     def on_epoch_begin(self, epoch, logs=None):
         """Draw what the epoch depends on from seed and epoch alone."""
@@ -203,13 +191,9 @@ class Progress(keras.callbacks.Callback):
             self.best = self.model.average.get_weights()
         for key, values in self.history.items():
             values.append(float(logs[key]))
-        variables = [*self.model.weights, *self.model.optimizer.variables]
-        state = {
-            f"variable_{n}": keras.ops.convert_to_numpy(variable)
-            for n, variable in enumerate(variables)
-        }
-        state |= {f"best_{n}": weight for n, weight in enumerate(self.best or [])}
-        save_state(self.path, self.fingerprint, state | self.history)
+        values = {k: keras.ops.convert_to_numpy(v) for k, v in self._variables().items()}
+        values |= {f"best_{n}": weight for n, weight in enumerate(self.best or [])}
+        save_state(self.path, self.fingerprint, values | self.history)
 
 
 def save_state(path, fingerprint, state):
@@ -222,15 +206,12 @@ def save_state(path, fingerprint, state):
 
 
 def load_state(path, fingerprint, name=""):
-    """What `save_state` wrote, or None; a file that is damaged is set aside.
-
-    Lines that are printed begin with `name`.
-    """
+    """What `save_state` wrote, or None; a file that is damaged is set aside, with a line."""
     if not path.exists():
         return None
     sealed = path.read_bytes()
-    content = sealed[:-N_DIGEST]
-    if hashlib.sha256(content).digest() != sealed[-N_DIGEST:]:
+    content, digest = sealed[:-32], sealed[-32:]
+    if hashlib.sha256(content).digest() != digest:
         set_aside(path, name)
         return None
     state = dict(np.load(io.BytesIO(content)))
@@ -242,44 +223,34 @@ def load_state(path, fingerprint, name=""):
 
 def fingerprint(recordings, *settings):
     """All that a training depends on, as a hexadecimal string."""
-    content = [
-        MODEL_CHAIN,
-        *settings,
-        *((r.name, r.hash, r.condition) for r in recordings),
-    ]
+    content = [MODEL_CHAIN, *settings, *((r.name, r.hash, r.condition) for r in recordings)]
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-def recordings_to_inputs(recordings, reference, statistics=None):
+def recordings_to_inputs(recordings, reference, statistics):
     """What the network reads of recordings; frames are as long as the longest."""
     features, lengths = frames_to_features([recording.frames for recording in recordings])
-    if statistics is None:
-        statistics = np.zeros((len(recordings), N_STATISTICS))
     return normalize(features, lengths, summarize(features, lengths), statistics, reference)
 
 
 def predict(network, reference, recordings, statistics=None):
-    """Probabilities of the emotions in recordings, [shape=(n, 8)].
+    """Probabilities of the emotions in recordings, np.ndarray [shape=(n, 8)].
 
     `statistics` [shape=(n, N_STATISTICS)] are of each voice's history; None: nothing.
     """
+    if statistics is None:
+        statistics = np.zeros((len(recordings), N_STATISTICS))
     order = np.argsort([len(recording.frames) for recording in recordings], kind="stable")
     probabilities = np.empty((len(recordings), network.output_shape[-1]))
     for start in range(0, len(order), PREDICTION_BATCH):  # of about the same length
         check_stop()
         chunk = order[start : start + PREDICTION_BATCH]
-        heard = None if statistics is None else statistics[chunk]
-        inputs = recordings_to_inputs([recordings[i] for i in chunk], reference, heard)
+        inputs = recordings_to_inputs([recordings[i] for i in chunk], reference, statistics[chunk])
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities
 
 
 def embed(network, reference, recordings, statistics):
-    """What the dense layer reads of recordings; np.ndarray [shape=(n, units + N_SUMMARY)].
-
-    Parameters
-    ----------
-    network, reference, recordings, statistics : as for `predict`
-    """
+    """What the dense layer reads of them, as `predict`; [shape=(n, units + N_SUMMARY)]."""
     read = network.get_layer("frames_and_summary").output
     return predict(keras.Model(network.inputs, read), reference, recordings, statistics)

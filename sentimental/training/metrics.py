@@ -43,17 +43,16 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
         ``confusion`` (8 rows of counts: row is the true emotion, column the recognized one) and
         ``intervals`` of 95 % of these figures, with ``over``: "speakers" or "clips"
     """
-    from sklearn.metrics import confusion_matrix
+    from sklearn.metrics import confusion_matrix, recall_score
 
     check_probabilities(probabilities)
     true, answers, own_answers = _answers(recordings, probabilities)
-    confusion = confusion_matrix(true, answers, labels=range(len(EMOTIONS)))
-    recall = {
-        emotion: float(confusion[number, number] / confusion[number].sum())
-        for number, emotion in enumerate(EMOTIONS)
-        if confusion[number].any()
-    }
-    own_recall = [float(np.mean(own_answers[true == one] == one)) for one in np.unique(true)]
+    confusion, own = confusion_matrix(true, answers, labels=range(len(EMOTIONS))), np.unique(true)
+    recall, own_recall = (
+        recall_score(true, told, labels=own, average=None).tolist()
+        for told in (answers, own_answers)
+    )
+    recall = dict(zip([EMOTIONS[number] for number in own], recall, strict=True))
     shares = confusion.sum(axis=0) / len(recordings)
     metrics = {
         "n": len(recordings),
@@ -83,7 +82,7 @@ def _answers(recordings, probabilities):
 
 
 def pool(runs, way):
-    """Recordings and probabilities of all folds of some runs, of those that were tested."""
+    """Recordings that were tested in some runs, and their probabilities."""
     recordings = [recording for run in runs for recording in run["tested"]]
     probabilities = np.concatenate([run["probabilities"][way] for run in runs])
     tested = np.isfinite(probabilities[:, 0])
@@ -110,8 +109,7 @@ def calibration(recordings, probabilities):
 
     Returns
     -------
-    bins : list of (n, confidence, accuracy), for each of the ``N_BINS`` equal parts of 0 to 1 that
-        is not empty
+    bins : list of (n, confidence, accuracy), of each of ``N_BINS`` parts of 0 to 1 that has clips
     error : float, expected calibration error: mean distance of the two over all clips
 
     References
@@ -133,9 +131,8 @@ def risk_coverage(recordings, probabilities):
 
     Returns
     -------
-    curve : list of (limit, share, accuracy)
-        For each limit of ``LIMITS`` that leaves some: the share of the clips whose strongest
-        emotion is less probable, and the accuracy of the others.
+    curve : list of (limit, share, accuracy), for each of ``LIMITS`` that leaves some clips: the
+        share whose strongest emotion is less probable, and the accuracy of the others
     """
     confidence, hit = _confidence(recordings, probabilities)
     return [
@@ -157,10 +154,9 @@ def _bin_of(confidence):
 
 
 def fit_temperature(recordings, probabilities):
-    """The temperature of the softmax that makes the true emotions of `recordings` most probable.
+    """The temperature of the softmax, 0.22 to 4.5, that makes the true emotions most probable.
 
-    It lies between 0.22 and 4.5; `probabilities` [shape=(n, 8)] are of temperature 1. Above 1, the
-    network was too sure of itself.
+    `probabilities` [shape=(n, 8)] are of temperature 1. Above 1, they were too sure.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
@@ -181,11 +177,11 @@ def fit_temperature(recordings, probabilities):
 def bootstrap(recordings, probabilities, over_speakers=True):
     """Figures of as many others of the kind: speakers or clips are drawn with replacement [1]_.
 
+    A recording that is there several times, recognized by several networks, is drawn as one.
+
     Parameters
     ----------
-    recordings : list of Recording
-        One that is there several times, recognized by several networks, is drawn as one.
-    probabilities : np.ndarray [shape=(len(recordings), 8)]
+    recordings, probabilities : as for `compute_metrics`
     over_speakers : bool, whether speakers are drawn, if all are known, and more than one
 
     Returns

@@ -75,7 +75,6 @@ def build_network(units=64):
 
 
 def _recurrent_layers(units, every_frame=False, dropout=0.0):
-    """What reads the frames; its output is the last state, or the state after each frame."""
     return [
         keras.Input((None, N_INPUTS)),
         keras.layers.Masking(name="masking"),
@@ -85,7 +84,6 @@ def _recurrent_layers(units, every_frame=False, dropout=0.0):
 
 
 def _emotion_layer(**options):
-    """What turns a state, a summary or both into probabilities."""
     return keras.layers.Dense(len(EMOTIONS), activation="softmax", name="emotions", **options)
 
 
@@ -95,21 +93,16 @@ class TwoBranchModel(keras.Model):
     The LSTM layers answer after each frame, and a linear layer answers from the summary. Their
     errors differ, so their mean is better than each, and shows how similar two emotions sound,
     which labels do not [1]_. The network that is saved adds their logits: the kernel of its dense
-    layer is both of theirs, one below the other. What validates, and is saved, is the moving
-    average of the weights.
+    layer is both of theirs, one below the other. What validates, and is saved, is `average`, the
+    moving average of the weights.
 
     Some emotions are rare in what is drawn, because few corpora have them. Each branch is trained
-    with the prior of the emotions added to its logits [2]_, so that the logits themselves say how
-    much a recording speaks for an emotion. In what is saved, `Training.expected` takes its place.
+    with the prior of the emotions, [shape=(8,)], added to its logits [2]_, so that the logits
+    themselves say how much a recording speaks for an emotion. In what is saved,
+    `Training.expected` takes its place.
 
     Keras' `SwapEMAWeights` is of no use for the average: it swaps by adding and subtracting, which
     rounds, so that a training that was stopped and resumed would end with other weights.
-
-    Parameters
-    ----------
-    network : keras.Model, of `build_network`; becomes the moving average
-    training : Training
-    prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
 
     References
     ----------
@@ -179,11 +172,9 @@ class TwoBranchModel(keras.Model):
         """One step of gradient descent; returns the metrics before it."""
         (inputs, summaries), labels, frame_weights = batch
         answer = self.descend(inputs, summaries, labels, frame_weights)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(self.compute_loss(y=labels, y_pred=answer))
-            else:
-                metric.update_state(labels, answer)
+        loss, accuracy = self.metrics
+        loss.update_state(self.compute_loss(y=labels, y_pred=answer))
+        accuracy.update_state(labels, answer)
         return {metric.name: metric.result() for metric in self.metrics}
 
     # Keras does not compile a model with XLA where results must be the same each time; what is
@@ -289,18 +280,14 @@ def save_model(network, reference, training, json_path):
         of the recordings of them that did not
     json_path : str or Path
     """
-
-    def names(values):
-        return np.array([value.encode() for value in values])
-
     with atomic_write(weights_path_of(json_path)) as partial, h5py.File(partial, "w") as file:
         file.attrs["backend"] = keras.backend.backend()
         file.attrs["keras_version"] = keras.__version__
-        file.attrs["layer_names"] = names(layer.name for layer in network.layers)
+        file.attrs["layer_names"] = np.array([layer.name for layer in network.layers], "S")
         for layer in network.layers:
             group = file.create_group(layer.name)
             paths = [f"{layer.name}/{weight.path}" for weight in layer.weights]
-            group.attrs["weight_names"] = names(paths) if paths else np.array([], "S1")
+            group.attrs["weight_names"] = np.array(paths, "S")
             for path, weight in zip(paths, layer.get_weights(), strict=True):
                 group.create_dataset(path, data=weight)
     # An older Keras 3 refuses settings that it does not know; those that are null say nothing.
@@ -316,14 +303,9 @@ def save_model(network, reference, training, json_path):
 
 
 def load_network(json_path):
-    """Read a model that `save_model` wrote; raises what `sentimental.model.read_model` does.
+    """The network that `save_model` wrote, and a dict as `read_model` returns it, with ``weights``.
 
     Its layers are built anew: what the JSON says of layers is for plain Keras, and not trusted.
-
-    Returns
-    -------
-    network : keras.Model, as `build_network` describes it
-    content : dict, as `read_model` returns it, and ``weights``
     """
     content, weights = read_model(json_path)
     network = build_network(units=len(weights[1]))

@@ -26,7 +26,7 @@ ACTRESSES = ("OAF", "YAF")
 HELD_OUT = ("RAVDESS", "TESS")
 # Of fewer recordings of those, none would be left to validate or to test.
 LEAST_TO_SPLIT = 16
-# Of fewer recordings of an emotion a split would test so few that its figure says nothing.
+# Of an emotion in fewer files a split would test so few that its figure says nothing.
 LEAST_OF_EMOTION = 30
 # From fewer recordings of other speakers nothing is learned about a speaker.
 LEAST_OF_OTHERS = 4
@@ -59,17 +59,19 @@ def protocol_folds(protocol, recordings, training, split_seed):
 
     Parameters
     ----------
-    protocol : str, one of ``PROTOCOLS``; all but "random" may lack corpora or speakers, and then
-        raise SentimentalError
-    recordings : list of Recording
-        Sorted by corpus and file name. One whose speaker is not known takes part in protocol
-        "random" only.
+    protocol : str, one of ``PROTOCOLS``
+    recordings : list of Recording, sorted by corpus and file name
     training : Training, of which the shares count
     split_seed : int, of what is drawn
 
     Returns
     -------
     folds : list of (train, validation, test), each a list of Recording
+
+    Raises
+    ------
+    SentimentalError
+        When corpora or speakers are missing, without which there is no such protocol.
     """
     from sklearn.model_selection import train_test_split
 
@@ -77,8 +79,7 @@ def protocol_folds(protocol, recordings, training, split_seed):
         pool = [r for r in recordings if r.corpus in HELD_OUT]
         if len(pool) < LEAST_TO_SPLIT:
             return _own_folds(recordings, training, split_seed)
-        parts = split_random(len(pool), training, split_seed)
-        train, *held_out = ([pool[index] for index in part] for part in parts)
+        ((train, *held_out),) = _take(pool, [split_random(len(pool), training, split_seed)])
         return [(train + [r for r in recordings if r.corpus not in HELD_OUT], *held_out)]
 
     # A speaker who is not known may be one of those that test.
@@ -88,13 +89,8 @@ def protocol_folds(protocol, recordings, training, split_seed):
             return _actor_folds(recordings)
         return _speaker_folds(recordings, training, split_seed)
     sides = _actress_sides(recordings) if protocol == "tess-speaker" else _corpus_sides(recordings)
-    return [
-        (
-            *train_test_split(side, test_size=training.validation_share, random_state=split_seed),
-            test,
-        )
-        for side, test in sides
-    ]
+    options = {"test_size": training.validation_share, "random_state": split_seed}
+    return [(*train_test_split(side, **options), test) for side, test in sides]
 
 
 def fold_to_save(recordings, training):
@@ -128,13 +124,13 @@ def _own_folds(recordings, training, seed):
     """The folds of protocol "random" where there are hardly any of TESS and RAVDESS.
 
     Speakers who are known test in folds of their own. Else recordings are held out of each emotion;
-    where one has few, each recording tests once.
+    where one is in few files, each recording tests once.
     """
     known = [recording for recording in recordings if recording.speaker]
     if _can_test_speakers(known):
         return _speaker_folds(known, training, seed)
-    counts = Counter(recording.emotion for recording in recordings)
-    if min(counts.values()) >= LEAST_OF_EMOTION:
+    n_files = Counter(emotion for emotion, _ in {(r.emotion, r.file) for r in recordings})
+    if min(n_files.values()) >= LEAST_OF_EMOTION:
         train, held_out = _hold_out(recordings, training.held_out_share, seed)
         return [(train, *_hold_out(held_out, training.test_share, seed))]
     folds = _emotion_folds(recordings, N_FOLDS, seed)
@@ -171,16 +167,27 @@ def _hold_out(recordings, share, seed):
 
 
 def _emotion_folds(recordings, n_folds, seed):
-    """What is left of each of so many parts, and the part, with as much of every emotion."""
-    from sklearn.model_selection import KFold, StratifiedKFold
+    """What is left of each of so many parts, and the part, with as much of every emotion.
 
-    emotions = [recording.emotion for recording in recordings]
+    Several recordings of one file, whose voice and room are the same, are in one part, where that
+    leaves two others at least.
+    """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+    emotions, files = [r.emotion for r in recordings], [r.file for r in recordings]
     most = max(Counter(emotions).values())  # more folds than that cannot be stratified
-    kind = StratifiedKFold if most > 1 else KFold
-    splitter = kind(max(2, min(n_folds, most)), shuffle=True, random_state=seed)
+    of_one_file = max(Counter(files).values())
+    if of_one_file == 1 or len(files) - of_one_file < 2:
+        kind = StratifiedKFold if most > 1 else KFold
+        splitter = kind(max(2, min(n_folds, most)), shuffle=True, random_state=seed)
+    elif most > 1:
+        n_folds = max(2, min(n_folds, most, len({*files})))
+        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    else:
+        splitter = GroupKFold(2)
     with warnings.catch_warnings():  # that an emotion with fewer recordings is not in each of them
         warnings.simplefilter("ignore", UserWarning)
-        return _take(recordings, splitter.split(recordings, emotions))
+        return _take(recordings, splitter.split(recordings, emotions, files))
 
 
 def _take(recordings, folds):
@@ -195,12 +202,12 @@ def _actor_folds(recordings):
     """The folds of protocol "speaker"."""
     ravdess = [r for r in recordings if r.corpus == "RAVDESS"]
     others = [r for r in recordings if r.corpus not in ("RAVDESS", RAVDESS_SONG)]
-    everyone = {recording.speaker for recording in ravdess}
+    everyone = {r.speaker for r in ravdess}
     folds = [
-        tuple(
-            [recording for recording in ravdess if recording.speaker in actors]
+        [
+            [r for r in ravdess if r.speaker in actors]
             for actors in (everyone - test - validation, validation, test)
-        )
+        ]
         for test, validation in ACTOR_FOLDS
     ]
     if not all(part for fold in folds for part in fold):
@@ -213,23 +220,18 @@ def _actor_folds(recordings):
 def _actress_sides(recordings):
     """Protocol "tess-speaker": what trains and validates, and the actress who tests."""
     tess, ravdess = ([r for r in recordings if r.corpus == one] for one in ("TESS", "RAVDESS"))
-    if {recording.speaker for recording in tess} != {*ACTRESSES} or not ravdess:
+    if {r.speaker for r in tess} != {*ACTRESSES} or not ravdess:
         raise SentimentalError(
             "protocol tess-speaker needs RAVDESS and both actresses of TESS; give them to "
             "preprocess.py, too"
         )
-    return [
-        (
-            ravdess + [recording for recording in tess if recording.speaker != actress],
-            [recording for recording in tess if recording.speaker == actress],
-        )
-        for actress in ACTRESSES
-    ]
+    of_each = [[r for r in tess if r.speaker == actress] for actress in ACTRESSES]
+    return [(ravdess + other, one) for one, other in zip(of_each, of_each[::-1], strict=True)]
 
 
 def _corpus_sides(recordings):
     """Protocol "corpus": what trains and validates, and the corpus that tests."""
-    present = {recording.corpus for recording in recordings}
+    present = {r.corpus for r in recordings}
     tested = [corpus for corpus in LEFT_OUT if corpus in present]
     if len(tested) < 2:
         raise SentimentalError(
@@ -238,8 +240,8 @@ def _corpus_sides(recordings):
         )
     return [
         (
-            [recording for recording in recordings if recording.corpus not in (one, RAVDESS_SONG)],
-            [recording for recording in recordings if recording.corpus == one],
+            [r for r in recordings if r.corpus not in (one, RAVDESS_SONG)],
+            [r for r in recordings if r.corpus == one],
         )
         for one in tested
     ]

@@ -13,6 +13,7 @@ from collections import Counter
 import numpy as np
 
 from sentimental.files import atomic_write, set_aside, write_json
+from sentimental.model import weights_checksum
 from sentimental.scripts import EMOTIONS, UNSURE_BELOW, shown
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.metrics import (
@@ -32,14 +33,15 @@ PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow
 COLUMNS = {"accuracy": "accuracy", "UAR": "uar", "own": "uar_own", "ECE": "calibration_error"}
 # Letters of a name in a table, at most.
 MOST_LETTERS = 34
-# Seeds in the record of a protocol, and what a run calls them.
-SEEDS = {"split": "split_seed", "training": "seed"}
 
 # Tables and records -----------------------------------------------------------------------------
 
 
-def print_metrics(parts):
-    """Print a table: three lines for each part of the split, or seed, or condition."""
+def print_metrics(parts, untrained=None):
+    """Print a table: three lines for each part of the split, or seed, or condition.
+
+    With the emotions that a model never answers, say what its figures do not hold for.
+    """
     names = [shown(name) for name in parts]
     names = [n if len(n) <= MOST_LETTERS else f"{n[:15]}…{n[16 - MOST_LETTERS :]}" for n in names]
     width = max(20, *map(len, names))
@@ -56,6 +58,10 @@ def print_metrics(parts):
         recall = (f"{emotion} {value:.0%}" for emotion, value in metrics["recall"].items())
         print("  recall", *recall)
     print("own: UAR where only emotions that occur are allowed; ECE: expected calibration error")
+    if untrained:
+        print(f"never answered, as no recordings of it trained: {', '.join(untrained)}")
+    if untrained is not None and {*parts} <= {"validation", "test", "cross-validation"}:
+        print("no figure is of speakers who did not train: strangers will be recognized less well")
 
 
 def run_record(protocol, recordings, sizes, seeds, settings):
@@ -84,16 +90,32 @@ def run_record(protocol, recordings, sizes, seeds, settings):
 def update_headline(folder, figures):
     """Put the main figures of a run, by name, into headline.json, beside those of other runs."""
     path = folder / "headline.json"
-    figures = {name.replace(", ", "_").replace(" ", "_"): v for name, v in figures.items()}
+    figures = {
+        name.replace(", ", "_").replace(" ", "_"): round(float(value), 6)
+        for name, value in figures.items()
+    }
     of_this_run = {name.partition("_")[0] for name in figures}
     try:
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        kept = {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
+        figures |= {k: v for k, v in known.items() if k.partition("_")[0] not in of_this_run}
     except (ValueError, AttributeError, RecursionError):
         set_aside(path)  # what the runs of hours have found is worth more
-        kept = {}
-    rounded = {name: round(float(value), 6) for name, value in figures.items()}
-    write_json(path, dict(sorted((kept | rounded).items())))
+    write_json(path, dict(sorted(figures.items())))
+
+
+def report_model(folder, record, metrics, network, history):
+    """Write metrics.json, the headline and the plots of the model that is saved."""
+    record |= {
+        "epoch_saved": history["epoch_saved"],
+        "parameters": network.count_params(),
+        "weights_checksum": weights_checksum(network.get_weights()),
+        "training_seconds": round(history["seconds"], 1),
+    }
+    write_json(folder / "metrics.json", record)
+    update_headline(folder, {f"random_{name}": part["accuracy"] for name, part in metrics.items()})
+    for name in ("loss", "accuracy"):
+        plot_history(history, name, folder / f"{name}.png")
+    plot_confusion(metrics, folder / "confusion_matrix.png")
 
 
 # Protocols --------------------------------------------------------------------------------------
@@ -130,7 +152,10 @@ def report_runs(protocol, runs, recordings, folder, settings):
     groups = compute_group_metrics(*first, all(run["unseen_speakers"] for run in runs))
     (bins, error), curve = calibration(*first), risk_coverage(*first)
 
-    seeds = {name: [of_seed[0][key] for of_seed in by_seed] for name, key in SEEDS.items()}
+    seeds = {
+        "split": [of_seed[0]["split_seed"] for of_seed in by_seed],
+        "training": [of_seed[0]["seed"] for of_seed in by_seed],
+    }
     record = run_record(protocol, recordings, [run["sizes"] for run in by_seed[0]], seeds, settings)
     record |= {
         "mean_and_standard_deviation": spread,
@@ -196,33 +221,26 @@ def _print_report(protocol, ways, spread, folds, groups, n_seeds):
 
 
 @contextlib.contextmanager
-def _new_figure(path, *shape, **options):
-    """A figure and its axes, which are saved at the end.
-
-    Their style is their own, whatever a matplotlibrc says; they need no display, whatever the
-    environment says.
-    """
-    os.environ["MPLBACKEND"] = "agg"
+def _new_figure(path, *figsize):
+    """A figure that is saved at the end; whatever display or matplotlibrc there is."""
+    os.environ["MPLBACKEND"] = "agg"  # another that is not known would be an error
     import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        figure, axes = plt.subplots(*shape, layout="constrained", **options)
-        try:
-            yield figure, axes
-            with atomic_write(path) as partial:
-                figure.savefig(partial, dpi=110)
-        finally:
-            plt.close(figure)
+        figure = Figure(figsize, layout="constrained")
+        FigureCanvasAgg(figure)  # seaborn asks it how large letters are
+        yield figure
+        with atomic_write(path) as partial:
+            figure.savefig(partial, dpi=110)
 
 
 def plot_history(history, name, path):
     """Draw loss or accuracy over the epochs of a `history` that `fit` returned."""
-    with _new_figure(path, figsize=(7, 4)) as (_, axes):
-        epochs = np.arange(1, len(history[name]) + 1)
+    with _new_figure(path, 7, 4) as figure:
+        axes, epochs = figure.subplots(), np.arange(1, len(history[name]) + 1)
         axes.plot(epochs, history[name], label="training (augmented, with dropout)")
         axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
         saved = history["epoch_saved"]
@@ -236,8 +254,8 @@ def plot_confusion(parts, path):
     """Draw the confusion matrix of each part, metrics by title: counts, and recall as color."""
     n_columns = min(len(parts), 4)
     n_rows = int(np.ceil(len(parts) / n_columns))
-    shape, size = (n_rows, n_columns), (7 * n_columns, 6 * n_rows)
-    with _new_figure(path, *shape, figsize=size, squeeze=False) as (figure, rows):
+    with _new_figure(path, 7 * n_columns, 6 * n_rows) as figure:
+        rows = figure.subplots(n_rows, n_columns, squeeze=False)
         all_axes = rows.ravel()
         for unused in all_axes[len(parts) :]:
             unused.set_axis_off()
@@ -279,7 +297,8 @@ def _draw_confusion(metrics, axes):
 def plot_calibration(bins, error, title, path):
     """Draw accuracy over confidence, and how many clips have it, as `calibration` returns them."""
     n, confidence, accuracy = np.array(bins).T
-    with _new_figure(path, figsize=(5.5, 5)) as (_, axes):
+    with _new_figure(path, 5.5, 5) as figure:
+        axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
         left = np.floor(confidence * N_BINS) / N_BINS
         share = {"color": "lightsteelblue", "label": "share of all clips"}
@@ -294,7 +313,8 @@ def plot_calibration(bins, error, title, path):
 def plot_risk_coverage(curve, title, path):
     """Draw the accuracy of the clips that remain over the share that is left out."""
     _, shares, accuracies = np.transpose(curve)
-    with _new_figure(path, figsize=(5.5, 5)) as (_, axes):
+    with _new_figure(path, 5.5, 5) as figure:
+        axes = figure.subplots()
         axes.plot(shares, accuracies, "o-")
         for limit, *place in curve:
             if limit == UNSURE_BELOW:  # not where no answer is so sure
