@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 
 from sentimental import decoding
+from sentimental.denoising import gate
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
 from sentimental.vad import MAX_SECONDS, SILENCE_DBFS, find_speech
@@ -272,33 +273,8 @@ def trim(samples, name="recording"):
 
 
 def reduce_noise(speech):
-    """Lower steady noise by spectral gating [1]_.
-
-    Parameters
-    ----------
-    speech : np.ndarray [shape=(n,), float32], as `trim` returns it
-
-    Returns
-    -------
-    speech : np.ndarray [shape=(n,), float32]
-
-    References
-    ----------
-    .. [1] T. Sainburg, M. Thielk, T. Q. Gentner, "Finding, visualizing, and quantifying latent
-       structure across diverse animal vocal repertoires", PLoS Comput. Biol. 16(10), 2020;
-       https://github.com/timsainb/noisereduce
-    """
-    import noisereduce
-
-    # The default padding of 30,000 samples at both ends would more than double the work.
-    return noisereduce.reduce_noise(
-        speech,
-        SAMPLE_RATE,
-        n_fft=GATE_N_FFT,
-        hop_length=GATE_HOP_LENGTH,
-        padding=GATE_N_FFT,
-        prop_decrease=GATE_PROP_DECREASE,
-    )
+    """Lower steady noise in speech, np.ndarray [shape=(n,), float32], as `trim` returns it."""
+    return gate(speech, SAMPLE_RATE, GATE_N_FFT, GATE_HOP_LENGTH, GATE_PROP_DECREASE)
 
 
 def _bring_to_peak(samples):

@@ -75,10 +75,10 @@ def power_spectrum(samples):
     return np.abs(rfft(split_frames(samples) * _window(), axis=1)) ** 2
 
 
+@functools.cache
 def _window():
-    from scipy.signal.windows import hann
-
-    return hann(FRAME_LENGTH, sym=False).astype(np.float32)
+    """Hann's, of which scipy.signal would take half a second to import."""
+    return np.hanning(FRAME_LENGTH + 1)[:-1].astype(np.float32)
 
 
 def mel_spectrum(power):

@@ -1,5 +1,6 @@
 """From a file to the speech in it: every step on signals whose answer is known."""
 
+import noisereduce
 import numpy as np
 import pytest
 import soundfile
@@ -14,6 +15,7 @@ from sentimental.audio import (
     load_audio,
     to_mono,
 )
+from sentimental.denoising import gate
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
 
@@ -31,7 +33,7 @@ def write(path, samples, sample_rate=SAMPLE_RATE, **options):
 @pytest.fixture
 def no_gate(monkeypatch):
     """Leave noise reduction out, to see the exact samples of the steps before it."""
-    monkeypatch.setattr("noisereduce.reduce_noise", lambda y, *args, **options: y)
+    monkeypatch.setattr("sentimental.audio.gate", lambda samples, *options: samples)
 
 
 # Decoding
@@ -299,6 +301,15 @@ def test_a_sound_beside_the_speech_is_no_part_of_it(no_gate, name, gain, place):
     assert len(cleaned) == pytest.approx(len(alone), abs=0.4 * SAMPLE_RATE)
     shift = np.correlate(cleaned[:16_000], alone[2_000:6_000], "valid").argmax()
     np.testing.assert_allclose(cleaned[shift:][:4_000], alone[2_000:6_000], atol=1e-2)
+
+
+@pytest.mark.parametrize("samples", [speech(), voice(0.1), noise(1.0, -20)])
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(512, 256), (1024, 256)])
+def test_noise_is_lowered_as_noisereduce_does_it(samples, n_fft, hop_length):
+    options = {"n_fft": n_fft, "hop_length": hop_length, "padding": n_fft}
+    expected = noisereduce.reduce_noise(samples, SAMPLE_RATE, prop_decrease=0.5, **options)
+    lowered = gate(samples, SAMPLE_RATE, n_fft, hop_length, 0.5)
+    np.testing.assert_allclose(lowered, expected, atol=1e-6)
 
 
 def test_noise_is_lowered_more_than_speech():
