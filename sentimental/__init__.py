@@ -17,7 +17,7 @@ The common room, which more than one script needs:
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     vad            where speech lies in a recording or a stream
     utterances     what is said in a recording, short or long
-    speaker        reference statistics, and a recording relative to its voice
+    speaker        a recording relative to what was heard of its voice before
     voice          one voice that is listened to, and taught
     model          the network's two files
     recognizer     the network in NumPy: speech in, probabilities out

@@ -30,11 +30,13 @@ from sentimental.speaker import (
     STATISTICS,
     Reference,
     compute_statistics,
+    normalize,
+)
+from sentimental.training.histories import (
     draw_history,
     draw_statistics,
     find_reference,
     group_voices,
-    normalize,
     recording_statistics,
     voice_of,
 )
