@@ -13,11 +13,12 @@ from sentimental.scripts import SentimentalError
 
 # Extensions of files that lie beside the recordings of corpora: texts, tables, pictures, archives,
 # annotations, and what systems leave in every folder (desktop.ini, Thumbs.db).
-NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip", ".xml"}
-NOT_SOUND |= {".doc", ".docx", ".odt", ".ods", ".rtf", ".tsv", ".xls", ".xlsx", ".yaml", ".yml"}
-NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg", ".7z", ".gz", ".rar", ".tar", ".tgz"}
-NOT_SOUND |= {".ass", ".eaf", ".lab", ".log", ".lrc", ".srt", ".sub", ".textgrid", ".vtt"}
-NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
+NOT_SOUND = {
+    f".{name}"
+    for name in "csv html json md npy pdf py txt zip xml doc docx odt ods rtf tsv xls xlsx yaml yml "
+    "gif jpeg jpg png svg 7z gz rar tar tgz ass eaf lab log lrc srt sub textgrid vtt db ini lnk "
+    "url".split()
+}
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 
@@ -30,12 +31,7 @@ def shipped(name):
 
 
 def is_special(path):
-    """Whether a path is of a device, a pipe or the like, into which is written as it is.
-
-    Parameters
-    ----------
-    path : str or Path
-    """
+    """Whether a path is of a device, a pipe or the like, into which is written as it is."""
     if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
         return True  # names of what is open already, even where that is a file
     try:
@@ -105,8 +101,7 @@ def atomic_write(path, mode=0o666):
     Raises
     ------
     SentimentalError
-        When it cannot be written: no right to, no space left, ... Errors that have to do with
-        another file, or with a reader who has left, go through as they are.
+        When it cannot be written. Errors of another file, or of a reader who has left, stay theirs.
     """
     if is_special(path):
         with _naming(path, path):
@@ -132,10 +127,7 @@ def atomic_write(path, mode=0o666):
 
 
 def _partial(path):
-    """Where a file is written until it is whole.
-
-    The end of the name is that of the file, because matplotlib chooses the format by it.
-    """
+    """Where a file is written until it is whole; matplotlib chooses the format by its end."""
     name = f".{os.getpid()}.partial.{Path(path).name}"
     return Path(os.path.realpath(path)).with_name(name)
 
@@ -153,11 +145,8 @@ def _remove_dead_partials(path):
     for entry in os.scandir(Path(os.path.realpath(path)).parent):
         number = entry.name.removesuffix(end).removeprefix(".")
         if entry.name == f".{number}{end}" and number.isdecimal() and not _is_running(int(number)):
-            if entry.is_dir():
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+            with contextlib.suppress(OSError):
+                shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 
 def _is_running(number):
@@ -181,10 +170,7 @@ def _sync(path):
 
 @contextlib.contextmanager
 def _naming(path, partial, rest=""):
-    """Turn the OSErrors of a file into one that names the path that the user gave.
-
-    A full disk names no file. A reader who has left is no file.
-    """
+    """Let the OSErrors of a file name the path that the user gave; a full disk names no file."""
     try:
         yield
     except OSError as error:
@@ -206,10 +192,6 @@ def remove_folder(path):
 
 def lock_folder(folder):
     """Make a folder of unfinished work, and keep other processes out of it.
-
-    Parameters
-    ----------
-    folder : Path
 
     Returns
     -------
@@ -252,13 +234,7 @@ def checksum(content):
 
 
 def set_aside(path, name=""):
-    """Rename a damaged file or folder of an earlier run, and say so in a line.
-
-    Parameters
-    ----------
-    path : Path
-    name : str, what the line begins with
-    """
+    """Rename a damaged file or folder of an earlier run; say so in a line that `name` begins."""
     aside = path.with_name(f"{path.name}.damaged")
     if aside.is_dir():
         shutil.rmtree(aside)
@@ -288,12 +264,12 @@ def find_files(paths):
 
     def add(file):
         try:
-            if is_file := file.is_file():
-                files.add(file)
-            return is_file
+            is_there = file.is_file()
+            files.update([file] if is_there else [])
         except OSError as error:  # of its folder only the names may be read, or it is too long
             refuse(error)
-            return True
+            is_there = True
+        return is_there
 
     for path in paths:
         if os.path.isdir(path):
