@@ -13,12 +13,11 @@ from sentimental.scripts import SentimentalError
 
 # Extensions of files that lie beside the recordings of corpora: texts, tables, pictures, archives,
 # annotations, and what systems leave in every folder (desktop.ini, Thumbs.db).
-NOT_SOUND = {
-    f".{name}"
-    for name in "csv html json md npy pdf py txt zip xml doc docx odt ods rtf tsv xls xlsx yaml yml "
-    "gif jpeg jpg png svg 7z gz rar tar tgz ass eaf lab log lrc srt sub textgrid vtt db ini lnk "
-    "url".split()
-}
+NOT_SOUND = {".csv", ".html", ".json", ".md", ".npy", ".pdf", ".py", ".txt", ".zip", ".xml"}
+NOT_SOUND |= {".doc", ".docx", ".odt", ".ods", ".rtf", ".tsv", ".xls", ".xlsx", ".yaml", ".yml"}
+NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg", ".7z", ".gz", ".rar", ".tar", ".tgz"}
+NOT_SOUND |= {".ass", ".eaf", ".lab", ".log", ".lrc", ".srt", ".sub", ".textgrid", ".vtt"}
+NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 
