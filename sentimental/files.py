@@ -66,19 +66,13 @@ def check_outputs(outputs, inputs=()):
         if place in written:
             raise SentimentalError(f"{path}: two outputs have this name; give each its own")
         written.add(place)
-        with _naming(path, partial := _partial(path)):
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        with _partial_file(path) as partial:
             if os.path.isdir(place):
                 raise IsADirectoryError(None, "it is a folder")
             if os.path.exists(place) and not os.access(place, os.W_OK):
                 raise PermissionError(None, "it is protected from writing")
-            _remove_dead_partials(path)
-            try:
-                _create(partial)
-                partial.write_bytes(bytes(PROBE_SIZE))
-                _sync(partial)
-            finally:
-                partial.unlink(missing_ok=True)
+            partial.write_bytes(bytes(PROBE_SIZE))
+        partial.unlink()
 
 
 @contextlib.contextmanager
@@ -106,36 +100,40 @@ def atomic_write(path, mode=0o666):
         with _naming(path, path):
             yield Path(path)
         return
-    place, partial = Path(os.path.realpath(path)), _partial(path)
-    with _naming(path, place.parent):
-        place.parent.mkdir(parents=True, exist_ok=True)
+    with _partial_file(path, mode) as partial:
+        yield partial
+    place = os.path.realpath(path)
+    with _naming(path, partial, f"; it is kept as {partial}"):
+        if os.path.isfile(place):
+            shutil.copymode(place, partial)
+        os.replace(partial, place)
+
+
+@contextlib.contextmanager
+def _partial_file(path, mode=0o666):
+    """An empty file beside `path`, to be written: it is on the disk in the end, or removed."""
+    partial = _partial(path)
+    with _naming(path, partial.parent):
+        partial.parent.mkdir(parents=True, exist_ok=True)
         _remove_dead_partials(path)
     try:
         with _naming(path, partial):
-            _create(partial, mode)
+            partial.unlink(missing_ok=True)  # a link that somebody put there is not followed
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+            os.close(os.open(partial, flags, mode))
             yield partial
-            _sync(partial)
+            with open(partial, "rb+") as file:  # the system may have told us too early
+                os.fsync(file.fileno())
     except BaseException:
         with contextlib.suppress(OSError):  # the error that is raised here says more
             partial.unlink()
         raise
-    with _naming(path, partial, f"; it is kept as {partial}"):
-        if place.is_file():
-            shutil.copymode(place, partial)
-        os.replace(partial, place)
 
 
 def _partial(path):
     """Where a file is written until it is whole; matplotlib chooses the format by its end."""
     name = f".{os.getpid()}.partial.{Path(path).name}"
     return Path(os.path.realpath(path)).with_name(name)
-
-
-def _create(partial, mode=0o666):
-    """Make an empty file; a link that somebody put in its place is not followed."""
-    partial.unlink(missing_ok=True)
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    os.close(os.open(partial, flags, mode))
 
 
 def _remove_dead_partials(path):
@@ -159,12 +157,6 @@ def _is_running(number):
     except PermissionError:
         return True  # somebody else's
     return True
-
-
-def _sync(path):
-    """Have the system write a file to the disk, of which it may have told us too early."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

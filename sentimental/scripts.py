@@ -18,9 +18,7 @@ UNSURE_BELOW = 0.4
 
 # Signals that ask a script to end, where the system has them.
 END_SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-    if hasattr(signal, name)
+    number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 ]
 # s in which further signals are the same wish: terminals and supervisors send several at once.
 SAME_WISH_SECONDS = 1.0
@@ -98,18 +96,9 @@ def end_at_once(number):
 
 
 def program_error(name, error):
-    """A fault of the program as an error of one file, so that the rest of a batch goes on.
+    """A fault of the program as the error of one file, `name`, so that the rest of a batch goes on.
 
     With SENTIMENTAL_DEBUG=1 in the environment its traceback is printed.
-
-    Parameters
-    ----------
-    name : str or Path, of the file at which `error` came
-    error : Exception
-
-    Returns
-    -------
-    error : SentimentalError
     """
     if _is_debugged():
         traceback.print_exception(error)
