@@ -9,15 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.features import CHAIN, MAX_FRAMES, N_STORED, check_chain
-from sentimental.files import atomic_write, checksum
+from sentimental.files import DAMAGED, atomic_write, checksum
 from sentimental.scripts import EMOTIONS, SentimentalError
 
 # Letters of the frames of a recording, in base 64, at most. Packed by gzip they may unpack to a
 # thousand times as much, which is then refused, and still is no burden.
 MAX_PACKED = 2 * MAX_FRAMES * N_STORED * np.float32().nbytes
-# What a damaged file may lead to.
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, EOFError)
-DAMAGED += (OverflowError, RecursionError, zlib.error)
 
 
 @dataclass
@@ -103,7 +100,7 @@ def load_features(path):
             raise ValueError("its checksum is of other content")
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
-    except DAMAGED as error:
+    except (*DAMAGED, OSError, AssertionError, EOFError, zlib.error) as error:
         raise SentimentalError(
             f"{path}: not a features file ({type(error).__name__}: {error}); "
             "make it again with preprocess.py"

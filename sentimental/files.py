@@ -18,6 +18,8 @@ NOT_SOUND |= {".doc", ".docx", ".odt", ".ods", ".rtf", ".tsv", ".xls", ".xlsx", 
 NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg", ".7z", ".gz", ".rar", ".tar", ".tgz"}
 NOT_SOUND |= {".ass", ".eaf", ".lab", ".log", ".lrc", ".srt", ".sub", ".textgrid", ".vtt"}
 NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
+# What the content of a damaged file may lead to.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 

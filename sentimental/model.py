@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
-from sentimental.files import checksum, shipped
+from sentimental.files import DAMAGED, checksum, shipped
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN, Reference
 
@@ -84,7 +84,7 @@ def read_model(json_path):
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
         reference = Reference.parse(content["usual"])
         expected = content["checksum"]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except DAMAGED:
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
@@ -148,7 +148,7 @@ def _read_weights(path):
             if not all(np.isfinite(weight).all() for weight in weights):
                 raise ValueError("some weights are not finite")
             return weights
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (*DAMAGED, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SentimentalError(f"{path}: cannot be read ({reason}); train it again") from None
 

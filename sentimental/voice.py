@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
-from sentimental.files import checksum, write_json
+from sentimental.files import DAMAGED, checksum, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import (
     N_STATISTICS,
@@ -150,7 +150,7 @@ class Voice:
             voice._read_lessons(content)
         except OSError as error:
             raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except DAMAGED:
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
         return voice
 
