@@ -27,7 +27,6 @@ from collections import Counter, namedtuple
 from pathlib import Path
 
 import common
-import noisereduce  # noqa: F401, here so that its import does not count for each copy
 import numpy as np
 import soundfile
 

@@ -84,7 +84,7 @@ def http_downloader(*hooks, **options):
 
 
 def resuming_downloader(beginning, **options):
-    """A downloader for pooch that keeps what came before an interruption in a file, `beginning`."""
+    """The same, but keeps what came before an interruption in a file, `beginning`."""
 
     def download(url, output, pooch):
         with open(beginning, "ab") as stream:
@@ -95,18 +95,14 @@ def resuming_downloader(beginning, **options):
                     stream.truncate(0)
 
             headers = {"Range": f"bytes={stream.tell()}-", "Accept-Encoding": "identity"}
-            fetch = http_downloader(drop_unusable_beginning, headers=headers, **options)
-            fetch(url, stream, pooch)
+            http_downloader(drop_unusable_beginning, headers=headers, **options)(url, stream, pooch)
         os.replace(beginning, output)
 
     return download
 
 
 def fetch(name, url, path, checksum, downloader):
-    """Fetch a file of a corpus, whole or not at all, unless it is there with the right checksum.
-
-    `checksum` is as pooch reads it, ``md5:0123...`` or None; `downloader` is of pooch's kind.
-    """
+    """Fetch a file of a corpus, whole or not at all, unless it is there with the right checksum."""
     source = pooch.create(path.parent, "", retry_if_failed=N_RETRIES)
     source.registry, source.urls = {path.name: checksum}, {path.name: url}
     try:
@@ -131,11 +127,11 @@ def fetch_archive(name, folder):
     known, path = ARCHIVES[name], folder / "archive.zip"
     # pooch sets the total; until then it must not be unknown, or the bar has no truth value
     with tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None) as bar:
-        if known.md5:
+        downloader, checksum = http_downloader(progressbar=bar), None
+        if known.md5:  # else its bytes may be others today
             downloader = resuming_downloader(folder / "beginning", progressbar=bar)
-            fetch(name, known.url, path, f"md5:{known.md5}", downloader)
-        else:  # its bytes may be others today
-            fetch(name, known.url, path, None, http_downloader(progressbar=bar))
+            checksum = f"md5:{known.md5}"
+        fetch(name, known.url, path, checksum, downloader)
     return path
 
 
@@ -191,11 +187,10 @@ def read_recordings(name, archive):
 
     One that would write out of its folder, or more than the corpus has, is refused before.
     """
-    root, expected = ARCHIVES[name].root, ARCHIVES[name].megabytes
+    root, expected, harm = ARCHIVES[name].root, ARCHIVES[name].megabytes, ""
     with opened(archive) as content:
         members = [info for info in content.infolist() if info.filename.startswith(root)]
         infos = {m.filename.removeprefix(root): m for m in members if is_recording(m.filename)}
-        harm = ""
         if (megabytes := sum(info.file_size for info in infos.values()) / 1e6) > 1.1 * expected:
             harm = f"would become {megabytes:.0f} MB instead of {expected}"
         for path in infos:
@@ -276,28 +271,14 @@ def read_arguments(argv):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "corpora",
-        nargs="*",
-        type=lambda name: known.get(name.lower(), name),
-        metavar="CORPUS",
-        help="with megabytes of recordings, beside which the archive needs room: "
-        f"{sizes} (default: all of them)",
-    )
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        default=relative(ROOT / "data"),
-        help="where to put them (default: data)",
-    )
-    parser.add_argument(
-        "--archive",
-        type=Path,
-        nargs="+",
-        action="extend",
-        metavar="FILE",
-        help="unpack these, download nothing",
-    )
+    add = parser.add_argument
+    what = f"with megabytes of recordings, beside which the archive needs room: {sizes}"
+    to_name = {"type": lambda name: known.get(name.lower(), name), "metavar": "CORPUS"}
+    add("corpora", nargs="*", help=f"{what} (default: all of them)", **to_name)
+    where = {"type": Path, "default": relative(ROOT / "data")}
+    add("--folder", help="where to put them (default: data)", **where)
+    several = {"type": Path, "nargs": "+", "action": "extend", "metavar": "FILE"}
+    add("--archive", help="unpack these, download nothing", **several)
     arguments = parser.parse_args(argv)
     if unknown := ", ".join(sorted({*arguments.corpora} - {*ARCHIVES})):
         parser.error(f"unknown corpus {unknown}; choose from {', '.join(ARCHIVES)}")
@@ -310,8 +291,7 @@ def read_arguments(argv):
 def main(argv=None):
     """Provide one corpus after the other."""
     arguments = read_arguments(argv)
-    folder = arguments.folder
-    failed = False
+    folder, failed = arguments.folder, False
     folder.mkdir(parents=True, exist_ok=True)
     corpora = [] if arguments.archive else arguments.corpora or [*ARCHIVES]
     if missing := [name for name in corpora if not (folder / name).exists()]:
@@ -319,9 +299,8 @@ def main(argv=None):
         print(f"To fetch: {', '.join(missing)}; {gigabytes:.1f} GB of recordings")
     for item in arguments.archive or corpora:
         try:
-            archive = item if arguments.archive else None
-            name = recognize(archive) if archive else item
-            provide(name, folder / name, archive)
+            name = recognize(item) if arguments.archive else item
+            provide(name, folder / name, item if arguments.archive else None)
         except SentimentalError as error:  # another corpus may still be had
             print(f"error: {error}", file=sys.stderr)
             failed = True
@@ -335,8 +314,7 @@ def main(argv=None):
             ) from None
     if failed:
         return 1
-    present = [folder / name for name in ARCHIVES if (folder / name).is_dir()]
-    print(f"Next: {next_command(present, folder)}")
+    print("Next:", next_command([folder / n for n in ARCHIVES if (folder / n).is_dir()], folder))
     return 0
 
 

@@ -11,12 +11,13 @@ The common room, which more than one script needs:
     files          files found, files written whole, outputs checked before the work
     workers        jobs on all cores, each of which costs itself alone
     audio          level, trim, denoise: samples in, samples out
+    denoising      steady noise lowered by spectral gating
     spectrum       frames of samples; their spectrum, pitch, level and zero crossings
     decoding       a file of any format, damaged or not: file in, samples out
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     vad            where speech lies in a recording or a stream
     utterances     what is said in a recording, short or long
-    speaker        reference statistics, and a recording relative to its voice
+    speaker        a recording relative to what was heard of its voice before
     voice          one voice that is listened to, and taught
     model          the network's two files
     recognizer     the network in NumPy: speech in, probabilities out

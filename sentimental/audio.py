@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 
 from sentimental import decoding
+from sentimental.denoising import gate
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE, frame_rms
 from sentimental.vad import MAX_SECONDS, SILENCE_DBFS, find_speech
@@ -64,20 +65,9 @@ GATE_PROP_DECREASE = 0.5
 
 
 def load_audio(path, note=warnings.warn):
-    """Read a recording of any format as mono samples at ``SAMPLE_RATE``.
+    """Read a recording of any format as mono samples at ``SAMPLE_RATE``, full scale 1.0.
 
-    Parameters
-    ----------
-    path, note : as for `sentimental.decoding.decode`
-
-    Returns
-    -------
-    samples : np.ndarray [shape=(n,), float32], full scale is 1.0
-
-    Raises
-    ------
-    SentimentalError
-        As `sentimental.decoding.decode` and `to_mono` do.
+    What it takes and raises is that of `sentimental.decoding.decode` and `to_mono`.
     """
     samples, sample_rate = decoding.decode(path, note)
     return to_mono(samples, sample_rate, name=path)
@@ -140,17 +130,7 @@ class ToMono:
         self._n_pushed, self._n_given, self._channel = 0, 0, None
 
     def push(self, block, last=False):
-        """The samples that are known once `block` has come.
-
-        Parameters
-        ----------
-        block : np.ndarray [shape=(n,) or (n, channels), float32], n >= 0
-        last : bool, whether no other block comes
-
-        Returns
-        -------
-        samples : np.ndarray [shape=(m,), float32], mono at ``SAMPLE_RATE``
-        """
+        """The samples at ``SAMPLE_RATE`` that are known once `block` has come, the last or not."""
         import soxr
 
         mixed = self.mix(block)
@@ -204,28 +184,14 @@ def clean_audio(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        As `level` and `trim` do.
+        When there is another shape, only silence, or less than ``MIN_SECONDS`` of sound and no
+        speech.
     """
     return reduce_noise(trim(level(samples, name), name))
 
 
 def level(samples, name="recording"):
-    """Take off a constant offset and bring the peak to ``PEAK_DBFS``.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-    name : what error messages call the recording
-
-    Returns
-    -------
-    samples : np.ndarray [shape=(n,), float32]
-
-    Raises
-    ------
-    SentimentalError
-        When there is only silence, or another shape.
-    """
+    """Take off a constant offset and bring the peak to ``PEAK_DBFS``; as `clean_audio` takes it."""
     if np.ndim(samples) != 1:
         raise SentimentalError(
             f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
@@ -243,20 +209,6 @@ def trim(samples, name="recording"):
     Ends whose level lies more than ``TRIM_SHARE`` of the way from speech to noise are cut. The
     detector, which takes as long as all the rest, is asked where there are several sounds, or one
     that is too short. Of more than ``MAX_SECONDS`` the part with the most energy is kept.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32], as `level` returns them
-    name : what error messages call the recording
-
-    Returns
-    -------
-    speech : np.ndarray [shape=(m,), float32], m <= MAX_SECONDS * SAMPLE_RATE
-
-    Raises
-    ------
-    SentimentalError
-        When there is less than ``MIN_SECONDS`` of sound, and no speech.
     """
     start, stop, seconds, loud_db = _find_sound(samples)
     if loud_db is not None:
@@ -272,33 +224,8 @@ def trim(samples, name="recording"):
 
 
 def reduce_noise(speech):
-    """Lower steady noise by spectral gating [1]_.
-
-    Parameters
-    ----------
-    speech : np.ndarray [shape=(n,), float32], as `trim` returns it
-
-    Returns
-    -------
-    speech : np.ndarray [shape=(n,), float32]
-
-    References
-    ----------
-    .. [1] T. Sainburg, M. Thielk, T. Q. Gentner, "Finding, visualizing, and quantifying latent
-       structure across diverse animal vocal repertoires", PLoS Comput. Biol. 16(10), 2020;
-       https://github.com/timsainb/noisereduce
-    """
-    import noisereduce
-
-    # The default padding of 30,000 samples at both ends would more than double the work.
-    return noisereduce.reduce_noise(
-        speech,
-        SAMPLE_RATE,
-        n_fft=GATE_N_FFT,
-        hop_length=GATE_HOP_LENGTH,
-        padding=GATE_N_FFT,
-        prop_decrease=GATE_PROP_DECREASE,
-    )
+    """Lower steady noise in speech, np.ndarray [shape=(n,), float32], as `trim` returns it."""
+    return gate(speech, SAMPLE_RATE, GATE_N_FFT, GATE_HOP_LENGTH, GATE_PROP_DECREASE)
 
 
 def _bring_to_peak(samples):
@@ -306,14 +233,10 @@ def _bring_to_peak(samples):
 
 
 def _find_sound(samples):
-    """Where in a recording the loudest sound begins and ends, and whether it stands alone.
+    """Where the loudest sound begins and ends, with some margin; and how long it is without, in s.
 
-    Returns
-    -------
-    start, stop : int, samples; with some margin
-    seconds : float, of sound, without the margin
-    loud_db : float, dB re full scale, level of loud frames where there are several sounds, or one
-        that is too short; else None
+    Where there are several sounds, or one that is too short, also the level of loud frames in dB
+    re full scale; else None.
     """
     from scipy.ndimage import uniform_filter1d
 

@@ -57,16 +57,7 @@ MP3_PADDING = 5 * 1152
 
 
 def find_beginnings(path, file):
-    """Where in a file recordings begin: at 0, and where others were joined to the first.
-
-    Parameters
-    ----------
-    path : str or Path
-    file : the same, opened without a buffer
-
-    Returns
-    -------
-    starts : list of int
+    """Where in a file, opened without a buffer, recordings begin: at 0, and at joints of several.
 
     Raises
     ------
@@ -96,12 +87,9 @@ def copy_part(file, start, end, copy):
 
 
 def find_wav_samples(file):
-    """Where the samples of a WAV file are; of another there are none.
+    """Where the samples of a WAV file are, and whether the last length was never completed.
 
-    Returns
-    -------
-    chunks : list of (start, end), of each chunk of samples
-    is_unfinished : bool, whether the length of the last one was never completed
+    They are in chunks, a list of (start, end); there are none in other files.
     """
     size = _size(file)
     chunks, place = [], 12 if _head(file, 4) == b"RIFF" else size
@@ -124,13 +112,7 @@ def find_wav_samples(file):
 
 @contextlib.contextmanager
 def repaired_wav(file):
-    """Open a copy of a WAV file whose header tells how many samples there are; all else as it is.
-
-    Yields
-    ------
-    file : an open file
-    is_unfinished : bool, as `find_wav_samples` gives it
-    """
+    """Give a WAV file, or a copy whose header is right, and whether it was never completed."""
     chunks, is_unfinished = find_wav_samples(file)
     if not is_unfinished and len(chunks) <= 1:
         yield file, is_unfinished
@@ -147,12 +129,9 @@ def repaired_wav(file):
 
 
 def count_mp3(file):
-    """How long an MP3 file is, by walking through it; of another, 0.
+    """Frames of samples in an MP3 file, by walking through it, or 0; and whether it tells them.
 
-    Returns
-    -------
-    n_frames : int, of samples
-    is_told : bool, whether a header tells it as well; else libmpg123 only guesses
+    Where it does not, libmpg123 only guesses how long it is.
     """
     n_frames, is_told = 0, True
     if not re.match(rb"ID3|\xff[\xe2-\xfb]", _head(file, 3)):

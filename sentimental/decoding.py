@@ -56,14 +56,11 @@ AU_HEADER = 24
 
 
 class _RefusedError(Exception):
-    """libsndfile cannot read it, and why; ffmpeg may know more."""
+    """libsndfile cannot read it: why, and how many frames are there where that is known, or 0."""
 
 
 class _Stream(soundfile.SoundFile):
-    """A sound file that is read on and on.
-
-    soundfile would seek after each block, which FLAC of unknown length cannot do.
-    """
+    """A sound file without the seek after each block, which FLAC of unknown length cannot do."""
 
     def seekable(self):
         return False
@@ -80,8 +77,7 @@ def decode(path, note=warnings.warn):
     Parameters
     ----------
     path : str or Path, of any bytes
-    note : callable
-        Takes a line that says what is missing of a recording that is used nevertheless.
+    note : callable, which takes a line that says what is missing of what is used nevertheless
 
     Returns
     -------
@@ -98,10 +94,7 @@ def decode(path, note=warnings.warn):
 
 
 def decode_blocks(path, note=warnings.warn):
-    """Read a recording of any format, block by block, as `decode` does; gives Block after Block.
-
-    All are of one rate and as many channels. There is at least one, or SentimentalError is raised.
-    """
+    """Read a recording as `decode` does, in Blocks of one form; at least one, or it raises."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")
@@ -155,9 +148,9 @@ def _decode_one(path, file, name, note):
                 yield block
         return
     except _RefusedError as error:
-        reason = str(error)
+        why = error.args
     # ffmpeg begins anew: what libsndfile could read before the damage is passed over.
-    for samples, sample_rate in _decode_with_ffmpeg(path, name, reason, note):
+    for samples, sample_rate in _decode_with_ffmpeg(path, name, why, note):
         form = sample_rate, samples.shape[1]
         check_format(name, *form)
         if block and form != (block.sample_rate, block.samples.shape[1]):
@@ -191,7 +184,7 @@ def check_samples(name, samples):
 
 
 def _decode_with_libsndfile(path, file, note):
-    """Decode an open file, as `decode_blocks` does; _RefusedError when libsndfile cannot."""
+    """Blocks of an open file; _RefusedError when libsndfile cannot read it."""
     size = os.fstat(file.fileno()).st_size
     n_there, is_told = containers.count_mp3(file)
     file.seek(0)
@@ -203,18 +196,19 @@ def _decode_with_libsndfile(path, file, note):
             check_format(path, stream.samplerate, stream.channels)
             yield from _read(path, stream, size, note, n_there, is_told)
     except soundfile.LibsndfileError as error:
-        raise _RefusedError(error.error_string.strip().rstrip(".")) from None
+        raise _RefusedError(error.error_string.strip().rstrip("."), 0) from None
 
 
 def _read(path, stream, size, note, n_there, is_told):
-    """Blocks of a stream from a file of `size` bytes; see `containers.count_mp3` for the rest."""
+    """Blocks of a stream, of a file of `size` bytes; the rest as `containers.count_mp3` has it."""
     n_declared = stream.frames if is_told else n_there
     n_declared = n_declared if n_declared < UNKNOWN_FRAMES else None
     if stream.format == "MP3":  # as soundfile.read does; its last bits depend on it
         stream.seek(0)
     is_short = stream.frames + containers.MP3_PADDING < n_there
     if stream.frames == 0 or (is_short and shutil.which("ffmpeg")):
-        raise _RefusedError("no samples" if stream.frames == 0 else "longer than its header says")
+        why = "no samples" if stream.frames == 0 else "longer than its header says"
+        raise _RefusedError(why, n_there)
     n_frames, is_damaged = 0, False
     try:
         while len(block := stream.read(BLOCK_FRAMES, "float32", always_2d=True)):
@@ -227,7 +221,7 @@ def _read(path, stream, size, note, n_there, is_told):
             raise
         is_damaged = True
     if not n_frames:
-        raise _RefusedError("no samples")
+        raise _RefusedError("no samples", 0)
     seconds = n_frames / stream.samplerate
     if is_short:
         rest = (n_there - n_frames) / stream.samplerate
@@ -248,16 +242,13 @@ def _is_cut_off(stream, n_declared, n_frames):
 # ffmpeg -----------------------------------------------------------------------------------------
 
 
-def _decode_with_ffmpeg(path, name, reason, note):
-    """Decode what libsndfile refused, for a reason: the first track in which anything is recorded.
-
-    Yields samples, np.ndarray [shape=(n, channels), float32], n > 0, and their rate.
-    """
+def _decode_with_ffmpeg(path, name, why, note):
+    """Samples, at least one, and their rate, of the first track in which anything is recorded."""
     silence = []
     for track in itertools.count(-1):  # -1 is the one that ffmpeg takes by itself
         silence, before, is_silent = [], silence, True
         try:
-            for samples, sample_rate in _run_ffmpeg(path, name, reason, note, track):
+            for samples, sample_rate in _run_ffmpeg(path, name, why, note, track):
                 is_silent = is_silent and np.abs(samples).max() < SILENT_PEAK
                 if is_silent:  # not kept as it is: it may last for hours
                     silence.append((samples.shape, sample_rate))
@@ -275,8 +266,9 @@ def _decode_with_ffmpeg(path, name, reason, note):
     yield from ((np.zeros(shape, np.float32), rate) for shape, rate in silence)
 
 
-def _run_ffmpeg(path, name, reason, note, track):
+def _run_ffmpeg(path, name, why, note, track):
     """Blocks of one track; SentimentalError when ffmpeg is not there, finds none, never ends."""
+    reason, n_there = why
     n_frames, n_most = 0, SAMPLES_PER_BYTE * os.path.getsize(path)
     # "file:", because a name may look like an address; no other protocol, because nothing that is
     # called a recording shall reach into the network.
@@ -314,7 +306,8 @@ def _run_ffmpeg(path, name, reason, note, track):
             f"{name}: not a recording that can be decoded (libsndfile: {reason}; ffmpeg: "
             f"{words or 'no samples'}); is it damaged, or no sound file?"
         )
-    if words:
+    is_whole = 0 < n_there <= n_frames + containers.MP3_PADDING  # joints are no damage
+    if words and not is_whole:
         seconds = n_frames / sample_rate
         note(f"{name}: damaged ({words}); the {seconds:.1f} s that can be read are used")
 

@@ -81,7 +81,7 @@ def speech_to_features(speech):
 
     Returns
     -------
-    features : np.ndarray [shape=(n_frames, N_FEATURES), float32]; n_frames = 1 + n // HOP_LENGTH
+    features : np.ndarray [shape=(1 + n // HOP_LENGTH, N_FEATURES), float32]
     """
     mel, others = _analyze(speech)
     return frame_features(mel[None], others[None], np.array([len(mel)]))[0]
@@ -117,14 +117,7 @@ def _analyze(speech):
 def smooth_pitch(octaves, harmonicity, lengths):
     """The pitch of voiced frames, freed of wrong octaves and carried over the unvoiced ones.
 
-    Parameters
-    ----------
-    octaves, harmonicity : np.ndarray [shape=(n, n_frames)]
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-
-    Returns
-    -------
-    octaves : np.ndarray of the same shape
+    Octaves and harmonicity are np.ndarray [shape=(n, n_frames)], lengths as for `frame_features`.
     """
     from scipy.ndimage import median_filter
 
@@ -142,11 +135,7 @@ def mark_speech(lengths, n_frames):
 
 
 def pad(clips):
-    """Stack clips into one array, zeros after each; zeros are what the network masks.
-
-    Parameters
-    ----------
-    clips : sequence of np.ndarray [shape=(n_i, d)]
+    """Stack clips, np.ndarray [shape=(n_i, d)], into one array; zeros after each are masked.
 
     Returns
     -------
@@ -164,19 +153,10 @@ def pad(clips):
 
 
 def band_zcr(mel):
-    """Zero-crossing rates that the speech below each of ``LOW_PASS`` would have alone.
+    """Zero-crossing rates that the speech below each of ``LOW_PASS`` would have alone, as log2.
 
     A sound crosses zero twice in each period of the root mean square of its frequencies, weighted
     by power [1]_. Low in a voice, that is near its pitch: in one number, where MFCC need dozens.
-
-    Parameters
-    ----------
-    mel : np.ndarray [shape=(..., N_MELS), float32], dB
-
-    Returns
-    -------
-    rates : np.ndarray [shape=(..., len(LOW_PASS)), float32]
-        Octaves: log2 of the share of zero crossings (0 to 1)
 
     References
     ----------
@@ -220,17 +200,7 @@ def frame_features(mel, others, lengths):
 
 
 def frames_to_features(clips):
-    """Features of some recordings, as long as the longest.
-
-    Parameters
-    ----------
-    clips : sequence of np.ndarray [shape=(n_i, N_STORED)], as `extract_frames` returns them
-
-    Returns
-    -------
-    features : np.ndarray [shape=(len(clips), n_frames, N_FEATURES), float32]
-    lengths : np.ndarray of int [shape=(len(clips),)], frames that are not padding
-    """
+    """Features of clips, each as `extract_frames` returns it, and their lengths, as for `pad`."""
     frames, lengths = pad(clips)
     mel = mfcc_to_mel(frames[..., :N_MELS])
     return frame_features(mel, frames[..., N_MELS:], lengths), lengths
@@ -244,8 +214,7 @@ def add_slopes(features, lengths):
 
     Parameters
     ----------
-    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    features, lengths : as `frame_features` has them
 
     Returns
     -------
@@ -255,15 +224,14 @@ def add_slopes(features, lengths):
     ----------
     .. [1] https://librosa.org/doc/latest/generated/librosa.feature.delta.html
     """
-    from scipy.signal import savgol_filter
+    from scipy.ndimage import correlate1d
 
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     # The last frame goes on, as if there were no padding to fit a slope to.
     frames = np.where(is_speech, features, features[np.arange(len(features)), lengths - 1][:, None])
-    slopes = [
-        savgol_filter(frames, DELTA_WIDTH, polyorder=order, deriv=order, axis=1, mode="nearest")
-        for order in (1, 2)
-    ]
+    place = np.arange(DELTA_WIDTH) - DELTA_WIDTH // 2
+    first, second = np.linalg.pinv(np.vander(place, 3))[1::-1]
+    slopes = [correlate1d(frames, fit, 1, mode="nearest") for fit in (first, 2 * second)]
     return np.where(is_speech, np.concatenate([frames, *slopes], axis=-1), 0).astype(np.float32)
 
 
@@ -272,8 +240,7 @@ def summarize(features, lengths):
 
     Parameters
     ----------
-    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
+    features, lengths : as `frame_features` has them
 
     Returns
     -------

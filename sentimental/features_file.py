@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.features import CHAIN, MAX_FRAMES, N_STORED, check_chain
-from sentimental.files import atomic_write, checksum
+from sentimental.files import DAMAGED, atomic_write, checksum
 from sentimental.scripts import EMOTIONS, SentimentalError
 
 # Letters of the frames of a recording, in base 64, at most. Packed by gzip they may unpack to a
@@ -51,13 +51,7 @@ class Recording:
 
 
 def save_features(path, recordings):
-    """Write the frames of many recordings as JSON that `json_tricks.load` reads.
-
-    Parameters
-    ----------
-    path : str or Path
-    recordings : list of Recording
-    """
+    """Write recordings (list of Recording) as JSON that `json_tricks.load` reads."""
     import json_tricks
 
     recordings = [
@@ -106,18 +100,7 @@ def load_features(path):
             raise ValueError("its checksum is of other content")
     except FileNotFoundError:
         raise SentimentalError(f"{path}: no such file; make it with preprocess.py") from None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        EOFError,
-        OverflowError,
-        RecursionError,
-        zlib.error,
-    ) as error:
+    except (*DAMAGED, OSError, AssertionError, EOFError, zlib.error) as error:
         raise SentimentalError(
             f"{path}: not a features file ({type(error).__name__}: {error}); "
             "make it again with preprocess.py"
@@ -130,10 +113,9 @@ def _unpack_frames(content):
     from json_tricks.decoders import json_numpy_obj_hook
 
     if "__ndarray__" in content:
-        packed = content["__ndarray__"]
-        if not isinstance(packed, str) or len(packed) > MAX_PACKED or not content["shape"]:
-            raise ValueError("an array that is no frames")
-        if (content["dtype"], content["endian"]) not in (("float32", "little"), ("float32", "big")):
+        packed, kind = content["__ndarray__"], (content["dtype"], content["endian"])
+        is_packed = isinstance(packed, str) and len(packed) <= MAX_PACKED and content["shape"]
+        if not is_packed or kind not in (("float32", "little"), ("float32", "big")):
             raise ValueError("an array that is no frames")
     return json_numpy_obj_hook(content)
 
@@ -148,12 +130,7 @@ def _checksum(content):
 
 
 def check_frames(frames):
-    """Raise ValueError when these are no frames of a recording.
-
-    Parameters
-    ----------
-    frames : np.ndarray of any shape and kind
-    """
+    """Raise ValueError when an array holds no frames of a recording."""
     if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
         raise ValueError(f"bad frames: {frames.dtype} of shape {frames.shape}")
     if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():

@@ -18,6 +18,8 @@ NOT_SOUND |= {".doc", ".docx", ".odt", ".ods", ".rtf", ".tsv", ".xls", ".xlsx", 
 NOT_SOUND |= {".gif", ".jpeg", ".jpg", ".png", ".svg", ".7z", ".gz", ".rar", ".tar", ".tgz"}
 NOT_SOUND |= {".ass", ".eaf", ".lab", ".log", ".lrc", ".srt", ".sub", ".textgrid", ".vtt"}
 NOT_SOUND |= {".db", ".ini", ".lnk", ".url"}
+# What the content of a damaged file may lead to.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 # Bytes that are written to see whether a disk has room.
 PROBE_SIZE = 4096
 
@@ -30,12 +32,7 @@ def shipped(name):
 
 
 def is_special(path):
-    """Whether a path is of a device, a pipe or the like, into which is written as it is.
-
-    Parameters
-    ----------
-    path : str or Path
-    """
+    """Whether a path is of a device, a pipe or the like, into which is written as it is."""
     if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
         return True  # names of what is open already, even where that is a file
     try:
@@ -71,19 +68,13 @@ def check_outputs(outputs, inputs=()):
         if place in written:
             raise SentimentalError(f"{path}: two outputs have this name; give each its own")
         written.add(place)
-        with _naming(path, partial := _partial(path)):
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
+        with _partial_file(path) as partial:
             if os.path.isdir(place):
                 raise IsADirectoryError(None, "it is a folder")
             if os.path.exists(place) and not os.access(place, os.W_OK):
                 raise PermissionError(None, "it is protected from writing")
-            _remove_dead_partials(path)
-            try:
-                _create(partial)
-                partial.write_bytes(bytes(PROBE_SIZE))
-                _sync(partial)
-            finally:
-                partial.unlink(missing_ok=True)
+            partial.write_bytes(bytes(PROBE_SIZE))
+        partial.unlink()
 
 
 @contextlib.contextmanager
@@ -105,46 +96,46 @@ def atomic_write(path, mode=0o666):
     Raises
     ------
     SentimentalError
-        When it cannot be written: no right to, no space left, ... Errors that have to do with
-        another file, or with a reader who has left, go through as they are.
+        When it cannot be written. Errors of another file, or of a reader who has left, stay theirs.
     """
     if is_special(path):
         with _naming(path, path):
             yield Path(path)
         return
-    place, partial = Path(os.path.realpath(path)), _partial(path)
-    with _naming(path, place.parent):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead_partials(path)
-    try:
-        with _naming(path, partial):
-            _create(partial, mode)
-            yield partial
-            _sync(partial)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the error that is raised here says more
-            partial.unlink()
-        raise
+    with _partial_file(path, mode) as partial:
+        yield partial
+    place = os.path.realpath(path)
     with _naming(path, partial, f"; it is kept as {partial}"):
-        if place.is_file():
+        if os.path.isfile(place):
             shutil.copymode(place, partial)
         os.replace(partial, place)
 
 
-def _partial(path):
-    """Where a file is written until it is whole.
+@contextlib.contextmanager
+def _partial_file(path, mode=0o666):
+    """An empty file beside `path`, to be written: it is on the disk in the end, or removed."""
+    partial = _partial(path)
+    with _naming(path, partial.parent):
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead_partials(path)
+    try:
+        with _naming(path, partial):
+            partial.unlink(missing_ok=True)  # a link that somebody put there is not followed
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+            os.close(os.open(partial, flags, mode))
+            yield partial
+            with open(partial, "rb+") as file:  # the system may have told us too early
+                os.fsync(file.fileno())
+    except BaseException:
+        with contextlib.suppress(OSError):  # the error that is raised here says more
+            partial.unlink()
+        raise
 
-    The end of the name is that of the file, because matplotlib chooses the format by it.
-    """
+
+def _partial(path):
+    """Where a file is written until it is whole; matplotlib chooses the format by its end."""
     name = f".{os.getpid()}.partial.{Path(path).name}"
     return Path(os.path.realpath(path)).with_name(name)
-
-
-def _create(partial, mode=0o666):
-    """Make an empty file; a link that somebody put in its place is not followed."""
-    partial.unlink(missing_ok=True)
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    os.close(os.open(partial, flags, mode))
 
 
 def _remove_dead_partials(path):
@@ -153,11 +144,8 @@ def _remove_dead_partials(path):
     for entry in os.scandir(Path(os.path.realpath(path)).parent):
         number = entry.name.removesuffix(end).removeprefix(".")
         if entry.name == f".{number}{end}" and number.isdecimal() and not _is_running(int(number)):
-            if entry.is_dir():
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+            with contextlib.suppress(OSError):
+                shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 
 def _is_running(number):
@@ -173,18 +161,9 @@ def _is_running(number):
     return True
 
 
-def _sync(path):
-    """Have the system write a file to the disk, of which it may have told us too early."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
 @contextlib.contextmanager
 def _naming(path, partial, rest=""):
-    """Turn the OSErrors of a file into one that names the path that the user gave.
-
-    A full disk names no file. A reader who has left is no file.
-    """
+    """Let the OSErrors of a file name the path that the user gave; a full disk names no file."""
     try:
         yield
     except OSError as error:
@@ -206,10 +185,6 @@ def remove_folder(path):
 
 def lock_folder(folder):
     """Make a folder of unfinished work, and keep other processes out of it.
-
-    Parameters
-    ----------
-    folder : Path
 
     Returns
     -------
@@ -252,13 +227,7 @@ def checksum(content):
 
 
 def set_aside(path, name=""):
-    """Rename a damaged file or folder of an earlier run, and say so in a line.
-
-    Parameters
-    ----------
-    path : Path
-    name : str, what the line begins with
-    """
+    """Rename a damaged file or folder of an earlier run; say so in a line that `name` begins."""
     aside = path.with_name(f"{path.name}.damaged")
     if aside.is_dir():
         shutil.rmtree(aside)
@@ -288,12 +257,12 @@ def find_files(paths):
 
     def add(file):
         try:
-            if is_file := file.is_file():
-                files.add(file)
-            return is_file
+            is_there = file.is_file()
+            files.update([file] if is_there else [])
         except OSError as error:  # of its folder only the names may be read, or it is too long
             refuse(error)
-            return True
+            is_there = True
+        return is_there
 
     for path in paths:
         if os.path.isdir(path):

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from sentimental.features import N_INPUTS, N_SUMMARY, check_chain
-from sentimental.files import checksum, shipped
+from sentimental.files import DAMAGED, checksum, shipped
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN, Reference
 
@@ -84,7 +84,7 @@ def read_model(json_path):
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
         reference = Reference.parse(content["usual"])
         expected = content["checksum"]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except DAMAGED:
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
@@ -97,22 +97,20 @@ def read_model(json_path):
             f"{json_path} and {weights_path}: not as they were saved together; take both files "
             "from the same training"
         )
-    check_shapes(weights, json_path)
-    if not _are_ours(layers, weights):
+    if not _has_our_shapes(weights):
+        raise SentimentalError(f"{weights_path}: not the weights of this network; train it again")
+    if not _are_ours(layers, len(weights[1])):
         raise SentimentalError(other)
     return content | {"usual": reference}, weights
 
 
-def check_shapes(weights, json_path):
-    """Refuse weights of another network than `build_network` makes, with any number of units."""
+def _has_our_shapes(weights):
+    """Whether weights are of the network that is built for training, with any number of units."""
     units = len(weights[1]) if len(weights) == 8 else 0
     gates = [(units, 4 * units), (4 * units,)]
     shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
     shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
-    if [weight.shape for weight in weights] != shapes:
-        raise SentimentalError(
-            f"{weights_path_of(json_path)}: not the weights of this network; train it again"
-        )
+    return [weight.shape for weight in weights] == shapes
 
 
 def _layers(config):
@@ -123,14 +121,15 @@ def _layers(config):
             yield from _layers(layer["config"])
 
 
-def _are_ours(layers, weights):
-    """Whether layers are those of ``LAYERS``, with as many units as the weights are for."""
+def _are_ours(layers, units):
+    """Whether layers are those of ``LAYERS``, with so many units."""
     if [name for name, _ in layers] != [name for name, _ in LAYERS]:
         return False
-    settings = [(ours, given) for (_, ours), (_, given) in zip(LAYERS, layers, strict=True)]
-    units = [given.get("units") for (name, given) in layers if name == "LSTM"]
-    return units == 2 * [len(weights[1])] and all(
-        given.get(name, value) == value for ours, given in settings for name, value in ours.items()
+    numbers = [settings.get("units") for name, settings in layers if name == "LSTM"]
+    return numbers == 2 * [units] and all(
+        given.get(name, value) == value
+        for (_, ours), (_, given) in zip(LAYERS, layers, strict=True)
+        for name, value in ours.items()
     )
 
 
@@ -149,22 +148,13 @@ def _read_weights(path):
             if not all(np.isfinite(weight).all() for weight in weights):
                 raise ValueError("some weights are not finite")
             return weights
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (*DAMAGED, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SentimentalError(f"{path}: cannot be read ({reason}); train it again") from None
 
 
 def check_probabilities(probabilities):
-    """Refuse an answer that is none: weights that are not numbers give it, or far too large ones.
-
-    Parameters
-    ----------
-    probabilities : np.ndarray [shape=(..., 8)]
-
-    Raises
-    ------
-    SentimentalError
-    """
+    """Refuse probabilities that are none: weights that are not numbers, or too large, give them."""
     # A sum with a number that is not finite is not near 1.
     is_one = np.abs(np.sum(probabilities, axis=-1) - 1) < 1e-3
     if not (is_one.all() and np.min(probabilities, initial=0) >= 0):

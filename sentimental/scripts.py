@@ -18,9 +18,7 @@ UNSURE_BELOW = 0.4
 
 # Signals that ask a script to end, where the system has them.
 END_SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-    if hasattr(signal, name)
+    number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
 ]
 # s in which further signals are the same wish: terminals and supervisors send several at once.
 SAME_WISH_SECONDS = 1.0
@@ -35,13 +33,7 @@ class SentimentalError(Exception):
 
 
 def check_emotions(emotions):
-    """Make sure that each is one of ``EMOTIONS``, and that there are two at least.
-
-    Raises
-    ------
-    SentimentalError
-        It names what was given.
-    """
+    """Make sure that each is one of ``EMOTIONS``, and that there are two; or SentimentalError."""
     if len({*emotions}) < 2 or not {*emotions} <= {*EMOTIONS}:
         raise SentimentalError(
             f"emotions {', '.join(map(str, emotions))}: give two or more of {', '.join(EMOTIONS)}"
@@ -104,18 +96,9 @@ def end_at_once(number):
 
 
 def program_error(name, error):
-    """A fault of the program as an error of one file, so that the rest of a batch goes on.
+    """A fault of the program as the error of one file, `name`, so that the rest of a batch goes on.
 
     With SENTIMENTAL_DEBUG=1 in the environment its traceback is printed.
-
-    Parameters
-    ----------
-    name : str or Path, of the file at which it came
-    error : Exception
-
-    Returns
-    -------
-    error : SentimentalError
     """
     if _is_debugged():
         traceback.print_exception(error)
@@ -130,12 +113,7 @@ def _is_debugged():
 
 
 def require(*packages):
-    """End a script with one line, before the work, where packages that it needs are missing.
-
-    Parameters
-    ----------
-    *packages : str, those that requirements-live.txt does not bring
-    """
+    """End a script with one line, before the work, where packages (names) are missing."""
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
         _tell(
             f"error: {', '.join(missing)}: not installed; "
@@ -151,19 +129,14 @@ def shown(text):
 
 
 def run_script(main):
-    """Call a script's `main`; every error that a user can mend becomes one line.
+    """Call a script's `main`, which takes nothing; every error that a user can mend is one line.
 
     The first of ``END_SIGNALS`` is only noted: `main` looks for it (`check_stop`) where it can end.
     The second ends the process at once.
 
-    Parameters
-    ----------
-    main : callable
-        Takes nothing, returns an exit status or None.
-
     Returns
     -------
-    status : int, for `sys.exit`
+    status : int, for `sys.exit`; that of `main` where it ends by itself, None being 0
     """
     global _stop_number
     open_streams()

@@ -14,7 +14,6 @@ from sentimental.features import (
     N_FEATURES,
     N_SUMMARY,
     add_slopes,
-    frames_to_features,
     mark_speech,
     summarize,
 )
@@ -40,9 +39,6 @@ MODEL_CHAIN = CHAIN | {
     "variance_of_doubt": PSEUDO_VARIANCES,
     "max_deviations": MAX_DEVIATIONS,
 }
-
-# Recordings that are computed at once.
-CHUNK = 512
 
 # Sufficient statistics of a voice: sums over its recordings, one after the other in one array.
 STATISTICS = {
@@ -88,9 +84,8 @@ def compute_statistics(features, lengths, summaries):
 
     Parameters
     ----------
-    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
+    features, lengths : as for `sentimental.features.summarize`
+    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as that gives them
 
     Returns
     -------
@@ -112,9 +107,7 @@ def normalize(features, lengths, summaries, statistics, reference, shift=None):
 
     Parameters
     ----------
-    features : np.ndarray [shape=(n, n_frames, N_FEATURES), float32]
-    lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    summaries : np.ndarray [shape=(n, N_SUMMARY), float32], as `summarize` gives them
+    features, lengths, summaries : as for `compute_statistics`
     statistics : np.ndarray [shape=(n, N_STATISTICS)], of earlier recordings; or zeros
     reference : Reference
     shift : (features, summaries) or None
@@ -136,17 +129,7 @@ def normalize(features, lengths, summaries, statistics, reference, shift=None):
 
 
 def normalize_summaries(summaries, statistics, reference, shift=0):
-    """Normalize summaries by the statistics of their voices, as `normalize` does.
-
-    Parameters
-    ----------
-    summaries, statistics, reference : as for `normalize`
-    shift : np.ndarray [shape=(n, N_SUMMARY)] or 0, what to add to the earlier recordings
-
-    Returns
-    -------
-    summaries : np.ndarray [shape=(n, N_SUMMARY), float32]
-    """
+    """The summaries that `normalize` gives; `shift` is added to those of earlier recordings."""
     k, earlier, squares = (
         statistics[:, STATISTICS[part]] for part in ("n_recordings", "summaries", "squares")
     )
@@ -171,110 +154,3 @@ def find_doubt(features, reference):
         return "whispered?"
     normalized = normalize_summaries(summary, np.zeros((1, N_STATISTICS)), reference)
     return "unlike speech?" if (normalized**2).mean() > UNLIKE**2 else ""
-
-
-def find_reference(statistics, voices):
-    """The reference statistics of a training.
-
-    Parameters
-    ----------
-    statistics : np.ndarray [shape=(n, N_STATISTICS)], of each recording
-    voices : list of n hashable; equal where the voice is the same, None where it is not known
-
-    Returns
-    -------
-    reference : Reference
-    """
-    n_frames, sums, _, summaries, _ = (statistics[:, part] for part in STATISTICS.values())
-    groups = group_voices(voices)
-    spread = [summaries[numbers].var(axis=0) for numbers in groups.values() if len(numbers) > 1]
-    variance = np.mean(spread or [summaries.var(axis=0)], axis=0)
-    return Reference(
-        features=sums.sum(axis=0) / n_frames.sum(),
-        summary=summaries.mean(axis=0),
-        variance=np.maximum(variance, 1e-9),  # a feature that never changes tells nothing
-    )
-
-
-# Histories of voices ----------------------------------------------------------------------------
-
-
-def voice_of(recording):
-    """What tells the voice of a recording from others: corpus and speaker, or None."""
-    return (recording.corpus, recording.speaker) if recording.speaker else None
-
-
-def group_voices(voices):
-    """Indices of the recordings of each voice that is known, as a dict of np.ndarray."""
-    groups = {}
-    for number, voice in enumerate(voices):
-        if voice is not None:
-            groups.setdefault(voice, []).append(number)
-    return {voice: np.array(numbers) for voice, numbers in groups.items()}
-
-
-def find_same_voice(voices):
-    """For each recording, the indices of all of its voice; none where the voice is not known."""
-    groups, nobody = group_voices(voices), np.array([], int)
-    return [groups.get(voice, nobody) for voice in voices]
-
-
-def draw_history(number, same_voice, n, rng):
-    """Other recordings of the same voice, as many as there are up to `n`.
-
-    Parameters
-    ----------
-    number : int, of the recording
-    same_voice : np.ndarray of int, recordings of its voice
-    n : int
-    rng : np.random.Generator
-
-    Returns
-    -------
-    history : np.ndarray of int [shape=(<= n,)]
-    """
-    drawn = rng.choice(same_voice, min(n + 1, len(same_voice)), replace=False)
-    return drawn[drawn != number][:n]
-
-
-def recording_statistics(recordings):
-    """What each recording adds to the statistics of its voice.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-
-    Returns
-    -------
-    statistics : np.ndarray [shape=(len(recordings), N_STATISTICS)]
-    """
-    frames = [recording.frames for recording in recordings]
-    chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
-    features = map(frames_to_features, chunks)
-    return np.concatenate([compute_statistics(*some, summarize(*some)) for some in features])
-
-
-def draw_statistics(recordings, n, rng, one_emotion=False):
-    """For each recording, the statistics of others of the same voice, without their labels.
-
-    Parameters
-    ----------
-    recordings : list of Recording
-    n : int, others as far as there are so many
-    rng : np.random.Generator
-    one_emotion : bool, whether all others are of one emotion of that voice, drawn at random
-
-    Returns
-    -------
-    statistics : np.ndarray [shape=(len(recordings), N_STATISTICS)]
-    """
-    statistics = recording_statistics(recordings)
-    voices = [voice_of(recording) for recording in recordings]
-    emotions = np.array([recording.emotion for recording in recordings])
-    drawn = np.zeros_like(statistics)
-    for number, same_voice in enumerate(find_same_voice(voices)):
-        if one_emotion and len(same_voice):
-            emotion = rng.choice(np.unique(emotions[same_voice]))
-            same_voice = same_voice[emotions[same_voice] == emotion]
-        drawn[number] = statistics[draw_history(number, same_voice, n, rng)].sum(axis=0)
-    return drawn

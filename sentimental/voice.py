@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
-from sentimental.files import checksum, write_json
+from sentimental.files import DAMAGED, checksum, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import (
     N_STATISTICS,
@@ -29,10 +29,8 @@ HIGHEST = 1e12
 # Lessons of an emotion that are kept; the newest count.
 MAX_LESSONS = 64
 # How strongly the layer is held back where there is one lesson of each emotion; it falls with the
-# square of their number ...
-PENALTY = 20.0
-# ... to this.
-LEAST_PENALTY = 1.0
+# square of their number, but not below the second.
+PENALTY, LEAST_PENALTY = 20.0, 1.0
 # The optimization ends when a step lowers the loss by less than this share of it.
 TOLERANCE = 1e-5
 
@@ -68,13 +66,7 @@ class Voice:
         return float(n_frames / (n_frames + PSEUDO_FRAMES))
 
     def add(self, features: np.ndarray) -> None:
-        """Add a recording.
-
-        Parameters
-        ----------
-        features : np.ndarray [shape=(n_frames, N_FEATURES)]
-            As `Recognizer.compute_features` returns them
-        """
+        """Add a recording: its features as `Recognizer.compute_features` returns them."""
         clip = features[None], np.array([len(features)])
         self.statistics += compute_statistics(*clip, summarize(*clip))[0]
         self.adapted = None
@@ -100,14 +92,7 @@ class Voice:
             self.learn(recognizer, recognizer.compute_features(speech.samples, name), emotion)
 
     def learn(self, recognizer, features, emotion, heard=False):
-        """Learn as `teach` does, from features.
-
-        Parameters
-        ----------
-        recognizer, emotion : as for `teach`
-        features : as for `add`
-        heard : bool, whether `add` was called with them
-        """
+        """Learn as `teach` does, from features; `heard` says that `add` was called with them."""
         if emotion not in EMOTIONS:
             raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
         if self.lessons and self.taught_with != recognizer.checksum:
@@ -128,12 +113,7 @@ class Voice:
         return emotion
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the voice as JSON: numbers from which no speech can be made.
-
-        Parameters
-        ----------
-        path : str or Path
-        """
+        """Write the voice as JSON: numbers from which no speech can be made."""
         parts = {name: self.statistics[part].tolist() for name, part in STATISTICS.items()}
         content = {"chain": CHAIN, "voice": parts}
         if self.lessons:
@@ -144,14 +124,6 @@ class Voice:
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Voice":
         """Read what `save` wrote.
-
-        Parameters
-        ----------
-        path : str or Path
-
-        Returns
-        -------
-        voice : Voice
 
         Raises
         ------
@@ -169,22 +141,17 @@ class Voice:
             voice = cls()
             for name, part in STATISTICS.items():
                 values = np.array(parts[name], np.float64)
-                if (
-                    values.shape != voice.statistics[part].shape
-                    or not (np.abs(values) < HIGHEST).all()
-                ):
+                is_whole = values.shape == voice.statistics[part].shape
+                if not (is_whole and (np.abs(values) < HIGHEST).all()):
                     raise ValueError(name)
                 voice.statistics[part] = values
+            if not 0 <= voice.n_recordings <= voice.statistics[STATISTICS["n_frames"]][0]:
+                raise ValueError("n_recordings")
             voice._read_lessons(content)
         except OSError as error:
             raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except DAMAGED:
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
-        n_frames, n_recordings = (
-            voice.statistics[STATISTICS[n]][0] for n in ("n_frames", "n_recordings")
-        )
-        if not 0 <= n_recordings <= n_frames:
-            raise SentimentalError(f"{path}: not a voice that was saved; {remedy}")
         return voice
 
     def _read_lessons(self, content):
@@ -206,18 +173,7 @@ class Voice:
 
 
 def add_lesson(lessons, emotion, lesson):
-    """Lessons with one more, which is the newest; of its emotion at most ``MAX_LESSONS`` are kept.
-
-    Parameters
-    ----------
-    lessons : list of (emotion, lesson), the oldest first
-    emotion : str
-    lesson : np.ndarray [shape=(units + N_SUMMARY,)]
-
-    Returns
-    -------
-    lessons : list of (emotion, lesson)
-    """
+    """Lessons with one more, the newest; of its emotion at most ``MAX_LESSONS`` are kept."""
     lessons = [*lessons, (emotion, lesson)]
     alike = [number for number, (other, _) in enumerate(lessons) if other == emotion]
     too_old = {*alike[:-MAX_LESSONS]}
@@ -246,12 +202,7 @@ def lessons_to_inputs(lessons, heard, reference):
 
 
 def penalty_of(labels):
-    """What holds a layer back: the less, the more lessons there are of each emotion taught.
-
-    Parameters
-    ----------
-    labels : np.ndarray of int [shape=(n,)]
-    """
+    """What holds a layer back: the less, the more lessons there are of each emotion taught."""
     per_emotion = len(labels) / len(np.unique(labels))
     return max(PENALTY / per_emotion**2, LEAST_PENALTY)
 

@@ -26,11 +26,11 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",
     "MALLOC_TOP_PAD_": "67108864",
     # There is a process for each core.
-    **dict.fromkeys(
-        ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
-        + ["VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"],
-        "1",
-    ),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
 }
 
 
@@ -42,7 +42,7 @@ def run_jobs(function, jobs):
 
     Parameters
     ----------
-    function : callable, of a module
+    function : callable, of a module; what it raises is raised here, and Stopped after a signal
     jobs : iterable of tuple, its arguments
 
     Yields
@@ -50,11 +50,6 @@ def run_jobs(function, jobs):
     number : int, of the job
     result : what the function returned; None where its process died, as the system kills what
         takes too much memory
-
-    Raises
-    ------
-    Exception
-        What the function raises; and Stopped when a signal has come.
     """
     waiting, running = collections.deque(enumerate(jobs)), {}
     os.environ.update(ENVIRONMENT)

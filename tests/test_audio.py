@@ -1,5 +1,6 @@
 """From a file to the speech in it: every step on signals whose answer is known."""
 
+import noisereduce
 import numpy as np
 import pytest
 import soundfile
@@ -14,6 +15,7 @@ from sentimental.audio import (
     load_audio,
     to_mono,
 )
+from sentimental.denoising import gate
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
 
@@ -31,7 +33,7 @@ def write(path, samples, sample_rate=SAMPLE_RATE, **options):
 @pytest.fixture
 def no_gate(monkeypatch):
     """Leave noise reduction out, to see the exact samples of the steps before it."""
-    monkeypatch.setattr("noisereduce.reduce_noise", lambda y, *args, **options: y)
+    monkeypatch.setattr("sentimental.audio.gate", lambda samples, *options: samples)
 
 
 # Decoding
@@ -61,12 +63,6 @@ def test_every_sample_rate_ends_on_one_time_axis(tmp_path, sample_rate):
     assert abs(len(samples) - 2 * SAMPLE_RATE) <= 1
     spectrum = np.abs(np.fft.rfft(samples))
     assert np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)[spectrum.argmax()] == pytest.approx(440)
-
-
-def test_stereo_is_mixed(tmp_path):
-    left, right = tone(440, 1.0), tone(1000, 1.0)
-    samples = load_audio(write(tmp_path / "a.wav", np.stack([left, right], axis=1)))
-    np.testing.assert_allclose(samples, (left + right) / 2, atol=1e-4)
 
 
 @pytest.mark.parametrize("offset", [0, 0.2, (0, 0.5), (0.5, 0)])
@@ -111,37 +107,27 @@ def test_of_a_stream_the_stronger_channel_is_taken_from_where_they_cancel_each_o
 def test_arrays_of_another_shape_are_refused(shape):
     with pytest.raises(SentimentalError, match="shape"):
         to_mono(np.ones(shape, np.float32), SAMPLE_RATE)
-
-
-@pytest.mark.parametrize("shape", [(2, SAMPLE_RATE), (SAMPLE_RATE, 2)])
-def test_the_chain_takes_one_channel(shape):
     with pytest.raises(SentimentalError, match="shape"):
         clean_audio(np.ones(shape, np.float32))
 
 
-def test_without_ffmpeg_the_message_says_so(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [("a.m4a", b"\0\0\0\x20ftypM4A ", "install ffmpeg"), ("x.raw", b"", r"x\.raw: not a ")],
+)
+def test_what_cannot_be_decoded_here_is_told(tmp_path, monkeypatch, name, content, words):
     monkeypatch.setenv("PATH", str(tmp_path))
-    path = tmp_path / "a.m4a"
-    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(500))
-    with pytest.raises(SentimentalError, match="install ffmpeg"):
-        load_audio(path)
+    (tmp_path / name).write_bytes(content + bytes(500))
+    with pytest.raises(SentimentalError, match=words):
+        load_audio(tmp_path / name)
 
 
-def test_raw_samples_cannot_be_decoded(tmp_path):
-    (tmp_path / "x.raw").write_bytes(bytes(1000))
-    with pytest.raises(SentimentalError, match="x.raw: not a "):
-        load_audio(tmp_path / "x.raw")
-
-
-def test_a_file_too_short_to_be_resampled_holds_no_samples(tmp_path):
+def test_what_is_too_short_to_be_resampled_holds_no_samples(tmp_path):
     path = write(tmp_path / "one.wav", [0.5], 48_000)
     with pytest.raises(SentimentalError, match="one.wav: holds no samples"):
         load_audio(path)
-
-
-def test_a_missing_file_is_named():
-    with pytest.raises(SentimentalError, match=r"nowhere\.wav: no such file"):
-        load_audio("nowhere.wav")
+    with pytest.raises(SentimentalError, match="no samples"):
+        to_mono(np.zeros((0, 2)), SAMPLE_RATE)
 
 
 @pytest.mark.filterwarnings("error")
@@ -166,11 +152,6 @@ def test_samples_of_a_sound_card_are_mixed_and_resampled():
     assert abs(len(samples) - SAMPLE_RATE) <= 1
     expected = (tone(440, 1.0) + tone(1000, 1.0)) / 2 + 0.1
     np.testing.assert_allclose(samples[1000:-1000], expected[1000:-1000], atol=1e-3)
-
-
-def test_no_samples_at_all_are_refused():
-    with pytest.raises(SentimentalError, match="no samples"):
-        to_mono(np.zeros((0, 2)), SAMPLE_RATE)
 
 
 # Level, trimming, length
@@ -299,6 +280,15 @@ def test_a_sound_beside_the_speech_is_no_part_of_it(no_gate, name, gain, place):
     assert len(cleaned) == pytest.approx(len(alone), abs=0.4 * SAMPLE_RATE)
     shift = np.correlate(cleaned[:16_000], alone[2_000:6_000], "valid").argmax()
     np.testing.assert_allclose(cleaned[shift:][:4_000], alone[2_000:6_000], atol=1e-2)
+
+
+@pytest.mark.parametrize("samples", [speech(), voice(0.1), noise(1.0, -20)])
+@pytest.mark.parametrize(("n_fft", "hop_length"), [(512, 256), (1024, 256)])
+def test_noise_is_lowered_as_noisereduce_does_it(samples, n_fft, hop_length):
+    options = {"n_fft": n_fft, "hop_length": hop_length, "padding": n_fft}
+    expected = noisereduce.reduce_noise(samples, SAMPLE_RATE, prop_decrease=0.5, **options)
+    lowered = gate(samples, SAMPLE_RATE, n_fft, hop_length, 0.5)
+    np.testing.assert_allclose(lowered, expected, atol=1e-6)
 
 
 def test_noise_is_lowered_more_than_speech():

@@ -10,15 +10,10 @@ from test_augment import NOTHING, only
 
 from sentimental.features import N_INPUTS, N_SUMMARY, add_slopes, frames_to_features, summarize
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import (
-    STATISTICS,
-    find_reference,
-    normalize,
-    recording_statistics,
-    voice_of,
-)
+from sentimental.speaker import STATISTICS, normalize
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches, frame_weights
+from sentimental.training.histories import find_reference, recording_statistics, voice_of
 from sentimental.training.metrics import one_hot
 from sentimental.training.settings import Augmentation, Training
 

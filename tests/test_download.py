@@ -203,8 +203,11 @@ def error_of(capsys, *arguments):
 
 
 def assert_provided(folder, name):
+    """Run it for one corpus, which then is there, and nothing else."""
     assert run(folder, name) == 0
+    (name,) = [known for known in ARCHIVES if known.lower() == name.lower()]
     assert content_of(folder) == expected_content(name)
+    assert [path.name for path in folder.iterdir()] == [name]
 
 
 def test_all_corpora_then_nothing_left_to_do(server, tmp_path, capsys):
@@ -227,14 +230,6 @@ def test_all_corpora_then_nothing_left_to_do(server, tmp_path, capsys):
     assert "To fetch" not in capsys.readouterr().out
 
 
-def test_how_much_there_is_to_fetch_is_told_before(server, tmp_path, capsys):
-    change("TESS", megabytes=400)
-    change("nEMO", megabytes=1840)
-    (tmp_path / "RAVDESS").mkdir()
-    run(tmp_path, "TESS", "RAVDESS", "nEMO")
-    assert capsys.readouterr().out.startswith("To fetch: TESS, nEMO; 2.2 GB of recordings\n")
-
-
 @pytest.mark.parametrize(
     ("folder", "arguments"),
     [
@@ -246,13 +241,6 @@ def test_the_next_command_is_one_for_any_shell(monkeypatch, folder, arguments):
     monkeypatch.chdir(ROOT)
     command = download.next_command([folder / "TESS"], folder)
     assert command == f"python preprocess.py{arguments}"
-
-
-@pytest.mark.parametrize("name", ARCHIVES)
-def test_one_corpus(server, tmp_path, name):
-    assert run(tmp_path, name.swapcase()) == 0
-    assert content_of(tmp_path) == expected_content(name)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -271,16 +259,23 @@ def test_broken_connection_then_the_rest_only(server, tmp_path, capsys, ranges):
 def test_a_connection_that_breaks_once_costs_nothing(server, tmp_path, name):
     breaks = ["hang up"]
     server.in_the_middle = lambda: breaks and breaks.pop()
-    assert_provided(tmp_path, name)
+    assert_provided(tmp_path, name.swapcase())
     first, second = server.first_bytes
     assert first == 0
     assert (second > 0) == (name == "TESS")  # an archive without MD5 may be another today
 
 
-def test_more_bytes_here_than_there_are_dropped(server, tmp_path):
-    (tmp_path / ".TESS.partial").mkdir()
-    (tmp_path / ".TESS.partial" / "beginning").write_bytes(ARCHIVES["TESS"] + b"too much")
-    assert_provided(tmp_path, "TESS")
+@pytest.mark.parametrize(
+    ("name", "file", "more", "n_downloads"),
+    [("TESS", "beginning", b"too much", 2), ("nEMO", "archive.zip", b"", 0)],
+)
+def test_what_is_whole_is_used_and_what_is_too_much_is_dropped(
+    server, tmp_path, name, file, more, n_downloads
+):
+    (tmp_path / f".{name}.partial").mkdir()
+    (tmp_path / f".{name}.partial" / file).write_bytes(ARCHIVES[name] + more)
+    assert_provided(tmp_path, name)
+    assert len(server.first_bytes) == n_downloads
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
@@ -346,25 +341,23 @@ def test_wrong_checksum(server, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_network_hinders_one_corpus_only(server, tmp_path, capsys):
+def test_what_cannot_be_had_hinders_one_corpus_only(server, tmp_path, capsys):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as closed:
         port = closed.server_address[1]
-    change("TESS", url=f"http://127.0.0.1:{port}/TESS.zip")
-    line = error_of(capsys, tmp_path)
-    assert download.ARCHIVES["TESS"].url in line
-    assert "check the network" in line
+    change("TESS", url=f"http://127.0.0.1:{port}/TESS.zip", megabytes=2040)
+    assert run(tmp_path) == 1
+    captured = capsys.readouterr()
+    assert f"{download.ARCHIVES['TESS'].url} (ConnectionError); check the network" in captured.err
+    assert captured.out.startswith("To fetch: TESS, RAVDESS, nEMO, CREMA-D; 2.0 GB of recordings\n")
     assert not (tmp_path / "TESS").exists()
     for name in ("RAVDESS", "nEMO", "CREMA-D"):
         assert content_of(tmp_path / name) == RECORDINGS[name]
-
-
-def test_file_gone_from_the_server(server, tmp_path, capsys):
-    server.files.clear()
-    assert "HTTP 404" in error_of(capsys, tmp_path, "TESS")
+    change("TESS", url=server.url("gone.zip"))
+    assert "(HTTP 404" in error_of(capsys, tmp_path, "TESS", "nEMO")
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_archive_from_disk_is_told_by_what_it_holds(server, tmp_path, name):
+def test_an_archive_from_disk_is_told_by_what_it_holds(server, tmp_path, name):
     archive = tmp_path / "some name.zip"
     archive.write_bytes(ARCHIVES[name])
     assert run(tmp_path / "data", "--archive", archive) == 0
@@ -373,8 +366,10 @@ def test_archive_from_disk_is_told_by_what_it_holds(server, tmp_path, name):
     assert server.first_bytes == []
 
 
-@pytest.mark.parametrize("content", [None, b"half a file"])
-def test_unknown_archive(server, tmp_path, capsys, content):
+@pytest.mark.parametrize(
+    "content", [None, b"half a file", make_repository("nEMO-0ddba11", RECORDINGS["nEMO"])]
+)
+def test_an_unknown_archive(server, tmp_path, capsys, content):
     archive = tmp_path / "x.zip"
     if content:
         archive.write_bytes(content)
@@ -486,14 +481,6 @@ def test_disk_full(server, tmp_path, capsys, monkeypatch):
 # Archives of repositories
 
 
-def test_a_whole_archive_without_md5_is_not_downloaded_again(server, tmp_path):
-    (tmp_path / ".nEMO.partial").mkdir()
-    (tmp_path / ".nEMO.partial" / "archive.zip").write_bytes(ARCHIVES["nEMO"])
-    assert run(tmp_path, "nEMO") == 0
-    assert server.first_bytes == []
-    assert content_of(tmp_path) == expected_content("nEMO")
-
-
 FIRST, *OTHERS = RECORDINGS["nEMO"].items()
 
 
@@ -516,10 +503,11 @@ def test_recordings_other_than_the_published(server, tmp_path, capsys, recording
     assert sorted(tmp_path.rglob("*")) == [archive.parent, archive]
 
 
-def test_the_archive_of_another_commit_is_not_known(server, tmp_path, capsys):
-    archive = tmp_path / "x.zip"
-    archive.write_bytes(make_repository("nEMO-0ddba11", RECORDINGS["nEMO"]))
-    assert "not a known archive" in error_of(capsys, tmp_path / "data", "--archive", archive)
+def test_pointers_are_checked_before_anything_is_fetched(server, tmp_path, capsys):
+    pointers = {name: make_pointer(name.encode()) for name in RECORDINGS["CREMA-D"]}
+    server.files["/CREMA-D.zip"] = make_repository("CREMA-D-decade", pointers)
+    assert "are not those that CREMA-D was published with" in error_of(capsys, tmp_path, "CREMA-D")
+    assert server.single_files == []
 
 
 # Recordings in Git LFS
@@ -550,13 +538,7 @@ def test_a_recording_that_is_not_the_published_one(server, tmp_path, capsys, wro
     assert sha256 in line
     assert "https://example.org" in line
     assert not (tmp_path / "CREMA-D").exists()
-    server.files[address] = content
-    assert_provided(tmp_path, "CREMA-D")
-
-
-def test_a_stumbling_server_is_asked_again(server, tmp_path):
-    address, content = list(SINGLE_FILES.items())[5]
-    server.files[address] = [None, content[:100], content]
+    server.files[address] = [None, content[:100], content]  # a server that stumbles is asked again
     assert_provided(tmp_path, "CREMA-D")
 
 
@@ -571,13 +553,6 @@ def test_half_a_recording_is_fetched_again(server, tmp_path, capsys):
     half.parent.mkdir(exist_ok=True)
     half.write_bytes(content[:100])
     assert_provided(tmp_path, "CREMA-D")
-
-
-def test_pointers_are_checked_before_anything_is_fetched(server, tmp_path, capsys):
-    pointers = {name: make_pointer(name.encode()) for name in RECORDINGS["CREMA-D"]}
-    server.files["/CREMA-D.zip"] = make_repository("CREMA-D-decade", pointers)
-    assert "are not those that CREMA-D was published with" in error_of(capsys, tmp_path, "CREMA-D")
-    assert server.single_files == []
 
 
 def test_several_recordings_are_fetched_at_a_time(server, tmp_path):

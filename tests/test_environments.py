@@ -136,16 +136,21 @@ def test_in_a_notebook_the_scripts_work(happy, tmp_path):
     assert line.startswith(f"error: {missing}: no such file; make it with")
 
 
-def test_nothing_that_compiles_itself_is_imported_but_by_tests_and_conditions():
-    """Numba, which librosa needs, must write beside its modules or into a home."""
+def test_nothing_that_starts_slowly_is_imported_where_it_is_not_needed():
+    """Numba, which librosa needs, must write beside its modules; scipy.signal takes 0.5 s."""
     code = (
-        "import sys; sys.modules['numba'] = sys.modules['librosa'] = None\n"
-        "import preprocess, train_model, realtime_emotion_recognition\n"
-        "from sentimental.training import fit\n"
+        "import sys\n"
+        "slow = {name: None for name in ('numba', 'librosa', 'noisereduce', 'scipy.signal')}\n"
+        "sys.modules |= slow\n"
+        "import preprocess, realtime_emotion_recognition, sentimental\n"
         "from sentimental.features_file import Recording\n"
-        f"recording = Recording({str(SAMPLES[0])!r}, '', '', '')\n"
-        "frames, line = preprocess.compute_frames(recording)\n"
+        f"path = {str(SAMPLES[0])!r}\n"
+        "frames, line = preprocess.compute_frames(Recording(path, '', '', ''))\n"
         "assert line is None and len(frames) > 9, line\n"
+        "assert len(sentimental.load_recognizer().predict(path)) == 8\n"
+        "del sys.modules['scipy.signal']\n"
+        "import train_model\n"
+        "from sentimental.training import fit\n"
     )
     done = python("-c", code)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """The model files, and what padding must do to the network."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,23 @@ def clip():
     rng = np.random.default_rng(0)
     shapes = (1, 40, N_INPUTS), (1, N_SUMMARY)
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def refusal(path):
+    """The line that a model is refused with, by Keras' loader and by ours."""
+    lines = set()
+    for load in (network_module.load_network, load_recognizer):
+        with pytest.raises(SentimentalError) as caught:
+            load(path)
+        lines.add(str(caught.value))
+        assert "\n" not in str(caught.value)
+    return " ".join(lines)
+
+
+def rewrite(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
 
 
 def probabilities(network, frames, summary):
@@ -106,16 +124,6 @@ def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip
 
 REFERENCE = {name: values.tolist() for name, values in vars(make_reference()).items()}
 LAMBDA = {"class_name": "Lambda", "config": {}}
-LOADERS = [network_module.load_network, load_recognizer]
-
-
-@pytest.mark.parametrize("load", LOADERS)
-def test_weights_of_another_training_are_refused(saved, tmp_path, load):
-    other = tmp_path / "other.json"
-    network_module.save_model(network_module.build_network(), make_reference(), TRAINING, other)
-    model.weights_path_of(other).replace(model.weights_path_of(saved))
-    with pytest.raises(SentimentalError, match="not as they were saved together"):
-        load(saved)
 
 
 def layer(content, name):
@@ -137,23 +145,19 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_whatever_is_changed_in_a_model_is_noticed(saved, change, load):
-    content = json.loads(saved.read_text())
-    change(content)
-    saved.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="not as they were saved together"):
-        load(saved)
+def test_whatever_is_changed_in_a_model_is_noticed(saved, change):
+    rewrite(saved, change)
+    assert "not as they were saved together" in refusal(saved)
 
 
-@pytest.mark.parametrize("load", LOADERS)
-def test_a_model_without_a_checksum_of_all_is_refused(saved, load):
-    content = json.loads(saved.read_text())
-    content["weights_checksum"] = content.pop("checksum")
-    saved.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="not a model of"):
-        load(saved)
+def test_weights_of_another_training_are_refused(saved, tmp_path):
+    other = tmp_path / "other.json"
+    network_module.save_model(network_module.build_network(), make_reference(), TRAINING, other)
+    model.weights_path_of(other).replace(model.weights_path_of(saved))
+    assert "not as they were saved together" in refusal(saved)
+    rewrite(saved, lambda content: content.pop("checksum"))
+    assert "not a model of" in refusal(saved)
 
 
 def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
@@ -177,28 +181,14 @@ def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
         file.write_bytes(whole)
 
 
-@pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_numbers_are_refused(tmp_path, value, load):
+def test_weights_that_are_not_numbers_are_refused(tmp_path, value):
     network = network_module.build_network(4)
     network.set_weights([np.full_like(weight, value) for weight in network.get_weights()])
     network_module.save_model(network, make_reference(), TRAINING, tmp_path / "m.json")
-    with pytest.raises(SentimentalError, match=r"m_weights\.h5: .*not finite"):
-        load(tmp_path / "m.json")
+    assert re.search(r"m_weights\.h5: .*not finite", refusal(tmp_path / "m.json"))
 
 
-@pytest.mark.parametrize("load", LOADERS)
-def test_weights_that_unpack_to_more_than_the_file_are_not_read(saved, load):
-    path = model.weights_path_of(saved)
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = np.array([b"lstm"])
-        file.create_group("lstm").attrs["weight_names"] = np.array([b"kernel"])
-        file["lstm"].create_dataset("kernel", (10**6, 10**6), "f4", chunks=True, compression="gzip")
-    with pytest.raises(SentimentalError, match=r"m_weights\.h5: cannot be read"):
-        load(saved)
-
-
-@pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -225,14 +215,11 @@ def test_weights_that_unpack_to_more_than_the_file_are_not_read(saved, load):
         ({"usual": REFERENCE | {"other": [0.0]}}, "not a model"),
     ],
 )
-def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, load):
-    saved.write_text(json.dumps(json.loads(saved.read_text()) | changes))
-    with pytest.raises(SentimentalError, match=message) as caught:
-        load(saved)
-    assert "\n" not in str(caught.value)
+def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message):
+    rewrite(saved, lambda content: content.update(changes))
+    assert message in refusal(saved)
 
 
-@pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -243,29 +230,29 @@ def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message, lo
         ("masking", {"mask_value": 1.0}),
     ],
 )
-def test_what_keras_would_do_otherwise_is_refused(saved, network, name, settings, load):
-    content = json.loads(saved.read_text())
-    layer(content, name).update(settings)
-    content["checksum"] = model.model_checksum(content, network.get_weights())
-    saved.write_text(json.dumps(content))
-    with pytest.raises(SentimentalError, match="other emotions or layers"):
-        load(saved)
+def test_what_keras_would_do_otherwise_is_refused(saved, network, name, settings):
+    def change(content):
+        layer(content, name).update(settings)
+        content["checksum"] = model.model_checksum(content, network.get_weights())
+
+    rewrite(saved, change)
+    assert "other emotions or layers" in refusal(saved)
 
 
-@pytest.mark.parametrize("load", LOADERS)
-def test_damaged_or_missing_weights_are_one_clear_line(saved, load):
+def test_damaged_or_missing_weights_are_one_clear_line(saved):
     path = model.weights_path_of(saved)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(SentimentalError, match="cannot (load|be read)") as caught:
-        load(saved)
-    assert "\n" not in str(caught.value)
+    assert re.search("cannot (load|be read)", refusal(saved))
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = np.array([b"lstm_1"])
-    with pytest.raises(SentimentalError, match="cannot (load|be read)"):
-        load(saved)
+    assert re.search("cannot (load|be read)", refusal(saved))
+    with h5py.File(path, "w") as file:  # more than the file has room for
+        file.attrs["layer_names"] = np.array([b"lstm"])
+        file.create_group("lstm").attrs["weight_names"] = np.array([b"kernel"])
+        file["lstm"].create_dataset("kernel", (10**6, 10**6), "f4", chunks=True, compression="gzip")
+    assert "m_weights.h5: cannot be read" in refusal(saved)
     path.unlink()
-    with pytest.raises(SentimentalError, match="no such file"):
-        load(saved)
+    assert "no such file" in refusal(saved)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
@@ -277,9 +264,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     both = keras.layers.Concatenate()([keras.layers.LSTM(8)(frames), summary])
     other = keras.Model([frames, summary], keras.layers.Dense(8, activation="softmax")(both))
     network_module.save_model(other, make_reference(), TRAINING, path)
-    for load in LOADERS:
-        with pytest.raises(SentimentalError, match="not the weights of this network"):
-            load(path)
+    assert "not the weights of this network" in refusal(path)
 
 
 # The files that are shipped

@@ -125,11 +125,11 @@ def test_a_changed_file_is_computed_again(tmp_path, here):
 # Runs that are stopped
 
 
-def write_many(folder, n):
+def write_many(folder, n, sample_rate=SAMPLE_RATE):
     folder.mkdir()
     for number in range(n):
         sound = voice(0.8, pitch=100 + number, seed=number)
-        soundfile.write(folder / f"{number:03d}.wav", sound, SAMPLE_RATE)
+        soundfile.write(folder / f"{number:03d}.wav", sound, sample_rate)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -219,11 +219,9 @@ def test_a_worker_that_dies_costs_its_own_file(tmp_path, monkeypatch, here):
 
 @pytest.mark.parametrize("options", [[], ["--debug"]])
 def test_a_fault_of_the_program_costs_one_recording_and_says_so(tmp_path, options):
-    """A module in the place of noisereduce, which workers import as well, has the fault."""
-    write_many(tmp_path / "happy", 2)
-    (tmp_path / "noisereduce.py").write_text(
-        "def reduce_noise(speech, *others, **more):\n    1 / 0"
-    )
+    """A module in the place of soxr, which workers import as well, has the fault."""
+    write_many(tmp_path / "happy", 2, sample_rate=8_000)
+    (tmp_path / "soxr.py").write_text("def resample(*given):\n    1 / 0")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     command = ["preprocess.py", "happy", "--output", "f.json", *options]
     done = scripts.run(*command, folder=tmp_path, environment=environment)

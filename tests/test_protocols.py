@@ -7,7 +7,7 @@ import pytest
 from signals import make_corpora, make_recording
 
 from sentimental.scripts import EMOTIONS, SentimentalError
-from sentimental.speaker import voice_of
+from sentimental.training.histories import voice_of
 from sentimental.training.protocols import (
     RAVDESS_SONG,
     fold_to_save,

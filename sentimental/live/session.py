@@ -1,11 +1,8 @@
 """A stream of sound, and the session that hears it: what is found there, and what recognized."""
 
 import contextlib
-import importlib
 import itertools
-import sys
 import time
-import types
 from collections import deque, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
@@ -140,8 +137,6 @@ class Session:
         """Import the chain's libraries, which takes a second, by recognizing a second of noise."""
 
         def warm_up():
-            with contextlib.suppress(Exception), _without_statistics():
-                import scipy.signal  # noqa: F401
             noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
             self._recognize("update", noise, None)
             self.is_ready = True
@@ -276,27 +271,3 @@ class Session:
         """No more sound will come: recognize what is being said; returns what `collect` does."""
         self._end_utterance()
         return self.collect(wait=True)
-
-
-@contextlib.contextmanager
-def _without_statistics():
-    """Have scipy.signal imported without scipy.stats, half of all that is imported.
-
-    It needs one function of it, which nobody calls here; called, it imports the real one.
-    """
-
-    def find(name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *values, **options: getattr(importlib.import_module("scipy.stats"), name)(
-            *values, **options
-        )
-
-    later = types.ModuleType("scipy.stats")
-    later.__getattr__ = find
-    sys.modules.setdefault("scipy.stats", later)
-    try:
-        yield
-    finally:
-        if sys.modules.get("scipy.stats") is later:
-            del sys.modules["scipy.stats"]

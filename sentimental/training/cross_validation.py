@@ -20,7 +20,7 @@ import numpy as np
 
 from sentimental.files import atomic_write, lock_folder
 from sentimental.scripts import SentimentalError
-from sentimental.speaker import draw_statistics
+from sentimental.training.histories import draw_statistics
 from sentimental.training.lessons import LESSONS, measure_lessons
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, has_unseen_speakers, protocol_folds

@@ -6,18 +6,16 @@ import numpy as np
 
 from sentimental.features import add_slopes, frames_to_features, pad, summarize
 from sentimental.scripts import SentimentalError
-from sentimental.speaker import (
+from sentimental.speaker import STATISTICS, compute_statistics, normalize
+from sentimental.spectrum import N_MELS, mfcc_to_mel
+from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
+from sentimental.training.histories import (
     CHUNK,
-    STATISTICS,
-    compute_statistics,
     draw_history,
     find_reference,
     find_same_voice,
-    normalize,
     voice_of,
 )
-from sentimental.spectrum import N_MELS, mfcc_to_mel
-from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
 from sentimental.training.metrics import one_hot
 from sentimental.training.network import keras
 

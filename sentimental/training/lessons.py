@@ -11,13 +11,8 @@ import numpy as np
 
 from sentimental.features import N_SUMMARY
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import (
-    N_STATISTICS,
-    STATISTICS,
-    group_voices,
-    recording_statistics,
-    voice_of,
-)
+from sentimental.speaker import N_STATISTICS, STATISTICS
+from sentimental.training.histories import group_voices, recording_statistics, voice_of
 from sentimental.training.metrics import one_hot
 from sentimental.voice import adapt_layer, lessons_to_inputs
 

@@ -8,7 +8,7 @@ import numpy as np
 from sentimental.corpora import speaker_sex
 from sentimental.model import check_probabilities
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import voice_of
+from sentimental.training.histories import voice_of
 
 # Equal parts of the probabilities from 0 to 1 over which calibration is measured.
 N_BINS = 15

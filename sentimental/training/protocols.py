@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from sentimental.scripts import SentimentalError
-from sentimental.speaker import voice_of
+from sentimental.training.histories import voice_of
 
 PROTOCOLS = ("random", "speaker", "tess-speaker", "corpus")
 # Actors of RAVDESS that test, and those that validate, in each fold of protocol "speaker".

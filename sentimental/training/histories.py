@@ -1,0 +1,92 @@
+"""Voices of a training's recordings, and what was heard of each before a recording of it."""
+
+import numpy as np
+
+from sentimental.features import frames_to_features, summarize
+from sentimental.speaker import STATISTICS, Reference, compute_statistics
+
+# Recordings that are computed at once.
+CHUNK = 512
+
+
+def find_reference(statistics, voices):
+    """The reference statistics of a training.
+
+    Parameters
+    ----------
+    statistics : np.ndarray [shape=(n, N_STATISTICS)], of each recording
+    voices : list of n hashable; equal where the voice is the same, None where it is not known
+
+    Returns
+    -------
+    reference : Reference
+    """
+    n_frames, sums, _, summaries, _ = (statistics[:, part] for part in STATISTICS.values())
+    groups = group_voices(voices)
+    spread = [summaries[numbers].var(axis=0) for numbers in groups.values() if len(numbers) > 1]
+    variance = np.mean(spread or [summaries.var(axis=0)], axis=0)
+    return Reference(
+        features=sums.sum(axis=0) / n_frames.sum(),
+        summary=summaries.mean(axis=0),
+        variance=np.maximum(variance, 1e-9),  # a feature that never changes tells nothing
+    )
+
+
+def voice_of(recording):
+    """What tells the voice of a recording from others: corpus and speaker, or None."""
+    return (recording.corpus, recording.speaker) if recording.speaker else None
+
+
+def group_voices(voices):
+    """Indices of the recordings of each voice that is known, as a dict of np.ndarray."""
+    groups = {}
+    for number, voice in enumerate(voices):
+        if voice is not None:
+            groups.setdefault(voice, []).append(number)
+    return {voice: np.array(numbers) for voice, numbers in groups.items()}
+
+
+def find_same_voice(voices):
+    """For each recording, the indices of all of its voice; none where the voice is not known."""
+    groups, nobody = group_voices(voices), np.array([], int)
+    return [groups.get(voice, nobody) for voice in voices]
+
+
+def draw_history(number, same_voice, n, rng):
+    """Up to `n` others of the recordings `same_voice`; np.ndarray of their numbers."""
+    drawn = rng.choice(same_voice, min(n + 1, len(same_voice)), replace=False)
+    return drawn[drawn != number][:n]
+
+
+def recording_statistics(recordings):
+    """What each adds to the statistics of its voice; np.ndarray [shape=(n, N_STATISTICS)]."""
+    frames = [recording.frames for recording in recordings]
+    chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
+    features = map(frames_to_features, chunks)
+    return np.concatenate([compute_statistics(*some, summarize(*some)) for some in features])
+
+
+def draw_statistics(recordings, n, rng, one_emotion=False):
+    """For each recording, the statistics of others of the same voice, without their labels.
+
+    Parameters
+    ----------
+    recordings : list of Recording
+    n : int, others as far as there are so many
+    rng : np.random.Generator
+    one_emotion : bool, whether all others are of one emotion of that voice, drawn at random
+
+    Returns
+    -------
+    statistics : np.ndarray [shape=(len(recordings), N_STATISTICS)]
+    """
+    statistics = recording_statistics(recordings)
+    voices = [voice_of(recording) for recording in recordings]
+    emotions = np.array([recording.emotion for recording in recordings])
+    drawn = np.zeros_like(statistics)
+    for number, same_voice in enumerate(find_same_voice(voices)):
+        if one_emotion and len(same_voice):
+            emotion = rng.choice(np.unique(emotions[same_voice]))
+            same_voice = same_voice[emotions[same_voice] == emotion]
+        drawn[number] = statistics[draw_history(number, same_voice, n, rng)].sum(axis=0)
+    return drawn
