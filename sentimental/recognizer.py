@@ -269,22 +269,7 @@ class Recognizer:
         return self._embed_inputs(inputs[0], summaries[0])
 
     def predict_inputs(self, inputs, summary):
-        """The network alone.
-
-        Parameters
-        ----------
-        inputs : np.ndarray [shape=(n_frames, N_INPUTS), float32]; frames of zeros are skipped
-        summary : np.ndarray [shape=(N_SUMMARY,), float32]
-
-        Returns
-        -------
-        probabilities : np.ndarray [shape=(8,), float32]
-
-        Raises
-        ------
-        SentimentalError
-            When the weights are such that there are none.
-        """
+        """The network alone, of what `normalize` gives; frames of zeros are skipped."""
         return self._answer(self._embed_inputs(inputs, summary), self.kernel, self.bias)
 
     def _embed_inputs(self, inputs, summary):
