@@ -39,23 +39,6 @@ def no_gate(monkeypatch):
 # Decoding
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("pcm16.wav", {"subtype": "PCM_16"}),
-        ("pcm24.wav", {"subtype": "PCM_24"}),
-        ("float.wav", {"subtype": "FLOAT"}),
-        ("sound.flac", {}),
-        ("aiff_inside.wav", {"format": "AIFF"}),
-    ],
-)
-def test_the_content_decides_not_the_extension(tmp_path, name, options):
-    expected = voice()
-    samples = load_audio(write(tmp_path / name, expected, **options))
-    assert samples.dtype == np.float32
-    np.testing.assert_allclose(samples, expected, atol=1 / 32768)
-
-
 @pytest.mark.parametrize("sample_rate", [8_000, 24_414, 48_000, 96_000])
 def test_every_sample_rate_ends_on_one_time_axis(tmp_path, sample_rate):
     path = write(tmp_path / "a.wav", tone(440, 2.0, sample_rate=sample_rate), sample_rate)

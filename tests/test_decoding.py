@@ -102,8 +102,8 @@ def test_what_went_into_a_pipe(tmp_path, length):
     assert notes == []
 
 
-@pytest.mark.parametrize("name", [b"gl\xfccklich\n.wav", b"a.raw"])
-def test_a_name_of_any_bytes(tmp_path, name):
+@pytest.mark.parametrize("name", [b"gl\xfccklich\n.wav", b"a.raw", b"a.flac"])
+def test_the_content_decides_whatever_the_name(tmp_path, name):
     if os.name == "nt" and b"\xfc" in name:
         pytest.skip("names are text there")
     path = tmp_path / os.fsdecode(name)
@@ -291,12 +291,6 @@ def test_a_recorder_that_was_stopped_before_it_wrote_the_length(tmp_path, subtyp
     assert "never completed" in note
 
 
-@needs_ffmpeg
-def test_the_same_in_other_formats(tmp_path):
-    path = patch(write(tmp_path / "a.au"), 8, ">I", 0)
-    np.testing.assert_allclose(decode_noting(path)[0], voice(), atol=1 / 32768)
-
-
 @pytest.mark.parametrize("ffmpeg", [False, pytest.param(True, marks=needs_ffmpeg)])
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au", "a.w64"])
 def test_of_a_recording_that_was_cut_off_the_rest_is_used(tmp_path, monkeypatch, name, ffmpeg):
@@ -310,11 +304,14 @@ def test_of_a_recording_that_was_cut_off_the_rest_is_used(tmp_path, monkeypatch,
     assert f"{len(samples) / SAMPLE_RATE:.1f} s" in note
 
 
-def test_a_length_that_the_file_cannot_hold_costs_nothing(tmp_path):
+def test_a_length_that_is_wrong_costs_nothing(tmp_path):
     path = set_flac_length(write(tmp_path / "a.flac"), 2**36 - 1)  # 256 GiB
     samples, (note,) = decode_noting(path)
     np.testing.assert_allclose(samples, voice(), atol=1 / 32768)
     assert "1.0 s" in note
+    if shutil.which("ffmpeg"):  # a recorder of AU that was stopped before it wrote the length
+        path = patch(write(tmp_path / "a.au"), 8, ">I", 0)
+        np.testing.assert_allclose(decode_noting(path)[0], voice(), atol=1 / 32768)
 
 
 # Files that are refused

@@ -50,12 +50,8 @@ def test_what_a_user_can_mend_ends_a_script_with_one_line(capsys, error, status,
     assert capsys.readouterr().err.strip() == line
 
 
-def test_the_status_of_a_script_is_passed_on():
-    assert run_script(lambda: None) == 0
-    assert run_script(lambda: 3) == 3
-
-
-def test_an_error_of_the_program_is_not_hidden():
+def test_a_status_is_passed_on_and_an_error_of_the_program_is_not_hidden():
+    assert [run_script(lambda: None), run_script(lambda: 3)] == [0, 3]
     with pytest.raises(ZeroDivisionError):
         run_script(raiser(ZeroDivisionError()))
 

@@ -228,13 +228,10 @@ def hears(monkeypatch):
     return let
 
 
-@pytest.mark.parametrize(("p", "is_found"), [(0.4, False), (0.6, True)])
-def test_speech_begins_at_the_higher_threshold(hears, p, is_found):
-    hears([p] * 30)
-    assert bool(find(speech(0))) == is_found
-
-
-def test_speech_goes_on_down_to_the_lower_threshold(hears):
+def test_speech_begins_at_the_higher_threshold_and_goes_on_down_to_the_lower(hears):
+    for p, is_found in ((0.4, False), (0.6, True)):
+        hears([p] * 30)
+        assert bool(find(speech(0))) == is_found
     hears([0.9] + [0.4] * 29 + [0.3] * 30)
     endpointer = Endpointer()
     endpointer.feed(speech(0)[: 45 * 512])

@@ -66,16 +66,13 @@ def test_without_locks_between_processes_one_does_all_jobs(monkeypatch):
     assert dict(run_jobs(os.getpid, [()])) == {0: os.getpid()}
 
 
-def test_every_job_has_its_result():
-    assert dict(run_jobs(double, ((n,) for n in range(20)))) == {n: 2 * n for n in range(20)}
-    assert list(run_jobs(double, [])) == []
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_worker_that_dies_costs_its_own_job():
-    results = list(run_jobs(double_unless, [(n, 7) for n in range(20)]))
+@pytest.mark.parametrize("deadly", [None, 7])
+def test_every_job_has_its_result_and_a_worker_that_dies_costs_its_own(deadly):
+    results = list(run_jobs(double_unless, [(n, deadly) for n in range(20)]))
     assert len(results) == 20
-    assert dict(results) == {n: 2 * n if n != 7 else None for n in range(20)}
+    assert dict(results) == {n: 2 * n if n != deadly else None for n in range(20)}
+    assert list(run_jobs(double, [])) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
