@@ -1,13 +1,13 @@
-"""How much another microphone, room or line changes what the shipped model answers.
+"""How much another microphone, room or line changes what a model answers.
 
-    python benchmarks/conditions.py data/CREMA-D      # some minutes; needs ffmpeg
+    python benchmarks/conditions.py data/nEMO --model results/base_nEMO.json   # needs ffmpeg
 
 Of each emotion of a corpus equally many clips are drawn, 66 in all. Each is recognised as it is,
 and changed in each of the ways below. For each condition the table has the share of clips whose
 strongest emotion changes, the same among those of which the model was sure, the mean total
 variation (half the sum of the differences of all probabilities), and UAR over the emotions of the
 corpus. A clip in which no speech is found any more counts as changed and wrong. A corpus that did
-not train the model (see data/README.md) shows what a stranger gets.
+not train the model shows what a stranger gets; few_recordings.py trains one on all corpora but one.
 """
 
 import subprocess
@@ -21,6 +21,7 @@ from sklearn.metrics import recall_score
 from sentimental import SentimentalError, load_recognizer
 from sentimental.audio import load_audio
 from sentimental.files import find_files
+from sentimental.model import SHIPPED_MODEL
 from sentimental.preprocessing.recordings import describe_files
 from sentimental.scripts import EMOTIONS, UNSURE_BELOW, check_stop, run_script
 from sentimental.spectrum import SAMPLE_RATE
@@ -115,8 +116,9 @@ def main():
     parser = common.parser(__doc__)
     parser.add_argument("corpus", type=Path, help="a folder of recordings")
     parser.add_argument("--clips", type=int, default=66, help="how many (default: %(default)s)")
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="its JSON file")
     arguments = parser.parse_args()
-    recognizer, rng = load_recognizer(), np.random.default_rng(1)
+    recognizer, rng = load_recognizer(arguments.model), np.random.default_rng(1)
     truth, answers = [], {}
     for clip in draw_clips(arguments.corpus, arguments.clips, rng):
         truth.append(clip.emotion)
