@@ -65,7 +65,7 @@ def hear_chunks(monkeypatch, session, judged, loud):
     """
     judged, shown = iter(judged), []
     detector = SimpleNamespace(process_samples=lambda samples: next(judged))
-    monkeypatch.setattr(session.endpointer._detector, "_detector", detector)
+    monkeypatch.setattr(session.endpointer, "_detector", detector)
     for number, is_loud in enumerate(loud):
         chunk = noise(CHUNK_SECONDS, dbfs=-20 if is_loud else -80, seed=number)
         shown.append((hear(session, chunk, CHUNK_LENGTH), session.update))
