@@ -5,6 +5,7 @@ say it.
 """
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -227,7 +228,7 @@ def test_a_chart_or_voice_that_cannot_be_written_costs_nothing_else(
 ):
     path = tmp_path / {"--save-plot": "chart.png", "--voice": "voice.json"}[option]
     monkeypatch.setattr(realtime, "check_files", lambda *paths: None)
-    monkeypatch.setattr("sentimental.files._sync", fail_for_want_of_room)
+    monkeypatch.setattr(os, "fsync", fail_for_want_of_room)
     live_run.run(talk(0, end=3), "--end-after", "2", option, str(path))
     assert live_run.status == 1
     assert live_run.err.count("error: ") == 1
@@ -235,7 +236,7 @@ def test_a_chart_or_voice_that_cannot_be_written_costs_nothing_else(
     assert "1 utterance," in live_run.err
 
 
-def fail_for_want_of_room(path):
+def fail_for_want_of_room(descriptor):
     raise OSError(28, "No space left on device")
 
 
