@@ -33,13 +33,13 @@ from sentimental.speaker import (
     STATISTICS,
     Reference,
     compute_statistics,
+    find_doubt,
     normalize,
 )
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training.histories import (
     draw_history,
     draw_statistics,
-    find_doubt,
     find_reference,
     group_voices,
     recording_statistics,
