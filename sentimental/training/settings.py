@@ -89,8 +89,9 @@ class Training:
             "surprise": 0.091,
         }
     )
-    # How often the logarithm of that counts, beside two answers (of frames and of the summary).
-    prior_strength: float = 1.0
+    # How often the logarithm of that counts, beside two answers (of frames and of the summary). Of
+    # corpora left out, 1 recognizes as much, but answers the most frequent emotion more often.
+    prior_strength: float = 0.75
     # Share of the loss that falls on frames before the last; later frames weigh more.
     frame_weight: float = 0.3
     # Position in a clip, as a share of its length, from which its frames count in the loss.
