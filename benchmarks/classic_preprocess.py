@@ -8,6 +8,7 @@ The textbook chain is what tutorials show: pydub to load and normalize, librosa 
 process. preprocess.py runs as its user would start it, on all cores, imports included.
 """
 
+import contextlib
 import random
 import subprocess
 import sys
@@ -66,9 +67,11 @@ def run_preprocess(files, folder):
         start = time.perf_counter()
         process = psutil.Popen(command, stdout=log, stderr=subprocess.DEVNULL)
         peak = 0
-        while process.poll() is None:
+        while process.is_running():
             peak = max(peak, memory_of(process))
-            time.sleep(SAMPLING_PERIOD)
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(SAMPLING_PERIOD)
+                break
         seconds = time.perf_counter() - start
         if process.returncode:
             raise SentimentalError("preprocess.py failed; run it alone with the same folders")
