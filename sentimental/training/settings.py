@@ -89,9 +89,9 @@ class Training:
             "surprise": 0.091,
         }
     )
-    # How often the logarithm of that counts, beside two answers (of frames and of the summary). With
-    # 1, UAR of corpora left out is higher by 0.001 (h0) and 0.004 (h10), that of their own emotions
-    # lower by as much; and what is answered most is answered more often.
+    # How often the logarithm of that counts, beside two answers (of frames and of the summary).
+    # With 1, the UAR of corpora left out is 0.001 (h0) and 0.004 (h10) higher, and 0.004 and 0.001
+    # lower where only their own emotions are allowed; the most frequent answer is more frequent.
     prior_strength: float = 0.75
     # Share of the loss that falls on frames before the last; later frames weigh more.
     frame_weight: float = 0.3
