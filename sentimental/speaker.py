@@ -29,8 +29,9 @@ MAX_DEVIATIONS = 6.0
 
 # Mean harmonicity below which speech is taken for whispered.
 WHISPERED = 0.42
-# Root mean square of the normalized summary from which on something is unlike what trained.
-UNLIKE = 2.0
+# Root mean square of the normalized summary from which on something is unlike what trained; and
+# frames (0.9 s) that this takes, because the summary of a short word is far from the mean anyway.
+UNLIKE, MIN_FRAMES = 2.0, 28
 
 # What a model depends on: the chain, and the constants above.
 MODEL_CHAIN = CHAIN | {
@@ -153,4 +154,5 @@ def find_doubt(features, reference):
     if mean_harmonicity < WHISPERED:
         return "whispered?"
     normalized = normalize_summaries(summary, np.zeros((1, N_STATISTICS)), reference)
-    return "unlike speech?" if (normalized**2).mean() > UNLIKE**2 else ""
+    is_unlike = len(features) >= MIN_FRAMES and (normalized**2).mean() > UNLIKE**2
+    return "unlike speech?" if is_unlike else ""

@@ -362,6 +362,13 @@ def test_a_whisper_is_in_doubt_and_speech_is_not(number):
         assert find_doubt(features, recognizer.reference) == doubt
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_a_short_word_is_not_in_doubt(number):
+    recognizer = load_recognizer()
+    features = recognizer.compute_features(speech(number)[: SAMPLE_RATE // 2])
+    assert find_doubt(features, recognizer.reference) == ""
+
+
 def test_a_cry_is_in_doubt():
     recognizer = load_recognizer()
     doubt = find_doubt(recognizer.compute_features(cry()), recognizer.reference)
