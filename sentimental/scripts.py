@@ -101,7 +101,8 @@ def program_error(name, error):
     With SENTIMENTAL_DEBUG=1 in the environment its traceback is printed.
     """
     if _is_debugged():
-        traceback.print_exception(error)
+        # In one piece: workers share the stream.
+        sys.stderr.write("".join(traceback.format_exception(error)))
     return SentimentalError(
         f"{name}: a fault of this program, not of the file ({type(error).__name__}: {error}); "
         "please report what SENTIMENTAL_DEBUG=1 shows"
