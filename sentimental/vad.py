@@ -41,9 +41,9 @@ SURE_THRESHOLD = 0.85
 # s of speech that an utterance or a recording must hold; less may be a cough.
 MIN_SPEECH = 0.25
 # s. A recording that is not longer may hold one word, with less speech but some sound, ...
-MAX_WORD, MIN_WORD = 1.0, 0.1
+MAX_WORD, MIN_WORD = 1.0, 0.06
 # ... if speech is so probable in it when its peak is at this level (full scale is 1.0).
-WORD_THRESHOLD, WORD_PEAK = 0.6, 0.3
+WORD_THRESHOLD, WORD_PEAK = 0.58, 0.3
 # A tone repeats itself after so many samples (50 to 67 ms, that is one period of any voice), ...
 REPEAT_LAGS = range(800, 1067)
 # ... with this correlation; of a longer sound so many samples are compared.
