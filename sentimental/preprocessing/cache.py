@@ -1,13 +1,13 @@
 """Frames of recordings that were computed before, so that they are not computed again."""
 
+import contextlib
 import hashlib
 import io
-import shutil
 
 import numpy as np
 
 from sentimental.features import CHAIN
-from sentimental.features_file import check_frames, load_features
+from sentimental.features_file import load_features
 from sentimental.files import is_special, lock_folder, remove_folder
 from sentimental.scripts import SentimentalError, shown
 
@@ -60,25 +60,10 @@ class FrameCache:
         """Frames of a recording; None where they are not known, or damaged."""
         frames = self._known.get(content_hash)
         if frames is None and self._folder:
-            frames = self._read(self._path(content_hash))
+            frames = _read(self._path(content_hash))
         if frames is not None:
             self.found.add(content_hash)
         return frames
-
-    def _read(self, path):
-        try:
-            content = path.read_bytes()
-            content, digest = content[:-32], content[-32:]
-            if digest != _digest(path, content):
-                raise ValueError("its checksum is of other content")
-            frames = np.load(io.BytesIO(content))
-            check_frames(frames)
-            return frames
-        except (OSError, ValueError, EOFError, MemoryError):  # a run was killed; a disk is damaged
-            if path.is_dir():
-                shutil.rmtree(path)
-            path.unlink(missing_ok=True)
-            return None
 
     def save(self, content_hash, frames):
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
@@ -91,6 +76,15 @@ class FrameCache:
         except OSError as error:
             line = f"{self._folder}: cannot be written ({error.strerror or error})"
             raise SentimentalError(line) from None
+
+
+def _read(path):
+    """Frames that `save` wrote; None where there are none, a run was killed or a disk damaged."""
+    with contextlib.suppress(OSError):
+        content = path.read_bytes()
+        if content[-32:] == _digest(path, content[:-32]):
+            return np.load(io.BytesIO(content))
+    return None
 
 
 def _digest(path, content):
