@@ -55,7 +55,6 @@ from sentimental.preprocessing.recordings import (
     describe_files,
     find_corpora,
     load_recording,
-    next_copies,
     print_refused,
     print_summary,
 )
@@ -92,22 +91,30 @@ def compute_frames(recording, condition="", voices=()):
         return None, str(program_error(name, error))
 
 
-def compute_all(recordings, cache, condition, voices):
-    """What `compute_frames` gives, by the recordings' names: from the cache, or on all cores."""
-    computed = {recording.name: (cache.load(recording.hash), None) for recording in recordings}
-    new = [recording for recording in recordings if computed[recording.name][0] is None]
-    jobs = ((recording, condition, voices) for recording in new)
+def compute_takes(takes, cache, condition, voices):
+    """What `compute_frames` gives, by name: of each take, the first file that can be read.
+
+    The frames come from the cache, or are computed on all cores. Where a file is refused, the next
+    of its take follows.
+    """
     died = "the process that read it was killed; does it take more memory than there is?"
-    with (
-        contextlib.closing(run_jobs(compute_frames, jobs)) as results,
-        tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
-    ):
-        for number, result in progress:
-            recording = new[number]
-            result = frames, _ = result or (None, f"{recording.name}: {died}")
-            computed[recording.name] = result
-            if frames is not None:
-                cache.save(recording.hash, frames)
+    computed = {}
+    while takes:
+        recordings = [copies[0] for copies in takes]
+        computed |= {recording.name: (cache.load(recording.hash), None) for recording in recordings}
+        new = [recording for recording in recordings if computed[recording.name][0] is None]
+        jobs = ((recording, condition, voices) for recording in new)
+        with (
+            contextlib.closing(run_jobs(compute_frames, jobs)) as results,
+            tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
+        ):
+            for number, result in progress:
+                recording = new[number]
+                result = frames, _ = result or (None, f"{recording.name}: {died}")
+                computed[recording.name] = result
+                if frames is not None:
+                    cache.save(recording.hash, frames)
+        takes = [rest for first, *rest in takes if rest and computed[first.name][0] is None]
     return computed
 
 
@@ -146,18 +153,16 @@ def main():
     files, n_passed_over, lines = find_files(given)
     refused = Counter(lines)
     table, tables = {}, [arguments.labels] if arguments.labels else []
-    if arguments.labels:
+    if tables:
         table, lines = read_table(arguments.labels, arguments.map)
         refused.update(lines)
     check_outputs([output], [*files, *table, *tables])
     takes, left_out, lines = describe_files(files, given, table, arguments.map)
     refused.update(lines)
 
-    voices = [copies[0] for copies in takes] if condition == "babble" else []
+    voices = {first.file: first.hash for first, *_ in takes} if condition == "babble" else {}
     with FrameCache(output, condition, voices) as cache:
-        voices, computed = [*dict.fromkeys(voice.file for voice in voices)], {}
-        while recordings := next_copies(takes, computed):
-            computed |= compute_all(recordings, cache, condition, voices)
+        computed = compute_takes(takes, cache, condition, [*voices])
         recordings, lines, notes = collect(takes, computed, condition)
         if recordings:
             save_features(output, recordings)
@@ -168,7 +173,7 @@ def main():
             f"{', '.join(map(str, [*given, *tables]))}: no recording could be used, nothing was "
             "written; give folders that hold recordings"
         )
-    n_duplicates = sum(map(len, takes)) - len(recordings) - lines.total()
+    n_duplicates = sum(map(len, takes)) - len(recordings) - len(lines)
     print_summary(recordings, n_duplicates, n_passed_over, left_out, refused)
     for line in notes:
         print(shown(f"  note: {line}"))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sentimental.features import CHAIN, N_STORED
-from sentimental.features_file import Recording
 from sentimental.files import find_files
 from sentimental.preprocessing.cache import FrameCache
 
@@ -62,12 +61,12 @@ def test_unfinished_frames_are_taken_only_where_they_would_come_out_the_same(
 ):
     output = tmp_path / "features.json"
     assert load(output, "white") is None
-    anna, ben = Recording("a.wav", "", "", "", "1"), Recording("a.wav", "", "", "", "2")
-    assert load(output, "babble", [anna]) is None
-    with interrupted(output, "babble", [anna]) as cache:
+    anna, ben = {"a.wav": "hash"}, {"a.wav": "another"}
+    assert load(output, "babble", anna) is None
+    with interrupted(output, "babble", anna) as cache:
         cache.save("hash", FRAMES)
-    assert load(output, "babble", [anna]) is not None
-    assert load(output, "babble", [ben]) is None
+    assert load(output, "babble", anna) is not None
+    assert load(output, "babble", ben) is None
     assert load(output) is not None
     monkeypatch.setitem(CHAIN, "peak_dbfs", 6.0)
     assert load(output) is None

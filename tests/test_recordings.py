@@ -11,12 +11,7 @@ from signals import make_recording, voice
 from sentimental.features_file import Recording
 from sentimental.files import find_files
 from sentimental.preprocessing.labels import read_names
-from sentimental.preprocessing.recordings import (
-    describe_files,
-    drop_twins,
-    load_recording,
-    next_copies,
-)
+from sentimental.preprocessing.recordings import describe_files, drop_twins, load_recording
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
@@ -104,22 +99,6 @@ def test_one_recording_with_several_emotions_is_refused_in_each(tmp_path):
     for line in refused:
         assert "several emotions" in line
         assert all(f"{tmp_path}/{name} as" in line for name in ("sad/a.wav", "fear/b.wav"))
-
-
-def test_the_files_of_a_take_are_tried_in_turn_until_one_can_be_read():
-    takes = [
-        [Recording(f"{take}.{end}", "", "", "") for end in ("wav", "flac", "mp3")] for take in "ab"
-    ]
-    computed = {}
-    for expected in (["a.wav", "b.wav"], ["b.flac"], ["b.mp3"], []):
-        recordings = next_copies(takes, computed)
-        assert [recording.file for recording in recordings] == expected
-        computed |= {
-            recording.file: (np.ones(3), "cut off")
-            if recording == takes[0][0]
-            else (None, "broken")
-            for recording in recordings
-        }
 
 
 def test_a_table_decides_before_names_and_folders_and_names_more_files(tmp_path):

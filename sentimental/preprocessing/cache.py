@@ -23,12 +23,12 @@ class FrameCache:
     ----------
     output : Path, the features file; where that is a device or a pipe, nothing is kept
     condition : str
-    voices : list of Recording, which babble is made of
+    voices : dict of str, hashes of the files that babble is made of
     """
 
-    def __init__(self, output, condition="", voices=()):
+    def __init__(self, output, condition="", voices=None):
         self.found = set()  # hashes of recordings whose frames were known
-        self._made_with = CHAIN, condition, [(voice.file, voice.hash) for voice in voices]
+        self._made_with = CHAIN, condition, [*(voices or {}).items()]
         self._folder, self._known = None, {}
         if is_special(output):
             return

@@ -110,28 +110,26 @@ class Labels:
             matches, folder = _fitting(path), absolute(path).parent
             if len(matches) == 1:
                 self._corpora[folder] |= {*matches}
-            elif not matches and self._emotion(folder) and folder.parent.parent in speakers:
-                speakers[folder.parent.parent].add(folder.parent.name)
+            elif not matches and emotion_named(folder.name, names):
+                speakers.get(folder.parent.parent, set()).add(folder.parent.name)
         # Where recordings of known corpora lie as well, such folders are corpora.
         collections = {parent for folder in self._corpora for parent in [folder, *folder.parents]}
         self._of_speakers = {
             folder
             for folder, found in speakers.items()
             if folder not in collections
-            if not any(self._emotion(Path(n)) or n.lower() in NOT_SPEAKERS for n in found)
+            if not any(emotion_named(n, names) or n.lower() in NOT_SPEAKERS for n in found)
         }
 
     def describe(self, path):
         """Corpus, speaker and emotion of a recording, by its name or its folder's.
 
-        What folders are called tells a corpus only where the name leaves several: those of RAVDESS
-        and BanglaSER are alike. Then the other names in the folder decide, then the nearest folder
-        above that is called like one of them, and then it is RAVDESS.
+        Names of RAVDESS and BanglaSER are alike. Of one that fits both, the other names in the
+        folder decide, then the nearest folder above that is called like one of them, and then it is
+        RAVDESS.
 
-        Of a recording of no known corpus, the folder is the emotion. The folder above is the
-        speaker where that one lies in a given folder, which is the corpus then; but not where some
-        folder beside it is called like an emotion or one of ``NOT_SPEAKERS``, or the given folder
-        holds known corpora. Else it is the corpus, and the speaker is "".
+        Of a recording of no known corpus, the folder is the emotion. The folder above that one is
+        the corpus; or the speaker, where it lies in a given folder, which is the corpus then.
 
         Raises
         ------
@@ -146,7 +144,7 @@ class Labels:
             speaker = corpus.speaker_aliases.get(speaker, speaker)
             emotion = corpus.emotion_codes[match["emotion"].lower()]
             return Recording(path.as_posix(), name, speaker, emotion)
-        emotion = self._emotion(folder)
+        emotion = emotion_named(folder.name, self._names)
         if not emotion:
             raise SentimentalError(
                 f"{path}: its emotion cannot be told: {unknown_emotion(folder.name, self._names)}"
@@ -155,9 +153,6 @@ class Labels:
         if own.parent in self._of_speakers:
             own, speaker = own.parent, own.name
         return Recording(path.as_posix(), own_corpus(own), speaker, emotion)
-
-    def _emotion(self, folder):
-        return emotion_named(folder.name, self._names)
 
 
 def take_of(recording):
@@ -203,15 +198,12 @@ def _fitting(path):
 
 def _likeliest(corpora, path, neighbours):
     """Which of the corpora that its name fits a recording is of; see `describe`."""
-    if len(corpora) == 1:
-        return corpora[0]
     near = [corpus for corpus in corpora if corpus in neighbours]
-    if len(near) == 1:
-        return near[0]
-    for folder in path.absolute().parents:
-        named = [corpus for corpus in corpora if corpus.lower() in folder.name.lower()]
-        if len(named) == 1:
-            return named[0]
+    above = path.absolute().parents
+    named = ([c for c in corpora if c.lower() in folder.name.lower()] for folder in above)
+    for found in (corpora, near, *named):
+        if len(found) == 1:
+            return found[0]
     if near:
         raise SentimentalError(
             f"{path}: its emotion cannot be told; its folder holds recordings of "

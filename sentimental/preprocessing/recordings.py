@@ -73,7 +73,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     takes : list of list of Recording, sorted by corpus and name
         The files of each take. The first is to be used, the others if it cannot be read: those
         named by a corpus come first, then lossless ones, then the names are sorted.
-    left_out : Counter of files by (corpus, reason), as `reason_left_out` gives it
+    left_out : Counter of str, corpus and reason of each file that must not be used
     refused : Counter of str, a line for what is not used, and how often it happened
     """
     labels, found, table = Labels(files, given, names), {*map(absolute, files)}, table or {}
@@ -88,7 +88,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
             else:
                 parts = [labels.describe(path)]
             if parts and (reason := reason_left_out(parts[0])):
-                left_out[parts[0].corpus, reason] += 1
+                left_out[f"{parts[0].corpus}, {reason}"] += 1
             elif parts:
                 content_hash, is_lossless = _read(path)
                 recordings += [_with_hash(part, content_hash) for part in parts]
@@ -98,26 +98,10 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
             refused[first.setdefault(reason, str(error))] += 1
         except OSError as error:
             refused[unreadable(path, error)] += 1
-    takes, contradictions = _group_takes(recordings, lossless)
-    return takes, left_out, refused + contradictions
-
-
-def _group_takes(recordings, lossless):
-    """Takes as `describe_files` returns them, and a Counter of lines for contradictions."""
-    same, takes, refused = defaultdict(list), defaultdict(list), Counter()
-    for recording in recordings:
-        same[recording.hash].append(recording)
-    for content_hash, copies in same.items():
-        if lines := _contradiction(copies):
-            refused.update(lines)
-            continue
-        # RAVDESS was published with one recording under the names of two takes (actor 07, happy).
-        # Every split of it counts both, so within a corpus only the same name makes a copy.
-        named = [take_of(copy) for copy in copies]
-        known = next(filter(None, named), content_hash)
-        for take, copy in zip(named, copies, strict=True):
-            takes[take or known].append(copy)
-    for copies in takes.values():
+    groups, contradictions = _group(recordings, lambda recording: recording.hash)
+    refused.update(contradictions)
+    takes = _takes(groups)
+    for copies in takes:
         copies.sort(
             key=lambda copy: (
                 copy.corpus not in CORPORA,
@@ -126,11 +110,10 @@ def _group_takes(recordings, lossless):
                 Path(copy.file),
             )
         )
-
-    def corpus_and_name(copies):
-        return copies[0].corpus, Path(copies[0].file).name, copies[0].start or 0
-
-    return sorted(takes.values(), key=corpus_and_name), refused
+    takes.sort(
+        key=lambda copies: (copies[0].corpus, Path(copies[0].file).name, copies[0].start or 0)
+    )
+    return takes, left_out, refused
 
 
 def _read(path):
@@ -152,15 +135,31 @@ def _with_hash(recording, content_hash):
     return replace(recording, hash=content_hash)
 
 
-def _contradiction(copies):
-    """A line for each file when one recording was told to have several emotions; or none."""
-    if len({copy.emotion for copy in copies}) == 1:
-        return []
-    told = ", ".join(f"{copy.name} as {copy.emotion}" for copy in copies)
-    return [
-        f"{copy.name}: one recording with several emotions ({told}); keep the right one"
-        for copy in copies
-    ]
+def _group(recordings, content_of):
+    """Lists of recordings of the same content, and a line for each that has several emotions."""
+    groups, refused = defaultdict(list), []
+    for recording in recordings:
+        groups[content_of(recording)].append(recording)
+    for content, copies in [*groups.items()]:
+        if len({copy.emotion for copy in copies}) > 1:
+            del groups[content]
+            told = ", ".join(f"{copy.name} as {copy.emotion}" for copy in copies)
+            told = f"one recording with several emotions ({told}); keep the right one"
+            refused += [f"{copy.name}: {told}" for copy in copies]
+    return [*groups.values()], refused
+
+
+def _takes(groups):
+    """Lists of the recordings of each take, of lists of those with the same bytes."""
+    takes = defaultdict(list)
+    for copies in groups:
+        # RAVDESS was published with one recording under the names of two takes (actor 07, happy).
+        # Every split of it counts both, so within a corpus only the same name makes a copy.
+        named = [take_of(copy) for copy in copies]
+        known = next(filter(None, named), copies[0].hash)
+        for take, copy in zip(named, copies, strict=True):
+            takes[take or known].append(copy)
+    return [*takes.values()]
 
 
 def load_recording(recording):
@@ -193,43 +192,30 @@ def _load_file(path):
     return load_audio(path, notes.append), notes
 
 
-def next_copies(takes, computed):
-    """Of each take, as `describe_files` gives them, the file that is to be computed, if any.
-
-    It is the first, or the next, where those before it were refused: `computed` has (frames, line)
-    by their names, and frames is None then.
-    """
-    recordings = []
-    for copies in takes:
-        left = [copy for copy in copies if copy.name not in computed]
-        if left and all(computed[copy.name][0] is None for copy in copies if copy not in left):
-            recordings.append(left[0])
-    return recordings
-
-
 def collect(takes, computed, condition=""):
     """The recordings with their frames, once all are computed.
 
     Parameters
     ----------
-    takes, computed, condition : as for `next_copies`, and str
+    takes : as from `describe_files`
+    computed : dict by name of a recording, its frames and a line, either of which may be None
+    condition : str
 
     Returns
     -------
     recordings : list of Recording
-    refused : Counter of str, a line for each that is not used
+    refused : list of str, a line for each that is not used
     notes : list of str, lines about recordings that are used
     """
-    recordings, refused, notes = [], Counter(), []
+    recordings, refused, notes = [], [], []
     for copy in (copy for copies in takes for copy in copies if copy.name in computed):
         frames, line = computed[copy.name]
         if frames is not None:
             recordings.append(replace(copy, condition=condition, frames=frames))
-            notes += [line] if line else []
-        else:
-            refused[line] += 1
+        if line:
+            (refused if frames is None else notes).append(line)
     recordings, contradictions = drop_twins(recordings)
-    return recordings, refused + Counter(contradictions), notes
+    return recordings, refused + contradictions, notes
 
 
 def drop_twins(recordings):
@@ -238,16 +224,11 @@ def drop_twins(recordings):
     Takes of a known corpus are all kept, as in `describe_files`, and others beside them are not.
     Returns the list of those kept, and a line for each with the same frames and several emotions.
     """
-    same = defaultdict(list)
-    for recording in recordings:
-        same[hashlib.sha256(recording.frames.tobytes()).digest()].append(recording)
-    kept, refused = set(), []
-    for copies in same.values():
-        if lines := _contradiction(copies):
-            refused += lines
-            continue
-        known = [copy for copy in copies if copy.corpus in CORPORA]
-        kept |= {copy.name for copy in known or copies[:1]}
+    groups, refused = _group(recordings, lambda r: hashlib.sha256(r.frames.tobytes()).digest())
+    kept = set()
+    for copies in groups:
+        known = [copy.name for copy in copies if copy.corpus in CORPORA]
+        kept.update(known or [copies[0].name])
     return [recording for recording in recordings if recording.name in kept], refused
 
 
@@ -267,8 +248,8 @@ def print_summary(recordings, n_duplicates, n_passed_over, left_out, refused):
     counts += [f"{refused.total()} refused"]
     counts += [f"{n_passed_over} other files passed over"] if n_passed_over else []
     print(f"\n{', '.join(counts)}")
-    for (corpus, reason), number in left_out.items():
-        print(f"  left out: {number} of {corpus}, {reason}")
+    for line, number in left_out.items():
+        print(f"  left out: {number} of {line}")
     print_refused(refused)
 
 

@@ -78,14 +78,13 @@ def _read_rows(path):
         text = _decode(path.read_bytes())
         if "\0" in text:
             raise ValueError("not a text")
-        lines = text.splitlines()
-        first = int(bool(lines) and bool(re.fullmatch("sep=.", lines[0])))  # Excel's own
-        head = "".join(lines[first : first + 1])
-        separator = lines[0][-1] if first else max(",;\t", key=head.count)
-        rows = csv.DictReader(lines[first:], delimiter=separator, restval="")
+        lines = text.splitlines() or [""]
+        told = re.fullmatch("sep=(.)", lines[0])  # Excel's own
+        separator, n_before = (told[1], 1) if told else (max(",;\t", key=lines[0].count), 0)
+        rows = csv.DictReader(lines[n_before:], delimiter=separator, restval="")
         rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
         cells = [
-            (first + rows.line_num, {name: row.get(name, "").strip() for name in COLUMNS})
+            (n_before + rows.line_num, {name: row.get(name, "").strip() for name in COLUMNS})
             for row in rows
         ]
     except OSError as error:
