@@ -188,7 +188,6 @@ def main():
     """Damage, measure, and print."""
     parser = common.parser(__doc__)
     parser.add_argument("n", type=int, help="damaged copies")
-    parser.add_argument("--seed", type=int, default=0, help="what is damaged (default: 0)")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the copies shall stay")
     args = parser.parse_args()
 
@@ -202,7 +201,7 @@ def main():
             name = list(originals)[number % len(originals)]
             content = originals[name]
             if number >= 0:
-                rng = np.random.default_rng([args.seed, number])
+                rng = np.random.default_rng([0, number])
                 content, name = damage(content, rng), f"{number:05}_{name}"
             path = folder / name
             path.write_bytes(content)

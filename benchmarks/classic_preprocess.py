@@ -82,8 +82,7 @@ def run_preprocess(files, folder):
 @interruptible()
 def main():
     """Time both chains over the same files and print the ratio."""
-    parser = common.parser(__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help="folders of recordings")
+    parser = common.parser(__doc__, paths="folders of recordings")
     parser.add_argument("--sample", type=int, help="only so many files, chosen at random")
     arguments = parser.parse_args()
 

@@ -1,17 +1,48 @@
 """What several benchmarks need. Importing it lets them import the package one folder up."""
 
 import argparse
+import csv
+import os
+import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+# Clips of a speech synthesizer.
+SAMPLES = sorted((ROOT / "data" / "samples").glob("*.flac"))
 
-def parser(description):
-    """A parser of the command line, whose help is as it is written."""
+
+def parser(description, paths=""):
+    """A parser of the command line, whose help is as it is written; `paths` says what they are."""
     kind = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=description, formatter_class=kind)
+    made = argparse.ArgumentParser(description=description, formatter_class=kind)
+    if paths:
+        made.add_argument("paths", nargs="+", type=Path, help=paths)
+    return made
+
+
+def recognize(*arguments, **options):
+    """Run ``python -m sentimental``; a subprocess.CompletedProcess, its standard output bytes."""
+    command = [sys.executable, "-m", "sentimental", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, **options)
+
+
+def read_rows(path):
+    """The rows of a file of --log, dicts of str."""
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def mean_emotion(answers, weights):
+    """The strongest emotion of the weighted mean of answers, dicts of probabilities."""
+    from sentimental.scripts import EMOTIONS
+
+    probabilities = [[answer[name] for name in EMOTIONS] for answer in answers]
+    return EMOTIONS[int(np.average(probabilities, axis=0, weights=weights).argmax())]
 
 
 def held_out(folders):

@@ -27,6 +27,7 @@ from sentimental.scripts import EMOTIONS, UNSURE_BELOW, check_stop, run_script
 from sentimental.spectrum import SAMPLE_RATE
 
 RAW = ["-f", "f32le", "-ar", str(SAMPLE_RATE), "-ac", "1"]  # samples, as ffmpeg calls them
+N_CLIPS = 66
 SNR = 10  # dB, of speech against noise or music
 REVERBERATION = 0.6  # s until a sound has decayed by 60 dB
 # What ffmpeg does: filters on the samples, or a codec that they go through at 8 kHz.
@@ -101,26 +102,25 @@ def conditions(samples, rng):
     yield f"music, {SNR} dB", mix(samples, music(len(samples)))
 
 
-def draw_clips(folder, count, rng):
+def draw_clips(folder, rng):
     """Recordings of a corpus, equally many of each of its emotions."""
     takes, *_ = describe_files(find_files([folder])[0], [folder])
     drawn = [takes[number][0] for number in rng.permutation(len(takes))]
     emotions = {clip.emotion for clip in drawn}
     for emotion in sorted(emotions):
         of_emotion = [clip for clip in drawn if clip.emotion == emotion]
-        yield from of_emotion[: count // len(emotions)]
+        yield from of_emotion[: N_CLIPS // len(emotions)]
 
 
 def main():
     """Recognise each clip under each condition, and print the table."""
     parser = common.parser(__doc__)
     parser.add_argument("corpus", type=Path, help="a folder of recordings")
-    parser.add_argument("--clips", type=int, default=66, help="how many (default: %(default)s)")
     parser.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="its JSON file")
     arguments = parser.parse_args()
     recognizer, rng = load_recognizer(arguments.model), np.random.default_rng(1)
     truth, answers = [], {}
-    for clip in draw_clips(arguments.corpus, arguments.clips, rng):
+    for clip in draw_clips(arguments.corpus, rng):
         truth.append(clip.emotion)
         for name, samples in conditions(load_audio(clip.file), rng):
             check_stop()

@@ -41,7 +41,6 @@ from sentimental.spectrum import SAMPLE_RATE
 from sentimental.voice import Voice
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
-SAMPLES = sorted((common.ROOT / "data" / "samples").glob("*.flac"))
 N_ACTORS, N_INPUTS, N_EPOCHS = 24, 12, 4
 # s in which the processes of a script that was killed must be gone.
 GONE_SECONDS = 5.0
@@ -90,7 +89,7 @@ def make_data(folder):
             name = f"03-01-{emotion:02d}-01-01-01-{actor:02d}.wav"
             soundfile.write(folder / "RAVDESS" / name, sound, SAMPLE_RATE)
     for number in range(N_INPUTS):
-        shutil.copy(SAMPLES[number % len(SAMPLES)], folder / f"{number}.flac")
+        shutil.copy(common.SAMPLES[number % len(common.SAMPLES)], folder / f"{number}.flac")
 
 
 @contextlib.contextmanager
@@ -168,7 +167,7 @@ def names_in(folder):
 
 def read_log(folder):
     path = folder / "log.csv"
-    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+    return common.read_rows(path) if path.exists() else []
 
 
 def n_heard(folder):
@@ -295,7 +294,7 @@ def speaking():
         yield None
         return
     with virtual_microphone() as environment:
-        clips = " ".join(map(str, SAMPLES))
+        clips = " ".join(map(str, common.SAMPLES))
         loop = f"while true; do for clip in {clips}; do paplay $clip; sleep 1; done; done"
         speaker = subprocess.Popen(
             ["bash", "-c", loop], env=environment, stderr=subprocess.DEVNULL, start_new_session=True
@@ -312,7 +311,6 @@ def main():
     parser = common.parser(__doc__)
     parser.add_argument("n", type=int, nargs="?", default=50, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
-    parser.add_argument("--only", choices=COMMANDS, nargs="+", default=[*COMMANDS])
     arguments = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, also in what is started
     rng = random.Random(arguments.seed)
@@ -322,10 +320,10 @@ def main():
         make_data(data)
         runs = {}
         for name in COMMANDS:
-            if (name in arguments.only or name == "preprocess") and (name != "live" or microphone):
+            if name != "live" or microphone:
                 runs[name] = measure(name, data, microphone if name == "live" else None)
                 print(f"{name}: {runs[name][0]:.1f} s undisturbed", flush=True)
-        names = [name for name in TURNS if name in runs and name in arguments.only]
+        names = [name for name in TURNS if name in runs]
         for index in range(arguments.n):
             name = names[index % len(names)]
             number = SIGNALS[(index + index // len(names)) % len(SIGNALS)]

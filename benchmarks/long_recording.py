@@ -20,8 +20,6 @@ import itertools
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections import namedtuple
@@ -33,7 +31,7 @@ import numpy as np
 import soundfile
 
 from sentimental.audio import load_audio
-from sentimental.scripts import EMOTIONS, interruptible, run_script
+from sentimental.scripts import interruptible, run_script
 from sentimental.spectrum import SAMPLE_RATE
 
 # s between two clips: drawn between these, so that all are longer than what ends an utterance.
@@ -78,11 +76,8 @@ def recognize(paths):
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    command = [sys.executable, "-m", "sentimental", "--format", "json", *paths]
     begin = time.monotonic()
-    environment = os.environ | {"PYTHONPATH": str(common.ROOT)}
-    streams = {"stdout": subprocess.PIPE, "env": environment}
-    done = subprocess.run(command, **streams, preexec_fn=take_one_core)
+    done = common.recognize("--format", "json", *paths, preexec_fn=take_one_core)
     seconds = time.monotonic() - begin
     return [json.loads(line) for line in done.stdout.splitlines()], seconds
 
@@ -93,15 +88,13 @@ def answer_long(clip, utterances):
     shares = [max(0.0, min(one["end"], end) - max(one["start"], start)) for one in utterances]
     if not any(shares):
         return None
-    probabilities = [[one["probabilities"][name] for name in EMOTIONS] for one in utterances]
-    return EMOTIONS[int(np.average(probabilities, axis=0, weights=shares).argmax())]
+    return common.mean_emotion([one["probabilities"] for one in utterances], shares)
 
 
 @interruptible()
 def main():
     """Measure and print."""
-    parser = common.parser(__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help="folders of corpora")
+    parser = common.parser(__doc__, paths="folders of corpora")
     parser.add_argument("--minutes", type=float, default=60.0, help="default: %(default)g")
     args = parser.parse_args()
 

@@ -7,8 +7,6 @@ there is no speech in them, which should be none. Then artificial sounds, of 10 
 levels: none of them should be speech, neither in a file nor live.
 """
 
-from pathlib import Path
-
 import common
 import joblib
 import numpy as np
@@ -78,9 +76,7 @@ def artificial_sounds():
 @interruptible()
 def main():
     """Measure and print."""
-    parser = common.parser(__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help="folders of WAV files")
-    args = parser.parse_args()
+    args = common.parser(__doc__, paths="folders of WAV files").parse_args()
 
     for folder in args.paths:
         paths = sorted(folder.rglob("*.wav"))
