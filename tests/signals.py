@@ -38,6 +38,13 @@ def noise(seconds, dbfs=-70.0, seed=1, sample_rate=SAMPLE_RATE):
     return (10 ** (dbfs / 20) * samples).astype(np.float32)
 
 
+def write_voice(path, seed=0, seconds=0.8, sample_rate=SAMPLE_RATE, **options):
+    """Write a `voice` of its own for each seed; 16 bits, which WAV, AIFF and FLAC keep alike."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = voice(seconds, 120 + 10 * seed, seed, sample_rate)
+    soundfile.write(path, np.int16(samples * 32_767), sample_rate, **options)
+
+
 def speech(number=0):
     """One of ``SAMPLES``, np.ndarray [shape=(n,), float32]."""
     samples, _ = soundfile.read(SAMPLES[number], dtype="float32")

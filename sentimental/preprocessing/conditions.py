@@ -46,15 +46,14 @@ def apply_condition(condition, samples, voices, rng, name="recording"):
     SentimentalError
         When none of the voices can be read.
     """
-    from scipy.signal import butter, sosfilt
-
     if condition == "white":
         changed = add_noise(samples, rng.standard_normal(len(samples)))
     elif condition == "babble":
         changed = add_noise(samples, mix_babble(len(samples), voices, rng, name))
     elif condition == "telephone":
-        band = butter(4, CONDITION_BAND, "band", fs=SAMPLE_RATE, output="sos")
-        changed = sosfilt(band, samples)
+        from scipy.signal import butter, sosfilt
+
+        changed = sosfilt(butter(4, CONDITION_BAND, "band", fs=SAMPLE_RATE, output="sos"), samples)
     else:
         changed = np.clip(samples * 10 ** (rng.uniform(*CONDITION_GAIN) / 20), -1, 1)
     return changed.astype(np.float32)

@@ -40,9 +40,8 @@ def find_corpora(folder):
     """
     corpora = [
         path
-        for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
-        if path.is_dir() and not path.name.startswith((".", "_"))
-        if path.name != "samples" and not path.name.endswith("_unfinished")
+        for path in sorted(folder.glob("[!._]*"))
+        if path.is_dir() and not re.fullmatch("samples|.*_unfinished", path.name)
     ]
     if not corpora:
         known = ", ".join(name for name, corpus in CORPORA.items() if corpus.archive)
@@ -78,7 +77,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     """
     labels, found, table = Labels(files, given, names), {*map(absolute, files)}, table or {}
     files = files + [Path(r[0].file) for file, r in table.items() if r and file not in found]
-    recordings, lossless = [], set()
+    recordings, lossless = [], {}
     left_out, refused, first = Counter(), Counter(), {}
     for path in tqdm(files, "Looking", unit=" files", leave=False, disable=None):
         check_stop()
@@ -92,7 +91,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
             elif parts:
                 content_hash, is_lossless = _read(path)
                 recordings += [_with_hash(part, content_hash) for part in parts]
-                lossless |= {path.as_posix()} if is_lossless else set()
+                lossless[path.as_posix()] = is_lossless
         except SentimentalError as error:  # about its folder, so it is reported once
             reason = path.parent, str(error).removeprefix(str(path))
             refused[first.setdefault(reason, str(error))] += 1
@@ -105,7 +104,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
         copies.sort(
             key=lambda copy: (
                 copy.corpus not in CORPORA,
-                copy.file not in lossless,
+                not lossless[copy.file],
                 Path(copy.file).stem,
                 Path(copy.file),
             )
@@ -120,11 +119,11 @@ def _read(path):
     """SHA-256 of a file, hexadecimal, and whether it begins as lossless ones do."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        head = block = stream.read(BLOCK)
-        while block:
+        is_lossless = re.match(LOSSLESS, stream.read(12))
+        stream.seek(0)
+        while block := stream.read(BLOCK):
             digest.update(block)
-            block = stream.read(BLOCK)
-    return digest.hexdigest(), bool(re.match(LOSSLESS, head))
+    return digest.hexdigest(), bool(is_lossless)
 
 
 def _with_hash(recording, content_hash):
@@ -197,7 +196,7 @@ def collect(takes, computed, condition=""):
 
     Parameters
     ----------
-    takes : as from `describe_files`
+    takes : as `describe_files` gives them
     computed : dict by name of a recording, its frames and a line, either of which may be None
     condition : str
 
@@ -210,19 +209,20 @@ def collect(takes, computed, condition=""):
     recordings, refused, notes = [], [], []
     for copy in (copy for copies in takes for copy in copies if copy.name in computed):
         frames, line = computed[copy.name]
-        if frames is not None:
-            recordings.append(replace(copy, condition=condition, frames=frames))
-        if line:
-            (refused if frames is None else notes).append(line)
+        if frames is None:
+            refused.append(line)
+            continue
+        recordings.append(replace(copy, condition=condition, frames=frames))
+        notes += [line] if line else []
     recordings, contradictions = drop_twins(recordings)
     return recordings, refused + contradictions, notes
 
 
 def drop_twins(recordings):
-    """Keep one of those recordings whose frames are the same: they were so when decoded.
+    """Of recordings whose frames are the same keep one: they were the same when decoded.
 
     Takes of a known corpus are all kept, as in `describe_files`, and others beside them are not.
-    Returns the list of those kept, and a line for each with the same frames and several emotions.
+    Returns those kept, and a line for each that has the frames of one with another emotion.
     """
     groups, refused = _group(recordings, lambda r: hashlib.sha256(r.frames.tobytes()).digest())
     kept = set()
