@@ -147,16 +147,15 @@ def main():
     if arguments.debug:
         os.environ["SENTIMENTAL_DEBUG"] = "1"  # workers inherit it
     start = time.monotonic()
-    condition, output = arguments.condition, arguments.output
-    given = arguments.paths if arguments.paths or arguments.labels else find_corpora(DATA)
+    condition, output, labels = arguments.condition, arguments.output, arguments.labels
+    given = arguments.paths if arguments.paths or labels else find_corpora(DATA)
 
     files, n_passed_over, lines = find_files(given)
     refused = Counter(lines)
-    table, tables = {}, [arguments.labels] if arguments.labels else []
-    if tables:
-        table, lines = read_table(arguments.labels, arguments.map)
-        refused.update(lines)
-    check_outputs([output], [*files, *table, *tables])
+    table, lines = read_table(labels, arguments.map) if labels else ({}, [])
+    refused.update(lines)
+    sources = [*given, labels] if labels else given
+    check_outputs([output], [*files, *table, *sources])
     takes, left_out, lines = describe_files(files, given, table, arguments.map)
     refused.update(lines)
 
@@ -170,8 +169,8 @@ def main():
     if not recordings:
         print_refused(refused)
         raise SentimentalError(
-            f"{', '.join(map(str, [*given, *tables]))}: no recording could be used, nothing was "
-            "written; give folders that hold recordings"
+            f"{', '.join(map(str, sources))}: no recording could be used, nothing was written; "
+            "give folders that hold recordings"
         )
     n_duplicates = sum(map(len, takes)) - len(recordings) - len(lines)
     print_summary(recordings, n_duplicates, n_passed_over, left_out, refused)

@@ -65,7 +65,7 @@ def describe_files(files, given=(), table=None, names=EMOTION_NAMES):
     given : list of Path, the folders that they were found in
     table : dict or None
         As `read_table` gives it: it decides before names and folders, and names more files.
-    names : dict of str, what emotions are called
+    names : as for `Labels`
 
     Returns
     -------
@@ -209,11 +209,10 @@ def collect(takes, computed, condition=""):
     recordings, refused, notes = [], [], []
     for copy in (copy for copies in takes for copy in copies if copy.name in computed):
         frames, line = computed[copy.name]
-        if frames is None:
-            refused.append(line)
-            continue
-        recordings.append(replace(copy, condition=condition, frames=frames))
-        notes += [line] if line else []
+        if frames is not None:
+            recordings.append(replace(copy, condition=condition, frames=frames))
+        if line:
+            (refused if frames is None else notes).append(line)
     recordings, contradictions = drop_twins(recordings)
     return recordings, refused + contradictions, notes
 

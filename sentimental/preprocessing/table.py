@@ -29,7 +29,7 @@ def read_table(path, names=EMOTION_NAMES):
     path : Path
         Its first line names the columns ``file`` (relative to the table), ``emotion`` and, where
         they are known, ``speaker``, ``start`` and ``end`` (s; only this part of the file counts).
-    names : dict of str, what emotions are called
+    names : as for `labels.Labels`
 
     Returns
     -------
