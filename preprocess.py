@@ -124,8 +124,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    words = "folders or files (default: every corpus below data/)"
-    add("paths", nargs="*", type=Path, help=words)
+    add("paths", nargs="*", type=Path, help="folders or files (default: every corpus below data/)")
     words = "columns file (relative to the table), emotion, speaker, start, end"
     add("--labels", type=Path, metavar="TABLE.csv", help=words)
     words = "your own names of emotions: Freude=happy,boredom=neutral"

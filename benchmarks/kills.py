@@ -311,6 +311,7 @@ def main():
     parser = common.parser(__doc__)
     parser.add_argument("n", type=int, nargs="?", default=50, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
+    parser.add_argument("--only", choices=COMMANDS, nargs="+", default=[*COMMANDS])
     arguments = parser.parse_args()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, also in what is started
     rng = random.Random(arguments.seed)
@@ -320,10 +321,10 @@ def main():
         make_data(data)
         runs = {}
         for name in COMMANDS:
-            if name != "live" or microphone:
+            if (name in arguments.only or name == "preprocess") and (name != "live" or microphone):
                 runs[name] = measure(name, data, microphone if name == "live" else None)
                 print(f"{name}: {runs[name][0]:.1f} s undisturbed", flush=True)
-        names = [name for name in TURNS if name in runs]
+        names = [name for name in TURNS if name in runs and name in arguments.only]
         for index in range(arguments.n):
             name = names[index % len(names)]
             number = SIGNALS[(index + index // len(names)) % len(SIGNALS)]
