@@ -52,6 +52,9 @@ def test_no_flipped_bit_of_unfinished_frames_is_taken_for_frames(unfinished, tmp
     for n in (0, 20, len(content) - 1):  # a run was killed while it wrote
         unfinished.write_bytes(content[:n])
         assert load(output) is None
+    unfinished.unlink()
+    (unfinished / "file").mkdir(parents=True)  # a folder in their place costs them alone
+    assert load(output) is None
     unfinished.write_bytes(content)
     np.testing.assert_array_equal(load(output), FRAMES)
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import shutil
 
 import numpy as np
 
@@ -80,6 +81,8 @@ class FrameCache:
 
 def _read(path):
     """Frames that `save` wrote; None where there are none, a run was killed or a disk damaged."""
+    if path.is_dir():  # in the way of frames
+        shutil.rmtree(path)
     with contextlib.suppress(OSError):
         content = path.read_bytes()
         if content[-32:] == _digest(path, content[:-32]):
