@@ -19,15 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from sentimental.scripts import (
-    SentimentalError,
-    check_stop,
-    end_at_once,
-    interruptible,
-    on_end_signals,
-    require,
-    run_script,
-)
+from sentimental.scripts import end_at_once, on_end_signals, require, run_script
 
 if __name__ == "__main__":
     on_end_signals(end_at_once)  # before the imports that take seconds
@@ -50,6 +42,7 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from sentimental.corpora import CORPORA
+from sentimental.scripts import SentimentalError, check_stop, interruptible
 
 # What can be had here, by corpus.
 ARCHIVES = {name: corpus.archive for name, corpus in CORPORA.items() if corpus.archive}
@@ -101,50 +94,47 @@ def resuming_downloader(beginning, **options):
     return download
 
 
-def fetch(name, url, path, checksum, downloader):
+def fetch(name, source, file, downloader):
     """Fetch a file of a corpus, whole or not at all, unless it is there with the right checksum."""
-    source = pooch.create(path.parent, "", retry_if_failed=N_RETRIES)
-    source.registry, source.urls = {path.name: checksum}, {path.name: url}
     try:
-        source.fetch(path.name, downloader=downloader)
+        return source.fetch(file, downloader=downloader)
     except requests.RequestException as error:
         reason = type(error).__name__
         if error.response is not None:
             reason = f"HTTP {error.response.status_code} {error.response.reason}"
     except ValueError as error:  # the checksum
         reason = str(error).partition(". ")[0]
-    else:
-        return
     raise SentimentalError(
-        f"{name}: cannot download {url} ({reason}); check the network and run this again; if it "
-        "stays so, fetch an archive with a browser and pass it with --archive, or get the corpus "
-        f"from {ARCHIVES[name].page}"
+        f"{name}: cannot download {source.get_url(file)} ({reason}); check the network and run "
+        "this again; if it stays so, fetch an archive with a browser and pass it with --archive, "
+        f"or get the corpus from {ARCHIVES[name].page}"
     )
 
 
 def fetch_archive(name, folder):
     """Fetch the archive of a corpus into `folder`; return its path."""
-    known, path = ARCHIVES[name], folder / "archive.zip"
+    known, file = ARCHIVES[name], "archive.zip"
+    source = pooch.create(folder, "", urls={file: known.url}, retry_if_failed=N_RETRIES)
     # pooch sets the total; until then it must not be unknown, or the bar has no truth value
     with tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None) as bar:
-        downloader, checksum = http_downloader(progressbar=bar), None
+        downloader, source.registry = http_downloader(progressbar=bar), {file: None}
         if known.md5:  # else its bytes may be others today
             downloader = resuming_downloader(folder / "beginning", progressbar=bar)
-            checksum = f"md5:{known.md5}"
-        fetch(name, known.url, path, checksum, downloader)
-    return path
+            source.registry = {file: f"md5:{known.md5}"}
+        return Path(fetch(name, source, file, downloader))
 
 
 def fetch_recordings(name, pointers, folder):
     """Fetch the recordings of `pointers`, path to SHA-256, that `folder` does not hold yet."""
+    media = ARCHIVES[name].media
+    source = pooch.create(folder, media, registry=pointers, retry_if_failed=N_RETRIES)
 
-    def fetch_one(item):
-        path, sha256 = item
+    def fetch_one(path):
         check_stop()
-        fetch(name, ARCHIVES[name].media + path, folder / path, sha256, http_downloader())
+        fetch(name, source, path, http_downloader())
 
     bar = {"desc": f"{name}, fetching", "unit": " files", "disable": None, "tqdm_class": tqdm}
-    thread_map(fetch_one, pointers.items(), max_workers=N_THREADS, **bar)
+    thread_map(fetch_one, pointers, max_workers=N_THREADS, **bar)
 
 
 # Archives
@@ -170,9 +160,8 @@ def recognize(archive):
     if not archive.is_file():
         raise SentimentalError(f"{archive}: no such file; check the name")
     md5, paths = pooch.file_hash(archive, "md5"), []
-    if zipfile.is_zipfile(archive):
-        with opened(archive) as content:
-            paths = content.namelist()
+    with contextlib.suppress(SentimentalError), opened(archive) as content:
+        paths = content.namelist()
     for name, known in ARCHIVES.items():
         if known.md5 == md5 or (known.root and any(path.startswith(known.root) for path in paths)):
             return name
@@ -211,10 +200,10 @@ def unpack(name, archive, folder, work):
         for path, content in read_recordings(name, archive):
             (unpacked / path).parent.mkdir(parents=True, exist_ok=True)
             if pointer := POINTER.fullmatch(content):
-                pointers[path] = pointer[1].decode()
+                hashes[path] = pointers[path] = pointer[1].decode()
             else:
                 (unpacked / path).write_bytes(content)
-            hashes[path] = pointers.get(path) or hashlib.sha256(content).hexdigest()
+                hashes[path] = hashlib.sha256(content).hexdigest()
         listing = "".join(f"{hashes[path]}  {path}\n" for path in sorted(hashes))
         if known.sha256 and hashlib.sha256(listing.encode()).hexdigest() != known.sha256:
             raise SentimentalError(
@@ -293,14 +282,15 @@ def main(argv=None):
     arguments = read_arguments(argv)
     folder, failed = arguments.folder, False
     folder.mkdir(parents=True, exist_ok=True)
-    corpora = [] if arguments.archive else arguments.corpora or [*ARCHIVES]
-    if missing := [name for name in corpora if not (folder / name).exists()]:
+    jobs = [("", archive) for archive in arguments.archive or ()]
+    jobs = jobs or [(name, None) for name in arguments.corpora or ARCHIVES]
+    if missing := [name for name, _ in jobs if name and not (folder / name).exists()]:
         gigabytes = sum(ARCHIVES[name].megabytes for name in missing) / 1000
         print(f"To fetch: {', '.join(missing)}; {gigabytes:.1f} GB of recordings")
-    for item in arguments.archive or corpora:
+    for name, archive in jobs:
         try:
-            name = recognize(item) if arguments.archive else item
-            provide(name, folder / name, item if arguments.archive else None)
+            name = name or recognize(archive)
+            provide(name, folder / name, archive)
         except SentimentalError as error:  # another corpus may still be had
             print(f"error: {error}", file=sys.stderr)
             failed = True

@@ -1,8 +1,8 @@
 """What the bytes of a file tell about its length, where libsndfile believes a header or guesses.
 
-    find_beginnings   where recordings were joined to one file; copy_part copies one of them
-    find_wav_samples  where the samples of a WAV file are; repaired_wav has a true header
-    count_mp3         how long an MP3 file is
+    find_beginnings  where recordings were joined to one file; copy_part copies one of them
+    repaired_wav     a WAV file with a true header
+    count_mp3        how long an MP3 file is
 
 Nothing is decoded here, and nothing of the file is kept in memory.
 """
@@ -48,8 +48,8 @@ SEARCHED = 1 << 20
 # Of MP3, in kbit/s by what its header says, of MPEG 2 and of MPEG 1; Hz, of MPEG 1; and what tells
 # how many frames there are.
 MP3_BIT_RATES = [
-    dict(enumerate([8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160], 1)),
-    dict(enumerate([32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320], 1)),
+    (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+    (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
 ]
 MP3_RATES, MP3_LENGTH = (44_100, 48_000, 32_000), re.compile(b"Xing|Info|VBRI")
 # Frames of an MP3, at most, that are no sound.
@@ -72,7 +72,7 @@ def find_beginnings(path, file):
             raise SentimentalError(f"{path}: {what}")
     for pattern in (re.compile(beginning, re.DOTALL) for beginning in BEGINNINGS):
         if pattern.match(head):
-            for place in range(FIRST_JOINT, _size(file), SEARCHED):
+            for place in range(FIRST_JOINT, size_of(file), SEARCHED):
                 file.seek(place)
                 found = pattern.finditer(file.read(SEARCHED + 32))  # one may lie across the border
                 starts += [place + one.start() for one in found if one.start() < SEARCHED]
@@ -86,12 +86,12 @@ def copy_part(file, start, end, copy):
         copy.write(file.read(min(SEARCHED, end - place)))
 
 
-def find_wav_samples(file):
+def _find_wav_samples(file):
     """Where the samples of a WAV file are, and whether the last length was never completed.
 
     They are in chunks, a list of (start, end); there are none in other files.
     """
-    size = _size(file)
+    size = size_of(file)
     chunks, place = [], 12 if _head(file, 4) == b"RIFF" else size
     while place + 8 <= size:
         file.seek(place)
@@ -111,11 +111,13 @@ def find_wav_samples(file):
 
 
 @contextlib.contextmanager
-def repaired_wav(file):
-    """Give a WAV file, or a copy whose header is right, and whether it was never completed."""
-    chunks, is_unfinished = find_wav_samples(file)
-    if not is_unfinished and len(chunks) <= 1:
-        yield file, is_unfinished
+def repaired_wav(file, note):
+    """Give an open file, or of a WAV file whose header is wrong a copy whose header is right."""
+    chunks, is_unfinished = _find_wav_samples(file)
+    if is_unfinished:
+        note("its header was never completed; all that follows it is used")
+    elif len(chunks) <= 1:
+        yield file
         return
     start = chunks[0][0]
     n_bytes = min(sum(end - begin for begin, end in chunks), 2**32 - 1 - start)
@@ -125,7 +127,7 @@ def repaired_wav(file):
         for place, number in ((4, start - 8 + n_bytes), (start - 4, n_bytes)):
             copy.seek(place)
             copy.write(struct.pack("<I", number))
-        yield copy, is_unfinished
+        yield copy
 
 
 def count_mp3(file):
@@ -141,7 +143,7 @@ def count_mp3(file):
         while len(header := content.read(4)) == 4:
             sync, form, kind, _ = header
             version, rate = form >> 3 & 3, kind >> 2 & 3
-            bit_rate = MP3_BIT_RATES[version == 3].get(kind >> 4)
+            bit_rate = MP3_BIT_RATES[version == 3][kind >> 4]
             if header[:3] == b"ID3":  # seven bits of each byte are its size
                 size = sum(byte << 7 * (3 - i) for i, byte in enumerate(content.read(6)[2:]))
                 content.seek(size, io.SEEK_CUR)
@@ -164,5 +166,6 @@ def _head(file, n_bytes):
     return file.read(n_bytes)
 
 
-def _size(file):
+def size_of(file):
+    """Bytes of an open file."""
     return os.fstat(file.fileno()).st_size

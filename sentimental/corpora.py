@@ -86,10 +86,7 @@ def _sex_of_actor(speaker):
 RAVDESS_CODES = _codes("01=neutral 02=calm 03=happy 04=sad 05=angry 06=fear 07=disgust 08=surprise")
 
 # ASED writes the sex into every name (01 is a woman), 5 times wrongly; these are its 25 women.
-ASED_WOMEN = {
-    *("01", "03", "05", "07", "09", "11", "13", "15", "17", "19", "21", "23", "25"),
-    *("27", "29", "31", "33", "35", "37", "43", "47", "48", "49", "58", "62"),
-}
+ASED_WOMEN = {f"{number:02}" for number in (*range(1, 38, 2), 43, 47, 48, 49, 58, 62)}
 EMODB_WOMEN = {"08", "09", "13", "14", "16"}
 
 _ALL = [

@@ -26,7 +26,6 @@ import numpy as np
 import soundfile
 
 from sentimental import containers
-from sentimental.containers import WHOLE
 from sentimental.scripts import SentimentalError, interruptible
 
 # Hz. A header that says less or more is damaged, and would cost: resampling 1 Hz to 16 kHz takes
@@ -55,8 +54,8 @@ FFMPEG_ALLOCATION = 100_000_000
 AU_HEADER = 24
 
 
-class _RefusedError(Exception):
-    """libsndfile cannot read it: why, and how many frames are there where that is known, or 0."""
+class _UnusableError(Exception):
+    """What is wrong with a file; of libsndfile also how many frames are there, or 0: unknown."""
 
 
 class _Stream(soundfile.SoundFile):
@@ -99,62 +98,67 @@ def decode_blocks(path, note=warnings.warn):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")
         with open(path, "rb", buffering=0) as file:
-            starts = containers.find_beginnings(path, file)
-            if len(starts) == 1:
-                yield from _decode_one(path, file, path, note)
-            else:
-                yield from _decode_joined(path, file, starts, note)
+            yield from _decode_parts(path, file, lambda line: note(f"{path}: {line}"))
+    except _UnusableError as error:
+        raise SentimentalError(f"{path}: {error}") from None
     except OSError as error:
         if not os.path.lexists(path):
             raise SentimentalError(f"{path}: no such file") from None
         raise SentimentalError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _decode_joined(path, file, starts, note):
-    """Blocks of several recordings in one file, each of which is copied out of it."""
+def _decode_parts(path, file, note):
+    """Blocks of all recordings in an open file, of one form and no more than it can hold."""
     form = None
-    ends = [*starts[1:], os.fstat(file.fileno()).st_size]
+    for part, opened, where in _parts(path, file):
+        n_left = SAMPLES_PER_BYTE * containers.size_of(opened)
+        try:
+            for block in _decode_one(part, opened, note):
+                form_here = block.sample_rate, block.samples.shape[1]
+                form = form or form_here
+                check_format(path, *form)
+                if form_here != form:
+                    raise _UnusableError("the sample rate or number of channels changes in it")
+                n_left -= block.samples.size
+                if n_left <= 0:
+                    raise _UnusableError("more samples than it can hold; is it damaged?")
+                yield block._replace(n_declared=None) if where else block
+        except _UnusableError as error:
+            if not (form and where):
+                raise
+            note(f"{where} are not used ({error})")
+
+
+def _parts(path, file):
+    """Each recording in an open file: its path, the file opened, and where it is one of several.
+
+    Recordings that were joined are copied out of their file.
+    """
+    starts = containers.find_beginnings(path, file)
+    if len(starts) == 1:
+        yield path, file, ""
+        return
     with tempfile.TemporaryDirectory() as folder:
-        part = os.path.join(folder, "part")
-        for start, end in zip(starts, ends, strict=True):
-            with open(part, "wb") as copy:
+        for start, end in itertools.pairwise([*starts, containers.size_of(file)]):
+            with open(os.path.join(folder, "part"), "w+b", buffering=0) as copy:
                 containers.copy_part(file, start, end, copy)
-            try:
-                with open(part, "rb", buffering=0) as opened:
-                    for block in _decode_one(part, opened, path, note):
-                        form = form or (block.sample_rate, block.samples.shape[1])
-                        if form != (block.sample_rate, block.samples.shape[1]):
-                            raise SentimentalError("another sample rate or number of channels")
-                        yield block._replace(n_declared=None)
-            except SentimentalError as error:
-                if not form:
-                    raise
-                reason = str(error).removeprefix(f"{path}: ")
-                note(
-                    f"{path}: holds {len(starts)} recordings; {(end - start) / 1e6:.1f} MB from "
-                    f"byte {start} on are not used ({reason})"
-                )
+                size = f"{(end - start) / 1e6:.1f} MB from byte {start} on"
+                yield copy.name, copy, f"holds {len(starts)} recordings; {size}"
 
 
-def _decode_one(path, file, name, note):
+def _decode_one(path, file, note):
     """Blocks of one recording, an open file: by libsndfile; what that cannot read, by ffmpeg."""
-    block, n_read = None, 0
+    n_read = 0
     try:
-        with containers.repaired_wav(file) as (file, is_unfinished):
-            if is_unfinished:
-                note(f"{name}: its header was never completed; all that follows it is used")
-            for block in _decode_with_libsndfile(name, file, note):
+        with containers.repaired_wav(file, note) as file:
+            for block in _decode_with_libsndfile(file, note):
                 n_read += len(block.samples)
                 yield block
         return
-    except _RefusedError as error:
-        why = error.args
+    except _UnusableError as error:
+        reason, n_there = error.args
     # ffmpeg begins anew: what libsndfile could read before the damage is passed over.
-    for samples, sample_rate in _decode_with_ffmpeg(path, name, why, note):
-        form = sample_rate, samples.shape[1]
-        check_format(name, *form)
-        if block and form != (block.sample_rate, block.samples.shape[1]):
-            raise SentimentalError(f"{name}: damaged, its channels change; export it again")
+    for samples, sample_rate in _decode_with_ffmpeg(path, reason, n_there, note):
         if n_read < len(samples):
             yield Block(samples[n_read:], sample_rate, None)
         n_read = max(0, n_read - len(samples))
@@ -183,9 +187,8 @@ def check_samples(name, samples):
 # libsndfile -------------------------------------------------------------------------------------
 
 
-def _decode_with_libsndfile(path, file, note):
-    """Blocks of an open file; _RefusedError when libsndfile cannot read it."""
-    size = os.fstat(file.fileno()).st_size
+def _decode_with_libsndfile(file, note):
+    """Blocks of an open file; _UnusableError when libsndfile cannot read it."""
     n_there, is_told = containers.count_mp3(file)
     file.seek(0)
     # Not by its name, which soundfile takes for UTF-8, and .raw for samples without a header. On
@@ -193,105 +196,100 @@ def _decode_with_libsndfile(path, file, note):
     source = file if os.name == "nt" else file.fileno()
     try:
         with _Stream(source, closefd=False) as stream:
-            check_format(path, stream.samplerate, stream.channels)
-            yield from _read(path, stream, size, note, n_there, is_told)
+            yield from _read(stream, n_there, is_told, note)
     except soundfile.LibsndfileError as error:
-        raise _RefusedError(error.error_string.strip().rstrip("."), 0) from None
+        raise _UnusableError(error.error_string.strip().rstrip("."), 0) from None
 
 
-def _read(path, stream, size, note, n_there, is_told):
-    """Blocks of a stream, of a file of `size` bytes; the rest as `containers.count_mp3` has it."""
+def _read(stream, n_there, is_told, note):
+    """Blocks of a stream; `n_there` and `is_told` as `containers.count_mp3` has them."""
     n_declared = stream.frames if is_told else n_there
     n_declared = n_declared if n_declared < UNKNOWN_FRAMES else None
     if stream.format == "MP3":  # as soundfile.read does; its last bits depend on it
         stream.seek(0)
     is_short = stream.frames + containers.MP3_PADDING < n_there
-    if stream.frames == 0 or (is_short and shutil.which("ffmpeg")):
-        why = "no samples" if stream.frames == 0 else "longer than its header says"
-        raise _RefusedError(why, n_there)
+    if is_short and shutil.which("ffmpeg"):
+        raise _UnusableError("longer than its header says", n_there)
     n_frames, is_damaged = 0, False
     try:
         while len(block := stream.read(BLOCK_FRAMES, "float32", always_2d=True)):
             n_frames += len(block)
-            if n_frames * stream.channels > size * SAMPLES_PER_BYTE:
-                raise SentimentalError(f"{path}: more samples than it can hold; is it damaged?")
             yield Block(block, stream.samplerate, n_declared)
     except soundfile.LibsndfileError:
         if not n_frames or shutil.which("ffmpeg"):  # which finds what comes after the damage
             raise
         is_damaged = True
     if not n_frames:
-        raise _RefusedError("no samples", 0)
+        raise _UnusableError("no samples", n_there)
     seconds = n_frames / stream.samplerate
     if is_short:
         rest = (n_there - n_frames) / stream.samplerate
-        note(f"{path}: only its first {seconds:.1f} s are used; install ffmpeg for {rest:.1f} more")
+        note(f"only its first {seconds:.1f} s are used; install ffmpeg for {rest:.1f} more")
     elif is_damaged or _is_cut_off(stream, n_declared, n_frames):
-        note(f"{path}: cut off or damaged; the {seconds:.1f} s that can be read are used")
+        note(f"cut off or damaged; the {seconds:.1f} s that can be read are used")
 
 
 def _is_cut_off(stream, n_declared, n_frames):
     """Is there less of a recording than its header says?"""
     told = re.findall(r"(\d+) \(should be (\d+)\)", stream.extra_info)
-    lengths = [(int(declared), int(there)) for declared, there in told]
-    lengths = [pair for pair in lengths if pair[0] < UNKNOWN_BYTES]
-    is_short = any(there < WHOLE * n for n, there in [*lengths, (n_declared or 0, n_frames)])
+    lengths = [(int(n), int(there)) for n, there in told if int(n) < UNKNOWN_BYTES]
+    lengths.append((n_declared or 0, n_frames))
+    is_short = any(there < containers.WHOLE * n for n, there in lengths)
     return is_short or "lacks an end-of-stream bit" in stream.extra_info  # that is OGG
 
 
 # ffmpeg -----------------------------------------------------------------------------------------
 
 
-def _decode_with_ffmpeg(path, name, why, note):
+def _decode_with_ffmpeg(path, reason, n_there, note):
     """Samples, at least one, and their rate, of the first track in which anything is recorded."""
-    silence = []
     for track in itertools.count(-1):  # -1 is the one that ffmpeg takes by itself
-        silence, before, is_silent = [], silence, True
+        blocks = _run_ffmpeg(path, reason, n_there, note, track)
         try:
-            for samples, sample_rate in _run_ffmpeg(path, name, why, note, track):
-                is_silent = is_silent and np.abs(samples).max() < SILENT_PEAK
-                if is_silent:  # not kept as it is: it may last for hours
-                    silence.append((samples.shape, sample_rate))
-                    continue
-                yield from ((np.zeros(shape, np.float32), rate) for shape, rate in silence)
-                silence = []
-                yield samples, sample_rate
-        except SentimentalError:
-            if track < 0 or not is_silent:
+            beginning, is_silent = _read_silence(blocks)
+        except _UnusableError:
+            if track < 0:
                 raise
-            silence = before  # there is no other track
-            break
+            break  # there is no other track, and all are silent
         if not is_silent:
-            return
-    yield from ((np.zeros(shape, np.float32), rate) for shape, rate in silence)
+            break
+    yield from beginning
+    yield from blocks
 
 
-def _run_ffmpeg(path, name, why, note, track):
-    """Blocks of one track; SentimentalError when ffmpeg is not there, finds none, never ends."""
-    reason, n_there = why
-    n_frames, n_most = 0, SAMPLES_PER_BYTE * os.path.getsize(path)
+def _read_silence(blocks):
+    """The blocks up to the first in which anything is recorded, and whether there is none."""
+    beginning = []
+    for samples, sample_rate in blocks:
+        if np.abs(samples).max() >= SILENT_PEAK:
+            return [*beginning, (samples, sample_rate)], False
+        # One zero stands for all: silence may last for hours.
+        beginning.append((np.broadcast_to(np.float32(0), samples.shape), sample_rate))
+    return beginning, True
+
+
+def _run_ffmpeg(path, reason, n_there, note, track):
+    """Blocks of one track; _UnusableError when ffmpeg is not there, finds none, never ends."""
+    n_frames, size = 0, os.path.getsize(path)
     # "file:", because a name may look like an address; no other protocol, because nothing that is
     # called a recording shall reach into the network.
     command = ["ffmpeg", "-nostdin", "-v", "error", "-max_alloc", str(FFMPEG_ALLOCATION)]
     command += ["-protocol_whitelist", "file", "-i", f"file:{path}", "-vn"]
     command += ["-map", f"0:a:{track}"] if track >= 0 else []
-    command += ["-f", "au", "-c:a", "pcm_f32be", "-fs", str(4 * n_most + AU_HEADER), "pipe:"]
+    limit = f"{4 * SAMPLES_PER_BYTE * size + AU_HEADER:.0f}"
+    command += ["-f", "au", "-c:a", "pcm_f32be", "-fs", limit, "pipe:"]
     with tempfile.TemporaryFile() as stderr:
         try:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
         except OSError as error:
-            raise SentimentalError(
-                f"{name}: not a format that libsndfile reads ({reason}), and ffmpeg does not start "
+            raise _UnusableError(
+                f"not a format that libsndfile reads ({reason}), and ffmpeg does not start "
                 f"({error.strerror}); install ffmpeg, or convert the file to WAV or FLAC"
             ) from None
         with process:
             try:
-                for samples, sample_rate in _read_au(name, process, os.path.getsize(path)):
+                for samples, sample_rate in _read_au(process, size):
                     n_frames += len(samples)
-                    if n_frames * samples.shape[1] >= n_most:
-                        raise SentimentalError(
-                            f"{name}: more samples than it can hold; is it damaged?"
-                        )
                     yield samples, sample_rate
                 process.wait()
             finally:
@@ -300,33 +298,32 @@ def _run_ffmpeg(path, name, why, note, track):
         words = stderr.read().decode(errors="replace").strip().partition("\n")[0]
     words = re.sub(r"^\[.*? @ \w+\] ", "", words).replace(f"file:{path}: ", "")
     if "does not contain any stream" in words:
-        raise SentimentalError(f"{name}: there is no sound in it, only pictures")
+        raise _UnusableError("there is no sound in it, only pictures")
     if n_frames == 0:
-        raise SentimentalError(
-            f"{name}: not a recording that can be decoded (libsndfile: {reason}; ffmpeg: "
+        raise _UnusableError(
+            f"not a recording that can be decoded (libsndfile: {reason}; ffmpeg: "
             f"{words or 'no samples'}); is it damaged, or no sound file?"
         )
     is_whole = 0 < n_there <= n_frames + containers.MP3_PADDING  # joints are no damage
     if words and not is_whole:
-        seconds = n_frames / sample_rate
-        note(f"{name}: damaged ({words}); the {seconds:.1f} s that can be read are used")
+        note(f"damaged ({words}); the {n_frames / sample_rate:.1f} s that can be read are used")
 
 
-def _read_au(name, process, size):
+def _read_au(process, size):
     """Blocks of float samples, and their rate, in AU, whose header is the simplest of all."""
     limit = FFMPEG_SECONDS + FFMPEG_SECONDS_PER_BYTE * size
-    header = _read_pipe(name, process, AU_HEADER, limit)
+    header = _read_pipe(process, AU_HEADER, limit)
     if len(header) < AU_HEADER:
         return
     _, offset, _, _, sample_rate, channels = struct.unpack(">6I", header)
-    _read_pipe(name, process, offset - AU_HEADER, limit)
+    _read_pipe(process, offset - AU_HEADER, limit)
     n_bytes = 4 * channels * BLOCK_FRAMES
-    while n := len(content := _read_pipe(name, process, n_bytes, limit)) // (4 * channels):
+    while n := len(content := _read_pipe(process, n_bytes, limit)) // (4 * channels):
         samples = np.frombuffer(content, ">f4", n * channels).astype(np.float32)
         yield samples.reshape(n, channels), sample_rate
 
 
-def _read_pipe(name, process, n_bytes, limit):
+def _read_pipe(process, n_bytes, limit):
     """The next bytes, or those that are left; a process that gives none for too long is killed."""
     begin, timer = time.monotonic(), threading.Timer(limit, process.kill)
     timer.start()
@@ -336,7 +333,5 @@ def _read_pipe(name, process, n_bytes, limit):
     finally:
         timer.cancel()
     if time.monotonic() - begin >= limit:
-        raise SentimentalError(
-            f"{name}: ffmpeg found no end of it in {limit:.0f} s; is it damaged?"
-        )
+        raise _UnusableError(f"ffmpeg found no end of it in {limit:.0f} s; is it damaged?")
     return content

@@ -129,17 +129,12 @@ def _checksum(content):
     return checksum(content | {"recordings": told})
 
 
-def check_frames(frames):
-    """Raise ValueError when an array holds no frames of a recording."""
-    if frames.shape[1:] != (N_STORED,) or frames.dtype != np.float32:
-        raise ValueError(f"bad frames: {frames.dtype} of shape {frames.shape}")
-    if not 0 < len(frames) <= MAX_FRAMES or not np.isfinite(frames).all():
-        raise ValueError(f"bad frames: {len(frames)}, or some that are no numbers")
-
-
 def _check_recording(recording):
     """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
-    check_frames(recording.frames)
+    frames = recording.frames
+    is_form = frames.shape[1:] == (N_STORED,) and frames.dtype == np.float32
+    if not (is_form and 0 < len(frames) <= MAX_FRAMES and np.isfinite(frames).all()):
+        raise ValueError(f"bad frames: {frames.dtype} of shape {frames.shape}, or not numbers")
     if recording.emotion not in EMOTIONS:
         raise ValueError(f"unknown emotion of {recording.file}")
     texts = ("file", "hash", "corpus", "speaker", "condition")

@@ -1,12 +1,12 @@
 """Files that are found; files written whole or not at all; damaged ones set aside."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import platform
 import shutil
-import stat
 from pathlib import Path
 
 from sentimental.scripts import SentimentalError
@@ -35,11 +35,7 @@ def is_special(path):
     """Whether a path is of a device, a pipe or the like, into which is written as it is."""
     if os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
         return True  # names of what is open already, even where that is a file
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def check_outputs(outputs, inputs=()):
@@ -56,18 +52,17 @@ def check_outputs(outputs, inputs=()):
         When one cannot be written (no right to, a folder, no space left, ...), two are the same
         file, or one is an input.
     """
-    read, written = {os.path.realpath(path) for path in inputs}, set()
+    words = "is read as well; give what is written another name"
+    taken = {os.path.realpath(path): words for path in inputs}
     for path in outputs:
         if is_special(path):
             if not os.access(path, os.W_OK):
                 raise SentimentalError(f"{path}: cannot be written (no such file, or no right to)")
             continue
         place = os.path.realpath(path)
-        if place in read:
-            raise SentimentalError(f"{path}: is read as well; give what is written another name")
-        if place in written:
-            raise SentimentalError(f"{path}: two outputs have this name; give each its own")
-        written.add(place)
+        if place in taken:
+            raise SentimentalError(f"{path}: {taken[place]}")
+        taken[place] = "two outputs have this name; give each its own"
         with _partial_file(path) as partial:
             if os.path.isdir(place):
                 raise IsADirectoryError(None, "it is a folder")
@@ -99,13 +94,13 @@ def atomic_write(path, mode=0o666):
         When it cannot be written. Errors of another file, or of a reader who has left, stay theirs.
     """
     if is_special(path):
-        with _naming(path, path):
+        with _naming(path):
             yield Path(path)
         return
     with _partial_file(path, mode) as partial:
         yield partial
     place = os.path.realpath(path)
-    with _naming(path, partial, f"; it is kept as {partial}"):
+    with _naming(path, f"; it is kept as {partial}"):
         if os.path.isfile(place):
             shutil.copymode(place, partial)
         os.replace(partial, place)
@@ -115,21 +110,19 @@ def atomic_write(path, mode=0o666):
 def _partial_file(path, mode=0o666):
     """An empty file beside `path`, to be written: it is on the disk in the end, or removed."""
     partial = _partial(path)
-    with _naming(path, partial.parent):
+    with _naming(path):
         partial.parent.mkdir(parents=True, exist_ok=True)
         _remove_dead_partials(path)
-    try:
-        with _naming(path, partial):
+        try:
             partial.unlink(missing_ok=True)  # a link that somebody put there is not followed
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-            os.close(os.open(partial, flags, mode))
+            partial.touch(mode, exist_ok=False)
             yield partial
             with open(partial, "rb+") as file:  # the system may have told us too early
                 os.fsync(file.fileno())
-    except BaseException:
-        with contextlib.suppress(OSError):  # the error that is raised here says more
-            partial.unlink()
-        raise
+        except BaseException:
+            with contextlib.suppress(OSError):  # the error that is raised here says more
+                partial.unlink()
+            raise
 
 
 def _partial(path):
@@ -140,12 +133,11 @@ def _partial(path):
 
 def _remove_dead_partials(path):
     """Remove what processes left that were killed while they wrote this file."""
-    end = f".partial.{Path(path).name}"
-    for entry in os.scandir(Path(os.path.realpath(path)).parent):
-        number = entry.name.removesuffix(end).removeprefix(".")
-        if entry.name == f".{number}{end}" and number.isdecimal() and not _is_running(int(number)):
+    for partial in _partial(path).parent.glob(f".*.partial.{glob.escape(Path(path).name)}"):
+        number = partial.name.split(".")[1]
+        if number.isdecimal() and not _is_running(int(number)):
             with contextlib.suppress(OSError):
-                shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
+                partial.unlink()
 
 
 def _is_running(number):
@@ -154,33 +146,28 @@ def _is_running(number):
         return False
     try:
         os.kill(number, 0)  # sends nothing
-    except (ProcessLookupError, OverflowError):
-        return False
     except PermissionError:
         return True  # somebody else's
+    except (ProcessLookupError, OverflowError):
+        return False
     return True
 
 
 @contextlib.contextmanager
-def _naming(path, partial, rest=""):
+def _naming(path, rest=""):
     """Let the OSErrors of a file name the path that the user gave; a full disk names no file."""
     try:
         yield
     except OSError as error:
-        names = {str(partial), str(Path(partial).parent), os.path.realpath(path), None}
+        partial = _partial(path)
+        names = {str(path), str(partial), str(partial.parent), os.path.realpath(path), None}
         if isinstance(error, BrokenPipeError) or error.filename not in names:
             raise
-        raise SentimentalError(
-            f"{path}: cannot be written ({error.strerror or error}){rest}"
-        ) from None
+        raise _unwritable(path, error, rest) from None
 
 
-def remove_folder(path):
-    """Remove a folder that is there whole or not at all, whenever this is stopped."""
-    _remove_dead_partials(path)
-    partial = _partial(path)
-    os.replace(path, partial)
-    shutil.rmtree(partial)
+def _unwritable(path, error, rest=""):
+    return SentimentalError(f"{path}: cannot be written ({error.strerror or error}){rest}")
 
 
 def lock_folder(folder):
@@ -210,7 +197,7 @@ def lock_folder(folder):
             f"{folder}: {name} is at work there; wait for its end, or write something else"
         ) from None
     except OSError as error:
-        raise SentimentalError(f"{folder}: cannot be written ({error.strerror or error})") from None
+        raise _unwritable(folder, error) from None
     return lock
 
 
@@ -227,10 +214,8 @@ def checksum(content):
 
 
 def set_aside(path, name=""):
-    """Rename a damaged file or folder of an earlier run; say so in a line that `name` begins."""
+    """Rename a damaged file of an earlier run; say so in a line that `name` begins."""
     aside = path.with_name(f"{path.name}.damaged")
-    if aside.is_dir():
-        shutil.rmtree(aside)
     os.replace(path, aside)
     print(f"{name}{path}: damaged, kept as {aside.name}; this part starts anew", flush=True)
 
@@ -255,26 +240,26 @@ def find_files(paths):
     def refuse(error):
         refused.append(unreadable(error.filename, error))
 
-    def add(file):
+    def add(file, otherwise):
         try:
-            is_there = file.is_file()
-            files.update([file] if is_there else [])
+            if file.is_file():
+                files.add(file)
+            else:
+                refused.append(f"{file}: {otherwise}")
         except OSError as error:  # of its folder only the names may be read, or it is too long
             refuse(error)
-            is_there = True
-        return is_there
 
     for path in paths:
-        if os.path.isdir(path):
-            for folder, subfolders, names in os.walk(path, onerror=refuse, followlinks=True):
-                subfolders[:] = [name for name in subfolders if not _leads_back(folder, name)]
-                for file in (Path(folder, name) for name in names):
-                    if file.name.startswith(".") or file.suffix.lower() in NOT_SOUND:
-                        n_passed_over += 1
-                    elif not add(file):
-                        refused.append(f"{file}: no file that can be read; is it a broken link?")
-        elif not add(path):
-            refused.append(f"{path}: no such file or folder; check the name")
+        if not os.path.isdir(path):
+            add(path, "no such file or folder; check the name")
+            continue
+        for folder, subfolders, names in os.walk(path, onerror=refuse, followlinks=True):
+            subfolders[:] = [name for name in subfolders if not _leads_back(folder, name)]
+            for file in (Path(folder, name) for name in names):
+                if file.name.startswith(".") or file.suffix.lower() in NOT_SOUND:
+                    n_passed_over += 1
+                else:
+                    add(file, "no file that can be read; is it a broken link?")
     return sorted(files), n_passed_over, refused
 
 

@@ -149,27 +149,25 @@ def run_script(main):
     _stop_number = None
     on_end_signals(_note_signal)
     try:
-        status = _run(main)
-    except KeyboardInterrupt as stopped:
-        _tell("\nstopped")
-        status = 128 + (stopped.args or [signal.SIGINT])[0]  # as shells expect
+        return _run(main)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         _stop_number = None
-    try:
-        sys.stdout.flush()  # here, where it can still be told that nobody reads it
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not (status or isinstance(error, BrokenPipeError)):
-            _tell(f"error: standard output: {error.strerror}")
-        status = status or 1
-    return status
+        try:
+            sys.stdout.flush()
+        except OSError:  # is told already; Python would try again, and tell it in many lines
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(main):
     try:
-        return main() or 0
+        status = main() or 0
+        sys.stdout.flush()  # here, where it can still be told that nobody reads it
+        return status
+    except KeyboardInterrupt as stopped:
+        _tell("\nstopped")
+        return 128 + (stopped.args or [signal.SIGINT])[0]  # as shells expect
     except SentimentalError as error:
         _tell(shown(f"error: {error}"))
     except BrokenPipeError:
@@ -191,10 +189,8 @@ def open_streams():
     Its file descriptor would go to the next file that is opened, and what libraries write to the
     descriptor would end up in that file.
     """
-    descriptor = os.open(os.devnull, os.O_RDWR)
-    while descriptor <= 2:
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)  # workers need them as well
-        descriptor = os.open(os.devnull, os.O_RDWR)
     os.close(descriptor)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -209,11 +205,8 @@ def mute_libraries():
     """
     if _is_debugged():
         return
-    try:
-        is_shared = sys.stderr.fileno() == 2
-    except (AttributeError, OSError):  # a notebook's, or one of no console
-        is_shared = False
-    if is_shared:
-        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
-        with open(os.devnull, "wb") as null:
-            os.dup2(null.fileno(), 2)
+    with contextlib.suppress(AttributeError, OSError):  # a notebook's stream, or one of no console
+        if sys.stderr.fileno() == 2:
+            sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+            with open(os.devnull, "wb") as null:
+                os.dup2(null.fileno(), 2)

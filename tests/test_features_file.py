@@ -45,20 +45,13 @@ def refusal(path):
 
 def test_what_is_saved_is_loaded_bit_by_bit(tmp_path):
     path = tmp_path / "features.json"
-    save_features(path, [recording(), recording(file="b.wav", speaker="YAF")])
-    first, second = load_features(path)
-    assert (first.file, second.file, second.speaker) == ("a.wav", "b.wav", "YAF")
-    assert first.frames.dtype == np.float32
-    np.testing.assert_array_equal(first.frames, recording().frames)
-
-
-def test_a_part_of_a_file_stays_one(tmp_path):
-    path = tmp_path / "features.json"
-    parts = [recording(start=1.5, end=3.0), recording(start=1.5), recording()]
-    save_features(path, parts)
-    assert load_features(path) == parts
-    names = [part.name for part in load_features(path)]
-    assert names == ["a.wav (1.5 s to 3 s)", "a.wav (1.5 s to end)", "a.wav"]
+    saved = [recording(start=1.5, end=3.0), recording(start=1.5), recording(file="b.wav")]
+    save_features(path, saved)
+    loaded = load_features(path)
+    assert loaded == saved
+    assert [one.name for one in loaded] == ["a.wav (1.5 s to 3 s)", "a.wav (1.5 s to end)", "b.wav"]
+    assert {one.frames.dtype for one in loaded} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(loaded[0].frames, recording().frames)
 
 
 def test_features_made_with_other_constants_are_refused(path):
@@ -111,12 +104,8 @@ def test_a_features_file_cannot_run_code(path, tmp_path, monkeypatch):
     "content",
     [
         *("", "{", "[]", '{"recordings": 3}', '{"recordings": [], "chain": []}', "\0\xff"),
-        *(
-            "[" * 100_000,
-            '{"a":' * 100_000,
-            "9" * 5000,
-            f'{{"chain": {{"max_top_db": 1{"0" * 400}}}}}',
-        ),
+        *("[" * 100_000, '{"a":' * 100_000, "9" * 5000),
+        f'{{"chain": {{"max_top_db": 1{"0" * 400}}}}}',
     ],
     ids=range(10),
 )

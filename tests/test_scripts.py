@@ -2,9 +2,7 @@
 
 import json
 import os
-import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +11,7 @@ import threading
 import pytest
 from scripts import ROOT
 
-from sentimental.files import atomic_write, check_outputs, remove_folder, write_json
+from sentimental.files import atomic_write, check_outputs, write_json
 from sentimental.scripts import (
     END_SIGNALS,
     SentimentalError,
@@ -56,34 +54,23 @@ def test_a_status_is_passed_on_and_an_error_of_the_program_is_not_hidden():
         run_script(raiser(ZeroDivisionError()))
 
 
+def start(main, **options):
+    """Start a script with this `main`, an expression."""
+    code = f"import sys; from sentimental.scripts import run_script; sys.exit(run_script({main}))"
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=buffered, **options)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that break")
 def test_a_reader_that_has_left_ends_a_script_quietly():
-    code = (
-        "import sys; from sentimental.scripts import run_script; "
-        "sys.exit(run_script(lambda: [print(n) for n in range(100_000)] and None))"
-    )
-    writer = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    writer = start("lambda: [print(n) for n in range(100_000)] and None")
     assert writer.stdout.readline() == b"0\n"
     writer.stdout.close()
     assert writer.stderr.read() == b""
     assert writer.wait(30) == 1
 
 
-@pytest.fixture
-def unignored():
-    """Signals as a terminal has them; tests in the background inherit that some are ignored."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in END_SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("unignored")
 @pytest.mark.parametrize("number", END_SIGNALS)
 def test_a_signal_ends_a_script_where_it_looks_and_a_second_one_is_the_same_wish(
     capsys, monkeypatch, number
@@ -106,7 +93,6 @@ def test_a_signal_ends_a_script_where_it_looks_and_a_second_one_is_the_same_wish
     assert {number: signal.getsignal(number) for number in END_SIGNALS} == before
 
 
-@pytest.mark.usefixtures("unignored")
 def test_a_later_second_signal_ends_the_process_at_once(capsys, monkeypatch):
     monkeypatch.setattr("sentimental.scripts.SAME_WISH_SECONDS", 0)
     monkeypatch.setattr(os, "_exit", sys.exit)
@@ -121,7 +107,6 @@ def test_a_later_second_signal_ends_the_process_at_once(capsys, monkeypatch):
     assert (caught.value.code, capsys.readouterr().err.strip()) == (130, "stopped")
 
 
-@pytest.mark.usefixtures("unignored")
 def test_waiting_is_interrupted_once_and_what_follows_it_is_not(monkeypatch):
     monkeypatch.setattr("sentimental.scripts.SAME_WISH_SECONDS", 300)
     saved = []
@@ -182,31 +167,13 @@ def test_ctrl_c_during_the_imports_is_one_line(tmp_path, script):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
-def test_a_full_disk_under_the_standard_output_is_one_line():
-    code = "import sys; from sentimental.scripts import run_script\n"
-    code += "sys.exit(run_script(lambda: print()))"
+@pytest.mark.parametrize("n_lines", [1, 100_000])  # told when it ends, and while it prints
+def test_a_full_disk_under_the_standard_output_is_one_line(n_lines):
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    (line,) = done.stderr.splitlines()
-    assert re.fullmatch("error: [a-z ]+: No space left on device", line)
-    assert done.returncode == 1
-
-
-def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path):
-    path = tmp_path / "features.json"
-    path.write_text("old")
-
-    def write():
-        with atomic_write(path) as partial:
-            partial.write_text("new")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+        script = start(f"lambda: [print(n) for n in range({n_lines})] and None", stdout=full)
+    _, notes = script.communicate(timeout=30)
+    assert notes.splitlines() == [b"error: system: No space left on device"]
+    assert script.returncode == 1
 
 
 def test_a_write_makes_its_folder_and_replaces_the_old_file_once_it_is_on_the_disk(
@@ -226,16 +193,6 @@ def test_a_write_makes_its_folder_and_replaces_the_old_file_once_it_is_on_the_di
             path.chmod(0o600)  # what only its owner may read stays so
             write_json(path, content)
             assert path.stat().st_mode & 0o777 == 0o600
-
-
-def test_what_cannot_take_its_place_is_kept_and_named(tmp_path):
-    path = tmp_path / "figures.json"
-    path.mkdir()
-    with pytest.raises(SentimentalError, match="it is kept as") as caught:
-        write_json(path, {"uar": 0.1})
-    (partial,) = {*tmp_path.iterdir()} - {path}
-    assert str(caught.value).endswith(str(partial))
-    assert json.loads(partial.read_text()) == {"uar": 0.1}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows lets few users make links")
@@ -262,16 +219,6 @@ def test_a_link_in_place_of_a_partial_file_is_not_followed(tmp_path, write):
     assert not (tmp_path / "a.json").is_symlink()
 
 
-def test_the_partial_file_of_another_users_process_is_kept(tmp_path, monkeypatch):
-    def refuse(number, signal_number):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "kill", refuse)
-    (tmp_path / ".1.partial.a.json").touch()
-    write_json(tmp_path / "a.json", {})
-    assert (tmp_path / ".1.partial.a.json").exists()
-
-
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such pipes here")
 def test_a_pipe_is_written_and_not_replaced(tmp_path):
     path, read = tmp_path / "pipe.json", []
@@ -285,10 +232,17 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path):
     assert path.is_fifo()
 
 
-def test_partial_files_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
+def test_partial_files_of_the_dead_are_removed_and_of_the_living_kept(tmp_path, monkeypatch):
+    def kill(number, signal_number):
+        if number == 1:
+            raise PermissionError(1, "of another user")
+        original(number, signal_number)
+
+    original = os.kill
+    monkeypatch.setattr(os, "kill", kill)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    names = [f".{number}.partial.a.json" for number in (dead.pid, os.getppid(), "x")]
+    names = [f".{number}.partial.a.json" for number in (dead.pid, os.getppid(), 1, "x")]
     names += [f".{dead.pid}.partial.b.json", "b.json"]
     for name in names:
         (tmp_path / name).touch()
@@ -298,51 +252,45 @@ def test_partial_files_of_the_dead_are_removed_and_of_the_living_kept(tmp_path):
         assert {path.name for path in tmp_path.iterdir()} - {"a.json"} == {*names[1:]}
 
 
-@pytest.mark.parametrize("is_stopped", [False, True])
-def test_a_folder_is_removed_whole_with_what_a_dead_process_left(tmp_path, monkeypatch, is_stopped):
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    for name in ("checkpoint", f".{dead.pid}.partial.checkpoint"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").touch()
-    if is_stopped:  # before anything is removed
-        monkeypatch.setattr(shutil, "rmtree", lambda path: None)
-    remove_folder(tmp_path / "checkpoint")
-    names = [f".{number}.partial.checkpoint" for number in (dead.pid, os.getpid())]
-    assert {path.name for path in tmp_path.iterdir()} == ({*names} if is_stopped else set())
-
-
-@pytest.mark.parametrize("name", ["file/a.json", "folder"])
-@pytest.mark.parametrize("write", [check_outputs, lambda paths: write_json(paths[-1], {})])
-def test_what_cannot_be_written_is_named_before_the_work_and_at_its_end(tmp_path, name, write):
+@pytest.mark.parametrize(
+    ("write", "name", "is_kept"),
+    [
+        (check_outputs, "file/a.json", False),
+        (check_outputs, "folder", False),
+        (lambda paths: write_json(paths[-1], {"uar": 0.1}), "file/a.json", False),
+        (lambda paths: write_json(paths[-1], {"uar": 0.1}), "folder", True),
+    ],
+)
+def test_what_cannot_be_written_is_named_before_the_work_and_at_its_end(
+    tmp_path, write, name, is_kept
+):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(SentimentalError, match="cannot be written") as caught:
         write([tmp_path / "new" / "a.json", tmp_path / name])
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     left = [path for path in tmp_path.rglob("*") if "partial" in path.name]
-    assert [*map(str, left)] == [str(caught.value).partition("it is kept as ")[2]] * len(left)
+    assert len(left) == is_kept
+    for path in left:
+        assert str(caught.value).endswith(f"; it is kept as {path}")
+        assert json.loads(path.read_text()) == {"uar": 0.1}
 
 
-def test_a_full_disk_is_told_before_the_work(tmp_path, monkeypatch):
+@pytest.mark.parametrize("words", ["No space left on device", "it is protected from writing"])
+def test_a_full_disk_or_a_protected_file_is_told_before_the_work(tmp_path, monkeypatch, words):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "a.json"
     path.write_text("old")
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(SentimentalError, match=r"a.json: cannot be written \(No space left"):
+    if "space" in words:
+        monkeypatch.setattr(os, "fsync", fail)
+    else:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may do everything
+    with pytest.raises(SentimentalError, match=rf"a.json: cannot be written \({words}"):
         check_outputs([path])
     assert [*tmp_path.iterdir()] == [path]
     assert path.read_text() == "old"
-
-
-def test_what_is_protected_from_writing_is_not_replaced(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    path.touch()
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may do everything
-    with pytest.raises(SentimentalError, match="protected from writing"):
-        check_outputs([path])
 
 
 def test_two_outputs_or_an_input_of_one_name_are_refused(tmp_path, monkeypatch):
@@ -363,14 +311,20 @@ def test_two_outputs_or_an_input_of_one_name_are_refused(tmp_path, monkeypatch):
         (BrokenPipeError(32, "Broken pipe"), BrokenPipeError),
         (PermissionError(13, "no right", "another.wav"), PermissionError),
         (OSError(28, "No space left"), SentimentalError),
+        (RuntimeError(), RuntimeError),
     ],
 )
-def test_only_what_is_about_the_file_is_blamed_on_it(tmp_path, error, kind):
-    with pytest.raises(kind) as caught, atomic_write(tmp_path / "log.csv"):
+def test_a_write_that_fails_leaves_the_old_file_whole_and_is_told_by_its_name(
+    tmp_path, error, kind
+):
+    path = tmp_path / "log.csv"
+    path.write_text("old")
+    with pytest.raises(kind) as caught, atomic_write(path):
         raise error
-    told = f"{tmp_path / 'log.csv'}: cannot be written (No space left)"
+    told = f"{path}: cannot be written (No space left)"
     assert caught.value is error or str(caught.value) == told
-    assert list(tmp_path.iterdir()) == []
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # What is printed

@@ -14,10 +14,6 @@ from sentimental.scripts import run_script
 from sentimental.workers import run_jobs
 
 
-def double(number):
-    return 2 * number
-
-
 def double_unless(number, deadly):
     """A job whose process is killed, as the system kills what takes too much memory."""
     if number == deadly:
@@ -39,7 +35,7 @@ def test_what_is_done_when_a_signal_comes_is_not_lost():
     done = []
 
     def main():
-        for _, result in run_jobs(double, [(n,) for n in range(200)]):
+        for _, result in run_jobs(abs, [(n,) for n in range(200)]):
             done.append(result)
             signal.raise_signal(signal.SIGTERM)
 
@@ -61,8 +57,8 @@ def test_without_locks_between_processes_one_does_all_jobs(monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("multiprocessing.synchronize.SemLock.__init__", refuse)
-    jobs = ((n,) for n in range(3))
-    assert [*run_jobs(double, jobs)] == [(0, 0), (1, 2), (2, 4)]
+    jobs = ((n, 2) for n in range(3))
+    assert [*run_jobs(pow, jobs)] == [(0, 0), (1, 1), (2, 4)]
     assert dict(run_jobs(os.getpid, [()])) == {0: os.getpid()}
 
 
@@ -72,7 +68,7 @@ def test_every_job_has_its_result_and_a_worker_that_dies_costs_its_own(deadly):
     results = list(run_jobs(double_unless, [(n, deadly) for n in range(20)]))
     assert len(results) == 20
     assert dict(results) == {n: 2 * n if n != deadly else None for n in range(20)}
-    assert list(run_jobs(double, [])) == []
+    assert list(run_jobs(abs, [])) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

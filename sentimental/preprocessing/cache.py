@@ -9,7 +9,7 @@ import numpy as np
 
 from sentimental.features import CHAIN
 from sentimental.features_file import load_features
-from sentimental.files import is_special, lock_folder, remove_folder
+from sentimental.files import is_special, lock_folder
 from sentimental.scripts import SentimentalError, shown
 
 
@@ -50,7 +50,7 @@ class FrameCache:
         if self._folder:
             self._lock.release()
             if kind is None:
-                remove_folder(self._folder)
+                shutil.rmtree(self._folder)
 
     def _path(self, content_hash):
         """Where frames lie: the name tells all that they depend on."""
