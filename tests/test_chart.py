@@ -112,10 +112,10 @@ def test_a_session_of_ten_hours_can_be_read():
 
 def test_pictures_have_their_own_style(tmp_path):
     with matplotlib.rc_context({"figure.dpi": 30, "savefig.dpi": 30, "text.color": "white"}):
-        chart.save_timeline(tmp_path / "a.png", tracks(), 100.0)
+        chart.save_plot(tmp_path / "a.png", tracks()[0].utterances, 100.0)
         assert matplotlib.rcParams["figure.dpi"] == 30
     picture = matplotlib.image.imread(tmp_path / "a.png")
-    assert picture.shape[:2] == (1200, 1200)
+    assert picture.shape[:2] == (700, 1200)
     assert picture.std() > 0
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import weakref
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,11 +51,17 @@ def spans(findings, channel=None):
     return [(f.result.start, f.result.end) for f in findings if f.channel == channel]
 
 
+def write(path, *channels, sample_rate=SAMPLE_RATE):
+    """Write a recording, each channel of which gets as long as the longest; returns the path."""
+    n = max(map(len, channels))
+    sound = np.stack([np.pad(one, (0, n - len(one))) for one in channels], axis=1)
+    soundfile.write(path, sound, sample_rate, subtype="FLOAT")
+    return path
+
+
 @pytest.fixture
 def long_file(tmp_path):
-    path = tmp_path / "long.wav"
-    soundfile.write(path, CONVERSATION, SAMPLE_RATE, subtype="FLOAT")
-    return path
+    return write(tmp_path / "long.wav", CONVERSATION)
 
 
 # Names
@@ -72,17 +77,12 @@ def test_a_folder_gives_its_recordings_in_natural_order(tmp_path):
     ]
 
 
-def test_a_pattern_is_expanded_and_a_name_that_looks_like_one_is_not(tmp_path):
+def test_names_keep_their_order_and_only_a_pattern_that_is_no_name_is_expanded(tmp_path):
     pattern, literal = str(tmp_path / "*.wav"), str(tmp_path / "[ac]9.flac")
     for name in ("a10.wav", "a9.wav", "a9.flac", "[ac]9.flac"):
         (tmp_path / name).touch()
-    assert names(find_recordings([pattern])) == [str(tmp_path / f"a{n}.wav") for n in (9, 10)]
-    assert names(find_recordings([literal])) == [literal]
-
-
-def test_names_keep_their_order_and_may_come_twice(tmp_path):
-    given = [str(tmp_path / "z.wav"), str(tmp_path / "a.wav"), str(tmp_path / "z.wav")]
-    assert names(find_recordings(given)) == given
+    found = names(find_recordings([literal, pattern, literal]))
+    assert found == [literal, *(str(tmp_path / f"a{n}.wav") for n in (9, 10)), literal]
 
 
 @pytest.mark.parametrize("name", ["*.wav", ""])
@@ -113,9 +113,8 @@ def test_the_standard_input_is_a_recording(monkeypatch, content, is_terminal, wo
 
 
 def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
-    path = tmp_path / "a.wav"
     sound = np.concatenate([speech(0)[:24_000], noise(1), speech(2)[:24_000]])
-    soundfile.write(path, sound, SAMPLE_RATE)
+    path = write(tmp_path / "a.wav", sound)
     assert len(find_utterances(sound)) == 2
     recognizer = load_recognizer()
     recording, (finding,) = recognize(path, recognizer=recognizer)
@@ -129,16 +128,16 @@ def test_a_short_recording_is_judged_as_a_whole_though_it_has_a_pause(tmp_path):
 # Long recordings
 
 
-def test_a_long_recording_is_cut_as_a_session_is(long_file):
-    sound, _ = soundfile.read(long_file, dtype="float32")
-    recording, findings = recognize(long_file)
-    expected = find_utterances(sound)
+@pytest.mark.parametrize("separate", [False, True])  # of one channel there is nothing to separate
+def test_a_long_recording_is_cut_as_a_session_is(long_file, separate):
+    recording, findings = recognize(long_file, separate)
+    expected = find_utterances(CONVERSATION)
     assert len(expected) == 4
     assert {finding.kind for finding in findings} == {"utterance"}
     assert spans(findings) == [(start, end) for start, end, _ in expected]
     for finding, (*_, samples) in zip(findings, expected, strict=True):
         assert finding.result.probabilities == pytest.approx(answer_to(Loudness(), samples))
-    assert recording.seconds == pytest.approx(len(sound) / SAMPLE_RATE)
+    assert recording.seconds == pytest.approx(len(CONVERSATION) / SAMPLE_RATE)
     assert recording.is_cut
     assert not recording.failed
 
@@ -152,24 +151,20 @@ def test_any_rate_and_format_has_the_same_utterances(tmp_path, long_file, name):
             pytest.skip("ffmpeg is not installed")
         subprocess.run(["ffmpeg", "-v", "error", "-i", long_file, path], check=True)
     else:
-        sound, _ = soundfile.read(long_file)
-        soundfile.write(path, soxr.resample(sound, SAMPLE_RATE, 44_100), 44_100)
+        soundfile.write(path, soxr.resample(CONVERSATION, SAMPLE_RATE, 44_100), 44_100)
     _, findings = recognize(path)
     np.testing.assert_allclose(spans(findings), spans(expected), atol=0.1)
 
 
 def test_channels_that_cancel_each_other_are_heard(tmp_path, long_file):
-    sound, _ = soundfile.read(long_file)
-    path = tmp_path / "upside_down.wav"
-    soundfile.write(path, np.stack([sound, -sound], axis=1), SAMPLE_RATE)
+    path = write(tmp_path / "upside_down.wav", CONVERSATION, -CONVERSATION)
     assert spans(recognize(path)[1]) == spans(recognize(long_file)[1])
 
 
 def test_a_long_recording_without_speech_is_told_from_one_that_the_chain_refuses(
     tmp_path, long_file
 ):
-    path = tmp_path / "hiss.wav"
-    soundfile.write(path, noise(8, dbfs=-40), SAMPLE_RATE)
+    path = write(tmp_path / "hiss.wav", noise(8, dbfs=-40))
     for name, recognizer, words in (
         (path, Loudness(), "no speech in it"),
         (long_file, Refusing(), "there is speech in it, but too little of it stands out"),
@@ -179,11 +174,10 @@ def test_a_long_recording_without_speech_is_told_from_one_that_the_chain_refuses
         assert recording.failed
 
 
-def test_what_comes_before_the_damage_is_kept(tmp_path, long_file):
-    sound, _ = soundfile.read(long_file, dtype="float32")
+def test_what_comes_before_the_damage_is_kept(tmp_path):
+    sound = CONVERSATION.copy()
     sound[-32_000:] = np.nan
-    path = tmp_path / "nan.wav"
-    soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
+    path = write(tmp_path / "nan.wav", sound)
     recording, findings = recognize(path)
     assert [finding.kind for finding in findings] == ["utterance"] * 3 + ["error"]
     assert "not numbers" in str(findings[-1].result)
@@ -214,112 +208,79 @@ def test_memory_holds_the_last_seconds_alone(monkeypatch):
 def call(tmp_path):
     """A phone call of two who speak in turn."""
     first, second = CONVERSATION, np.concatenate([noise(3), talk(0, 1, pause=5.0)])
-    n = max(len(first), len(second))
-    sound = np.stack([np.pad(one, (0, n - len(one))) for one in (first, second)], axis=1)
-    path = tmp_path / "call.wav"
-    soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
-    return path, first, second
+    return write(tmp_path / "call.wav", first, second), first, second
 
 
-def test_each_channel_by_itself(call):
+def test_each_channel_is_heard_by_itself_and_has_a_voice_and_a_summary(call, capsys):
     path, *channels = call
-    recording, findings = recognize(path, separate=True)
-    for number, sound in enumerate(channels, 1):
+    voices, recording = {}, Recording(path, separate=True)
+    findings = [one for _, one in recognize_all([recording], load_recognizer(), voices)]
+    lines = capsys.readouterr().err.splitlines()
+    for number, (sound, line) in enumerate(zip(channels, lines, strict=True), 1):
         expected = [start for start, *_ in find_utterances(sound)]
         assert [start for start, _ in spans(findings, number)] == pytest.approx(expected)
+        assert voices[number].n_recordings == len(expected) > 1
+        assert line.startswith(f"{path}, channel {number}: {len(expected)} utterances")
     ends = [finding.result.end for finding in findings]
     assert ends == pytest.approx(sorted(ends), abs=3)  # as they come, not one channel after another
     assert sorted(recording.utterances) == [1, 2]
 
 
-def test_a_silent_channel_is_told_and_is_no_failure(tmp_path):
-    path = tmp_path / "call.wav"
-    for sound in (CONVERSATION, speech(0)):  # a long and a short one
-        soundfile.write(path, np.stack([noise(len(sound) / 16_000, -80), sound], 1), SAMPLE_RATE)
-        recording, findings = recognize(path, separate=True)
-        assert {(f.channel, f.kind == "error") for f in findings} == {(1, True), (2, False)}
-        assert not recording.failed
+@pytest.mark.parametrize(
+    "channels",
+    [
+        (noise(len(CONVERSATION) / SAMPLE_RATE, -80), CONVERSATION),
+        (noise(2, -80), speech(0)),
+        (0.1 * speech(0), speech(0)),  # which only leaks
+    ],
+)
+def test_a_channel_without_speech_of_its_own_is_told_and_is_no_failure(tmp_path, channels):
+    recording, findings = recognize(write(tmp_path / "call.wav", *channels), separate=True)
+    assert {(f.channel, f.kind == "error") for f in findings} == {(1, True), (2, False)}
+    assert not recording.failed
 
 
-def test_what_leaks_from_the_other_channel_is_not_heard_there(tmp_path):
-    first, second = CONVERSATION, np.concatenate([np.zeros(18 * SAMPLE_RATE), speech(4)])
-    first, second = (np.pad(one, (0, 22 * SAMPLE_RATE - len(one))) for one in (first, second))
-    leak = np.roll(second, 800), np.roll(first, 800)  # 50 ms later
-    sound = np.stack([first + 0.1 * leak[0], second + 0.1 * leak[1]], axis=1)
-    path = tmp_path / "call.wav"
-    soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
-    _, findings = recognize(path, separate=True)
-    heard = {channel: spans(findings, channel) for channel in (1, 2)}
-    assert [start for start, _ in heard[1]] == [start for start, *_ in find_utterances(first)]
-    ((start, _),) = heard[2]
-    assert start == pytest.approx(18, abs=0.5)
+LATE = np.concatenate([np.zeros(18 * SAMPLE_RATE, np.float32), speech(4)])
+TOGETHER = np.concatenate([CONVERSATION[SAMPLE_RATE:], noise(1)])
 
 
-def test_a_short_call_has_no_speech_on_the_channel_that_only_leaks(tmp_path):
-    path = tmp_path / "call.wav"
-    soundfile.write(path, np.stack([speech(0), 0.1 * speech(0)], axis=1), SAMPLE_RATE)
-    _, findings = recognize(path, separate=True)
-    assert [(f.channel, f.kind) for f in findings] == [(1, "file"), (2, "error")]
-
-
-def test_two_who_speak_at_once_are_both_heard(tmp_path):
-    path = tmp_path / "call.wav"
-    first, second = CONVERSATION, np.concatenate([CONVERSATION[SAMPLE_RATE:], noise(1)])
-    sound = np.stack([first + 0.05 * second, 0.7 * second + 0.05 * first], axis=1)
-    soundfile.write(path, sound, SAMPLE_RATE, subtype="FLOAT")
-    _, findings = recognize(path, separate=True)
-    for channel, samples in ((1, first), (2, second)):
+@pytest.mark.parametrize(
+    ("second", "gain", "leak", "delay"),
+    [(LATE, 1.0, 0.1, 800), (TOGETHER, 0.7, 0.05, 0)],  # 50 ms later; two who speak at once
+)
+def test_what_leaks_from_the_other_channel_is_not_heard_there(tmp_path, second, gain, leak, delay):
+    n = max(len(CONVERSATION), len(second))
+    own = [np.pad(one, (0, n - len(one))) for one in (CONVERSATION, gain * second)]
+    mixed = [own[0] + leak / gain * np.roll(own[1], delay), own[1] + leak * np.roll(own[0], delay)]
+    _, findings = recognize(write(tmp_path / "call.wav", *mixed), separate=True)
+    for channel, samples in enumerate(own, 1):
         expected = [start for start, *_ in find_utterances(samples)]
         assert [start for start, _ in spans(findings, channel)] == pytest.approx(expected, abs=0.5)
-
-
-def test_each_channel_has_a_voice_and_a_summary_of_its_own(call, capsys):
-    voices = {}
-    recordings = [Recording(call[0], separate=True)]
-    findings = [one for _, one in recognize_all(recordings, load_recognizer(), voices)]
-    for channel in (1, 2):
-        assert voices[channel].n_recordings == len(spans(findings, channel)) > 1
-    lines = capsys.readouterr().err.splitlines()
-    for n, line in zip((1, 2), lines, strict=True):
-        assert line.startswith(f"{call[0]}, channel {n}: {voices[n].n_recordings} utterances")
-
-
-def test_one_channel_is_not_called_the_first(long_file):
-    assert {finding.channel for finding in recognize(long_file, separate=True)[1]} == {None}
 
 
 # The chart
 
 
-def test_a_chart_of_recordings_one_after_the_other(monkeypatch, tmp_path, long_file, call):
-    seen = []
-    monkeypatch.setattr(chart, "save_timeline", lambda *drawn: seen.append(drawn))
+def test_a_chart_of_recordings_one_after_the_other(monkeypatch, long_file, call):
+    drawn = []
+    monkeypatch.setattr(chart, "_save", lambda path, size, *what: drawn.append(what))
     recordings = [Recording(path, separate=True) for path in (SAMPLES[0], long_file, call[0])]
     all(recognize_all(recordings, Loudness()))
     save_chart("a.png", recordings)
-    ((_, tracks, seconds, *_),) = seen
+    save_chart("a.png", recordings[:1])
+    (draw, tracks, seconds, _), (draw_short, utterances, *_) = drawn
+    assert (draw, draw_short) == (chart.draw_timeline, chart.draw_summary)
+    assert utterances == recordings[0].utterances[None]
     lengths = [recording.seconds for recording in recordings]
     starts = [0, *itertools.accumulate(lengths)]
     assert seconds == pytest.approx(sum(lengths))
     assert [track.channel for track in tracks] == [1, 2, None]
     first, second, mixed = tracks
     assert len(mixed.utterances) == 1 + 4
-    assert mixed.utterances[1].start == pytest.approx(starts[1] + spans_of(recordings[1])[0][0])
+    first_of_long = recordings[1].utterances[None][0].start
+    assert mixed.utterances[1].start == pytest.approx(starts[1] + first_of_long)
     assert first.utterances[0].start >= starts[2]
     for track in (first, second):
         assert track.levels[0][0] == pytest.approx(starts[2])
         assert track.levels[-1][1] == pytest.approx(seconds)
     assert not np.allclose([x[2] for x in first.levels], [x[2] for x in second.levels])
-
-
-def spans_of(recording, channel=None):
-    return [(one.start, one.end) for one in recording.utterances[channel]]
-
-
-def test_short_recordings_have_the_summary(monkeypatch, tmp_path):
-    path = Path(tmp_path, "a.png")
-    monkeypatch.setattr(chart, "save_timeline", None)
-    recordings = [Recording(sample) for sample in SAMPLES[:2]]
-    all(recognize_all(recordings, Loudness()))
-    save_chart(path, recordings)
-    assert path.exists()

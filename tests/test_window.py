@@ -227,20 +227,21 @@ def resize(size):
     figure().set_size_inches(size)
     canvas = figure().canvas
     canvas.callbacks.process("resize_event", ResizeEvent("resize_event", canvas))
+    canvas.draw()
 
 
-def test_the_summary_can_be_read_in_a_small_window(window, monkeypatch):
+@pytest.mark.parametrize("probabilities", [sure("surprise"), sure("sad", 1 / 8)])
+def test_all_of_the_summary_can_be_read(window, monkeypatch, probabilities):
     def show(block):
-        figure().canvas.draw()
         check_texts(figure())
         resize((12, 7))
-        figure().canvas.draw()
         check_texts(figure())
         plt.close("all")
 
     monkeypatch.setattr(plt, "show", show)
     resize((5, 3))
-    window.show_summary(session(4_000, utterances=UTTERANCES))
+    utterances = [Utterance(i, i + 3, probabilities) for i in range(0, 3_600, 4)]
+    window.show_summary(session(4_000, utterances=utterances))
     assert window.closed
 
 
@@ -254,15 +255,6 @@ def test_the_summary_has_each_emotion_in_its_color():
         shown = [to_hex(bar.get_facecolor()) for bar in axes.patches]
         assert shown == [COLORS[name] for name in names]
     assert [label.get_text() for label in bars.get_xticklabels()] == [*EMOTIONS]
-
-
-@pytest.mark.parametrize("probabilities", [sure("surprise"), sure("sad", 1 / 8)])
-def test_all_of_the_summary_can_be_read(probabilities):
-    figure = Figure(figsize=chart.WINDOW_SIZE)
-    utterances = [Utterance(i, i + 3, probabilities) for i in range(0, 3_600, 4)]
-    chart.draw_summary(figure, utterances, 4_000)
-    figure.draw_without_rendering()
-    check_texts(figure)
 
 
 def test_what_was_said_last_still_comes_when_the_window_is_closed(window, capsys):

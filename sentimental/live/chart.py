@@ -146,12 +146,10 @@ def draw_timeline(figure, tracks, seconds, files=()):
 
     Parameters
     ----------
-    figure : matplotlib.figure.Figure, is cleared first
+    figure : matplotlib.figure.Figure
     tracks : list of Track, with utterances
-    seconds : float, of the whole
-    files : as of `draw_summary`
+    seconds, files : as for `draw_summary`
     """
-    figure.clear()
     rows = figure.subplots(2 * len(tracks), 1, sharex=True, height_ratios=[3, 1] * len(tracks))
     edges = np.linspace(0, seconds, N_COLUMNS + 1)
     everything = [one for track in tracks for one in track.utterances]
@@ -213,14 +211,10 @@ def _sum_columns(edges, starts, ends, values):
 
 
 def save_chart(path, recordings):
-    """Write what was recognized of some recordings as a chart, as if they followed each other.
+    """Write a chart of some Recordings, in each of which something was recognized.
 
-    That is the summary, and of recordings that were cut into utterances the time line.
-
-    Parameters
-    ----------
-    path : str or Path; the end of the name chooses the format
-    recordings : list of Recording, of each of which something was recognized
+    It is drawn as if they followed each other: the summary, or the time line if one was cut into
+    utterances. The end of the name chooses the format.
     """
     files, tracks, seconds = [], {}, 0.0
     for recording in recordings:
@@ -234,7 +228,9 @@ def save_chart(path, recordings):
         seconds += recording.seconds
     if any(recording.is_cut for recording in recordings):
         tracks = [tracks[channel] for channel in sorted(tracks, key=str)]
-        save_timeline(path, tracks, seconds, files)
+        width, height = TRACK_SIZE
+        size = width, AROUND + height * len(tracks)
+        _save(path, size, draw_timeline, tracks, seconds, files)
     else:
         everything = [one for track in tracks.values() for one in track.utterances]
         save_plot(path, everything, seconds, files)
@@ -243,13 +239,6 @@ def save_chart(path, recordings):
 def save_plot(path, utterances, seconds, files=()):
     """Write the summary chart; the end of the name chooses the format."""
     _save(path, WINDOW_SIZE, draw_summary, utterances, seconds, files)
-
-
-def save_timeline(path, tracks, seconds, files=()):
-    """Write the time line; the end of the name chooses the format."""
-    width, height = TRACK_SIZE
-    size = width, AROUND + height * len(tracks)
-    _save(path, size, draw_timeline, tracks, seconds, files)
 
 
 def _save(path, size, draw, *drawn):

@@ -48,15 +48,13 @@ def find_recordings(names, separate=False):
         is_pattern = re.search(r"[*?[]", name) and not os.path.lexists(name)
         matches = glob.glob(name, recursive=True) if is_pattern else []
         for path in sorted(matches, key=_natural_order) or [name]:
-            if not os.path.isdir(path):
-                recordings.append(Recording(path, separate))
-                continue
-            files, _, errors = find_files([Path(path)])
-            if not (files or errors):
-                errors = [f"{path}: no recordings in this folder"]
-            recordings += [
-                Recording(file, separate) for file in sorted(map(str, files), key=_natural_order)
-            ]
+            files, errors = [path], []
+            if os.path.isdir(path):
+                files, _, errors = find_files([Path(path)])
+                if not (files or errors):
+                    errors = [f"{path}: no recordings in this folder"]
+            files = sorted(map(str, files), key=_natural_order)
+            recordings += [Recording(file, separate) for file in files]
             recordings += [Recording(path, error=SentimentalError(error)) for error in errors]
     return recordings
 
@@ -180,15 +178,11 @@ class Recording:
 def recognize_all(recordings, recognizer, voices=None, emotions=EMOTIONS):
     """Recognize one recording after the other; what goes wrong with one costs that one only.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-    recognizer, voices, emotions : as for `Recording.recognize`
+    The parameters are those of `Recording.recognize`.
 
     Yields
     ------
-    recording : Recording
-    finding : Finding
+    recording, finding : Recording, Finding
     """
     for recording in recordings:
         check_stop()
@@ -202,6 +196,7 @@ def recognize_all(recordings, recognizer, voices=None, emotions=EMOTIONS):
             yield recording, Finding(None, "error", program_error(name, error))
         else:
             recording.failed = not recording.utterances
-        for channel, utterances in sorted(recording.utterances.items()) if recording.is_cut else ():
-            source = f"{name}, channel {channel}" if channel else name
-            note(f"{source}: {summary_line(utterances, recording.seconds)}")
+        if recording.is_cut:
+            for channel, utterances in sorted(recording.utterances.items()):
+                source = f"{name}, channel {channel}" if channel else name
+                note(f"{source}: {summary_line(utterances, recording.seconds)}")

@@ -43,17 +43,9 @@ SCREEN_SHARE = 0.9
 
 
 def open_display(with_window, keys, session):
-    """The best display that there is: a window, bars in the terminal, or lines.
+    """The best display of a Session: a Window, if wanted, else TerminalBars or PlainLines.
 
-    Parameters
-    ----------
-    with_window : bool, whether one is wanted
-    keys : dict, as of `sentimental.live.terminal.session_keys`
-    session : sentimental.live.session.Session, of which all is shown later
-
-    Returns
-    -------
-    display : Window, TerminalBars or PlainLines
+    `keys` are those of `sentimental.live.terminal.session_keys`.
     """
     has_screen = sys.platform in ("win32", "darwin") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
@@ -71,7 +63,7 @@ class Window(PlainLines):
 
     Only the parts in which something moved are drawn again, on top of a copy of what does not move
     (blitting). Where there can be no window, it raises what matplotlib or the toolkit does, or
-    SentimentalError. Its parameters are those of `open_display`.
+    SentimentalError.
     """
 
     def __init__(self, keys, session):
@@ -86,18 +78,19 @@ class Window(PlainLines):
             raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
         self._fit_screen()
         self._emotions, self._keys = session.emotions, dict(keys)
-        self._parts = []  # of the window, which are drawn each by itself
         self._lay_out(with_voice=session.voice is not None)
         self._font_sizes = self._find_font_sizes()
         self._fit_fonts()
         connect = self._canvas.mpl_connect
-        self._on_draw_id = connect("draw_event", lambda event: self._copy_background())
+        # What does not move is copied the first time, and when the window got another size.
+        self._on_draw_id = connect("draw_event", lambda event: self._copy_backgrounds())
         connect("resize_event", lambda event: self._fit_fonts())
         # Matplotlib's own keys would close the window, or give its axes a grid.
         self._canvas.mpl_disconnect(self._canvas.manager.key_press_handler_id)
         connect("key_press_event", lambda event: press(self._keys, event.key))
         self._column = 0  # the last one of the strip, counted from the start of the session
         plt.show(block=False)
+        self._canvas.draw()
 
     def _fit_screen(self):
         window = getattr(self._canvas.manager, "window", None)
@@ -111,9 +104,10 @@ class Window(PlainLines):
         bars = figure.add_axes((0.065, 0.41, 0.85, 0.45))
         bars.set(xlim=(-0.6, n - 0.4), ylim=(0, 1.08))
         bars.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=16)
-        digits = [f"{number} " * ("1" in self._keys) for number in range(1, n + 1)]
-        names = [f"{digit}{emotion}" for digit, emotion in zip(digits, self._emotions, strict=True)]
-        bars.set_xticks(range(n), names, fontsize=18 if digits[0] and n > 6 else 21)
+        names, with_digits = self._emotions, "1" in self._keys
+        if with_digits:
+            names = [f"{number} {emotion}" for number, emotion in enumerate(names, 1)]
+        bars.set_xticks(range(n), names, fontsize=18 if with_digits and n > 6 else 21)
         bars.tick_params(length=0)
         meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
         meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
@@ -136,12 +130,9 @@ class Window(PlainLines):
         self._last = figure.text(0.97, 0.915, "", **right)
         (self._level,) = meter.bar(0, 0, 0.9, bottom=LOWEST_DBFS, color=GRAY, **style)
         n_columns = round(STRIP_SECONDS / COLUMN_SECONDS)
-        self._history = np.full((STRIP_ROWS, n_columns, 3), to_rgb(SILENCE_COLOR), np.uint8)
-        self._strip = _pixels(strip)
-        self._strip.colors = self._history
-        self._strip.set_animated(True)
-        strip.add_artist(self._strip)
-        self._parts = [
+        silence = np.full((STRIP_ROWS, n_columns, 3), to_rgb(SILENCE_COLOR), np.uint8)
+        self._strip = strip.add_artist(_pixels(strip, silence))
+        self._parts = [  # each of which is drawn by itself
             _Part((0.0, 0.875, 1.0, 1.0), [self._title, self._last]),
             _Part((0.065, 0.405, 0.93, 0.875), [*self._bars, *self._percents]),
             _Part((0.935, 0.40, 0.98, 0.87), [self._level]),
@@ -175,20 +166,16 @@ class Window(PlainLines):
         super().show(session, lines)
         if self.closed:  # the last utterances may still come
             return
-        self._set_results(session)
-        if self._parts[0].background is None:
-            self._canvas.draw()
-        for part in self._parts:
-            part.draw(self._figure)
+        for part, shown in zip(self._parts, self._set_results(session), strict=False):
+            part.draw(self._figure, shown)
         self._canvas.flush_events()
 
-    def _copy_background(self):
-        """Copy what does not move: the first time, and whenever the window got another size."""
+    def _copy_backgrounds(self):
         for part in self._parts:
             part.copy_background(self._figure)
 
     def _set_results(self, session):
-        title, bars, level, strip, *voice = self._parts
+        """Set what is to be drawn; returns of each part what tells whether it has changed."""
         probabilities = session.update.probabilities if session.update else None
         is_silent = probabilities is None
         color = "#777777" if is_silent else "black"
@@ -197,36 +184,36 @@ class Window(PlainLines):
             last = f"last: {answer(session.utterances[-1])}"
         if session.task and not session.end:
             color, (words, _, last) = "black", session.task.partition(": ")
-        if title.changes(words, color, last):
-            self._title.set(text=words, color=color)
-            self._last.set_text(last)
-        shown = [0.0] * len(self._emotions) if is_silent else probabilities.values()
-        if bars.changes(is_silent, *shown):
-            for p, bar, percent in zip(shown, self._bars, self._percents, strict=True):
-                bar.set_height(p)
-                percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
-        if level.changes(round(session.endpointer.level)):
-            self._level.set_height(session.endpointer.level - LOWEST_DBFS)
-        if session.voice is not None and voice[0].changes(acquaintance(session.voice)):
+        self._title.set(text=words, color=color)
+        self._last.set_text(last)
+        heights = [0.0] * len(self._emotions) if is_silent else [*probabilities.values()]
+        for p, bar, percent in zip(heights, self._bars, self._percents, strict=True):
+            bar.set_height(p)
+            percent.set(y=p + 0.01, text="" if is_silent else f"{p:.0%}")
+        self._level.set_height(session.endpointer.level - LOWEST_DBFS)
+        self._move_strip(session.endpointer.seconds, probabilities)
+        title, bars = (words, color, last), (is_silent, heights)
+        shown = [title, bars, round(session.endpointer.level), self._column]
+        if session.voice is not None:
             self._known.set_width(session.voice.known)
             self._acquaintance.set_text(acquaintance(session.voice))
-        if strip.changes(int(session.endpointer.seconds / COLUMN_SECONDS)):
-            self._move_strip(session.endpointer.seconds, probabilities)
+            shown.append(self._acquaintance.get_text())
+        return shown
 
     def _move_strip(self, seconds, probabilities):
         """Add the columns since last time: all colors, each as high as its emotion is likely."""
-        n_new = min(int(seconds / COLUMN_SECONDS) - self._column, self._history.shape[1])
+        strip = self._strip.colors
+        n_new = min(int(seconds / COLUMN_SECONDS) - self._column, strip.shape[1])
         if n_new == 0:
             return
         self._column = int(seconds / COLUMN_SECONDS)
-        self._history[:, :-n_new] = self._history[:, n_new:]
-        self._history[:, -n_new:] = to_rgb(SILENCE_COLOR)
+        strip[:, :-n_new] = strip[:, n_new:]
+        strip[:, -n_new:] = to_rgb(SILENCE_COLOR)
         if probabilities is not None:
             rows = (np.arange(STRIP_ROWS) + 0.5) / STRIP_ROWS
             which = np.searchsorted(np.cumsum([*probabilities.values()]), rows)
             colors = np.array([to_rgb(COLORS[emotion]) for emotion in probabilities], np.uint8)
-            self._history[:, -n_new:] = colors[which.clip(max=len(colors) - 1)][:, None]
-        self._strip.colors = self._history
+            strip[:, -n_new:] = colors[which.clip(max=len(colors) - 1)][:, None]
 
     def show_summary(self, session):
         """Replace the bars by the summary chart until the user closes it or a signal comes."""
@@ -247,8 +234,8 @@ class Window(PlainLines):
         self._plt.show(block=True)
 
 
-def _pixels(axes):
-    """An artist that fills axes with its ``colors``, np.ndarray [shape=(rows, columns, 3)].
+def _pixels(axes, colors):
+    """An animated artist that fills axes with `colors`, np.ndarray [shape=(rows, columns, 3)].
 
     Matplotlib's own image takes 7 ms of processor each time, five times as long.
     """
@@ -264,40 +251,32 @@ def _pixels(axes):
             image[..., :3] = self.colors[rows[:, None], columns]
             renderer.draw_image(renderer.new_gc(), left, bottom, image)
 
-    return Pixels()
+    pixels = Pixels()
+    pixels.colors = colors
+    pixels.set_animated(True)
+    return pixels
 
 
 class _Part:
-    """A part of the window that is drawn by itself, when something in it has changed."""
+    """A part of the window: its place (left, bottom, right, top, as shares), and what moves."""
 
     def __init__(self, place, artists):
-        self._place, self._artists = (
-            place,
-            artists,
-        )  # left, bottom, right, top: shares of the window
-        self.background = self._shown = None
-        self._is_drawn = False
-
-    def changes(self, *shown):
-        """Whether this is not what is shown already; then it is drawn the next time."""
-        changed = shown != self._shown
-        self._shown = shown
-        self._is_drawn &= not changed
-        return changed
+        self._place, self._artists = place, artists
 
     def copy_background(self, figure):
         from matplotlib.transforms import Bbox
 
         corners = np.reshape(self._place, (2, 2)) * figure.bbox.size
         self._box = Bbox(corners.round())
-        self.background = figure.canvas.copy_from_bbox(self._box)
-        self._is_drawn = False
+        self._background = figure.canvas.copy_from_bbox(self._box)
+        self._shown = None
 
-    def draw(self, figure):
-        if self._is_drawn:
+    def draw(self, figure, shown):
+        """Draw it, unless `shown` says that nothing has changed."""
+        if shown == self._shown:
             return
-        figure.canvas.restore_region(self.background)
+        self._shown = shown
+        figure.canvas.restore_region(self._background)
         for artist in self._artists:
             figure.draw_artist(artist)
         figure.canvas.blit(self._box)
-        self._is_drawn = True
