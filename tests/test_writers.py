@@ -13,6 +13,7 @@ from sessions import read_log, sure
 from signals import tone
 
 from sentimental import EMOTIONS, SentimentalError
+from sentimental.live import writers
 from sentimental.live.writers import Audio, Log, Report
 from sentimental.recognizer import Utterance
 from sentimental.spectrum import SAMPLE_RATE
@@ -41,12 +42,10 @@ def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
 
 
 def test_an_old_log_stays_where_there_is_no_room_for_a_new_one(tmp_path, monkeypatch):
-    def fail(log, row):
-        raise OSError(28, "No space left on device")
-
     path = tmp_path / "log.csv"
     path.write_text("an old one")
-    monkeypatch.setattr(Log, "_add", fail)
+    full = lambda *how, **more: FullDisk(open(*how, **more), 0)  # noqa: E731, SIM115
+    monkeypatch.setattr(writers, "open", full, raising=False)
     with pytest.raises(SentimentalError, match="No space left"):
         Log(str(path))
     assert path.read_text() == "an old one"
@@ -68,18 +67,6 @@ def test_a_log_goes_through_a_pipe_and_a_link(tmp_path):
     assert link.is_symlink()
 
 
-def test_a_log_in_the_standard_output_is_alone_there(capsys):
-    with Log("-") as log:
-        print("a line")
-        log.write("utterance", "a microphone", UTTERANCE)
-    print("after it")
-    out, err = capsys.readouterr()
-    header, row, last = out.splitlines()
-    assert header.startswith("kind,source,")
-    assert row.startswith("utterance,a microphone,")
-    assert (last, err) == ("after it", "a line\n")
-
-
 @pytest.mark.skipif(os.name == "nt", reason="no /dev/stdout there")
 def test_telling_takes_no_lock_that_a_signal_could_leave_taken(capsys, monkeypatch):
     lock = threading.RLock()
@@ -96,17 +83,20 @@ def test_telling_takes_no_lock_that_a_signal_could_leave_taken(capsys, monkeypat
     assert capsys.readouterr().out.startswith("a   ")
 
 
-def test_dev_stdout_is_the_standard_output(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["-", "/dev/fd/{}"])
+def test_a_log_in_the_standard_output_is_alone_there(tmp_path, monkeypatch, capsys, name):
     path = tmp_path / "output"
     with open(path, "w") as output:
         monkeypatch.setattr(sys, "stdout", output)
         print("before")
-        with Log(f"/dev/fd/{output.fileno()}") as log:
+        with Log(name.format(output.fileno())) as log:
+            print("a line")
             log.write("utterance", "a microphone", UTTERANCE)
         print("after")
-    assert [line[:6] for line in path.read_text().splitlines()] == [
-        *("before", "kind,s", "uttera", "after")
+    assert [line[:20] for line in path.read_text().splitlines()] == [
+        *("before", "kind,source,clock,st", "utterance,a micropho", "after")
     ]
+    assert capsys.readouterr().err == "a line\n"
 
 
 class FullDisk:
@@ -114,6 +104,12 @@ class FullDisk:
 
     def __init__(self, file, room):
         self._file, self._room = file, room
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
 
     def write(self, content):
         if not self._room:

@@ -5,11 +5,12 @@ When one cannot be written any more, that is told once, and the rest goes on.
 
 import contextlib
 import csv
-import io
+import functools
 import json
 import os
 import sys
 import time
+from types import SimpleNamespace
 
 from tqdm import tqdm
 
@@ -32,24 +33,15 @@ AUDIO_BLOCK = 4096
 class Output(contextlib.AbstractContextManager):
     """A file that is written as it comes; it is closed at the end of a ``with``.
 
-    Parameters
-    ----------
-    path : str or None; without one, it is idle
-
-    Attributes
-    ----------
-    failed : bool, whether something could not be written
-
-    Raises
-    ------
-    SentimentalError
-        When nothing can be written there.
+    Without a path (str or None) it is idle. ``failed`` says whether something could not be written;
+    where nothing can be, SentimentalError is raised at once.
     """
 
     _errors = OSError
 
     def __init__(self, path):
         self._path, self.failed = path, False
+        self._closing = contextlib.ExitStack()
         if path:
             try:
                 self._open()
@@ -57,7 +49,7 @@ class Output(contextlib.AbstractContextManager):
                 raise SentimentalError(self._cannot_write(error)) from None
 
     def __exit__(self, *error):
-        self._attempt(self._close)
+        self._attempt(self._closing.close)
 
     def _attempt(self, act, *arguments):
         """Write something, unless the file is idle or has failed before."""
@@ -69,7 +61,7 @@ class Output(contextlib.AbstractContextManager):
             self.failed = True
             note(f"error: {self._cannot_write(error)}; it holds what came before")
             with contextlib.suppress(self._errors):
-                self._close()
+                self._closing.close()
 
     def _cannot_write(self, error):
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", None)
@@ -80,56 +72,41 @@ class Log(Output):
     """Rows of CSV. While they go to the standard output, all else is printed to standard error."""
 
     def _open(self):
-        self._closing = contextlib.ExitStack()
         if self._path == STDOUT or _is_stdout(self._path):
-            self._file, self._errors = sys.stdout, ()  # fails as all that is printed does
+            self._errors = ()  # fails as all that is printed does
             if hasattr(sys.stdout, "reconfigure"):  # names of files as they are, whatever bytes
                 sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+            write = functools.partial(print, end="", file=sys.stdout, flush=True)
             self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
         else:
-            # What was there before is given up when there is room for something new.
             file = open(self._path, "wb", buffering=0, opener=_open_as_it_is)  # noqa: SIM115
-            self._file = self._closing.enter_context(file)
-        self._size = 0
-        self._add(COLUMNS)
-        self._cut()
+            self._file, self._size = self._closing.enter_context(file), 0
+            write = self._append
+        self._rows = csv.DictWriter(SimpleNamespace(write=write), COLUMNS, lineterminator="\n")
+        self._rows.writeheader()
 
     def write(self, kind, source, result):
         """Add a row for an Utterance, or for the error of a file if that is the `kind`."""
-        now = f"{time.time():.3f}"
+        row = {"kind": kind, "source": source, "clock": f"{time.time():.3f}"}
         if kind == "error":
-            empty = [""] * (4 + len(EMOTIONS))  # start to probabilities
-            self._attempt(self._add, ["file", source, now, *empty, result])
-            return
-        start, end, probabilities, _ = result
-        values = [f"{probabilities.get(emotion, 0.0):.4f}" for emotion in EMOTIONS]
-        answer = [strongest(probabilities), str(result.unsure).lower()]
-        row = [kind, source, now, f"{start:.3f}", f"{end:.3f}", *answer, *values, ""]
-        self._attempt(self._add, row)
+            row |= {"kind": "file", "error": result}
+        else:
+            start, end, probabilities, _ = result
+            row |= {"start_s": f"{start:.3f}", "end_s": f"{end:.3f}"}
+            row |= {"emotion": strongest(probabilities), "unsure": str(result.unsure).lower()}
+            row |= {emotion: f"{probabilities.get(emotion, 0.0):.4f}" for emotion in EMOTIONS}
+        self._attempt(lambda: self._rows.writerow(row))
 
-    def _add(self, row):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)
-        content = rest = text.getvalue().encode("utf-8", "surrogateescape")
-        if isinstance(self._file, io.TextIOBase):
-            print(text.getvalue(), end="", file=self._file, flush=True)
-            return
+    def _append(self, text):
+        """Add a row to the file, or nothing. What the file held before goes with the first row."""
+        content = rest = text.encode("utf-8", "surrogateescape")
         try:
             while rest:  # a full disk takes a part
                 rest = rest[self._file.write(rest) :]
-        except OSError:
-            if self._size:
-                self._cut()
-            raise
-        self._size += len(content)
-
-    def _cut(self):
-        """Leave the whole rows alone."""
-        if not (isinstance(self._file, io.TextIOBase) or is_special(self._path)):
-            self._file.truncate(self._size)
-
-    def _close(self):
-        self._closing.close()
+            self._size += len(content)
+        finally:
+            if self._size and not is_special(self._path):
+                self._file.truncate(self._size)
 
 
 def _is_stdout(path):
@@ -145,13 +122,9 @@ def _open_as_it_is(path, flags):
 
 
 class Report(contextlib.AbstractContextManager):
-    """What is recognized of recordings, on the standard output and in a log, as it comes.
+    """What is recognized of recordings, in a `Log` and as one of ``FORMATS`` on standard output.
 
-    Parameters
-    ----------
-    log : str or None, path of a `Log`
-    form : str, of ``FORMATS``, for the standard output
-    names : list of str or Path, of the recordings; lines leave room for the longest
+    Lines leave room for the longest of the `names`.
     """
 
     def __init__(self, log, form, names):
@@ -230,9 +203,8 @@ class Audio(Output):
 
         # The second is soundfile's for a write that the system cut short.
         self._errors = (OSError, AssertionError, soundfile.LibsndfileError)
-        self._file = soundfile.SoundFile(
-            self._path, "w", self._sample_rate, channels=1, subtype="PCM_16"
-        )
+        file = soundfile.SoundFile(self._path, "w", self._sample_rate, 1, "PCM_16")
+        self._file = self._closing.enter_context(file)
 
     def write(self, samples):
         """Add samples, np.ndarray [shape=(n,), float32]."""
@@ -263,6 +235,3 @@ class Audio(Output):
                 for place, size in ((4, 36 + n_bytes), (40, n_bytes)):
                     file.seek(place)
                     file.write(size.to_bytes(4, "little"))
-
-    def _close(self):
-        self._file.close()
