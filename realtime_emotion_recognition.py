@@ -145,16 +145,15 @@ def listen(args, stream, session, guide, log, audio):
     with open_display(not args.no_window, keys, session) as display:
 
         def draw(results):
-            at = time.localtime
-            lines = [
-                result_line(time.strftime("%H:%M:%S", at(began + utterance.start)), utterance)
-                for kind, utterance in results
-                if kind == "utterance"
-            ]
+            lines = []
+            for kind, utterance in results:
+                if kind == "utterance":
+                    clock = time.localtime(began + utterance.start)
+                    lines.append(result_line(time.strftime("%H:%M:%S", clock), utterance))
             try:
                 display.show(session, lines)
             except OSError:
-                if not (session.end or failure):  # else the terminal may have been closed
+                if not session.end:  # else the terminal may have been closed
                     raise
             finally:
                 for kind, utterance in results:
@@ -163,10 +162,10 @@ def listen(args, stream, session, guide, log, audio):
         try:
             for original, samples in stream:
                 audio.write(original * (not session.paused))  # the times in it stay right
-                session.recognize(session.find_utterances(samples))  # on a thread of its own
+                session.hear(samples)
                 results = session.collect()
                 if guide:
-                    guide.hear()
+                    guide.hear(results)
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:
                     draw(results)
                     drawn = time.monotonic()
@@ -179,7 +178,7 @@ def listen(args, stream, session, guide, log, audio):
         draw([])
     results = session.finish()
     if guide:
-        guide.hear()
+        guide.hear(results)
     draw(results)
     return display, failure
 

@@ -30,22 +30,20 @@ class Traced(script.Session):
     trace = None
     n_heard = 0
 
-    def write(self, event, place, clock=None):
-        print(json.dumps([event, clock or time.time(), place]), file=self.trace, flush=True)
+    def write(self, event, place):
+        print(json.dumps([event, time.time(), place]), file=self.trace, flush=True)
 
-    def find_utterances(self, samples):
-        clock, self.n_heard = time.time(), self.n_heard + len(samples)
-        found = super().find_utterances(samples)
-        self.write("heard", self.n_heard / SAMPLE_RATE, clock)
-        return found
+    def hear(self, samples):
+        self.n_heard += len(samples)
+        self.write("heard", self.n_heard / SAMPLE_RATE)
+        super().hear(samples)
 
-    def recognize(self, found):
-        for kind, speech in found:
-            self.write("submitted", speech.end)
-            super().recognize([(kind, speech)])
-            self._pending[-1].future.add_done_callback(
-                lambda future, end=speech.end: self.write("recognized", end)
-            )
+    def _submit(self, kind, speech):
+        self.write("submitted", speech.end)
+        super()._submit(kind, speech)
+        self._pending[-1].future.add_done_callback(
+            lambda future: self.write("recognized", speech.end)
+        )
 
 
 def open_display(*arguments):

@@ -96,6 +96,16 @@ def wait_for_answers(session):
         time.sleep(0.001)
 
 
+def hear(session, sound, block=320):
+    """Let a session hear all of a sound; returns results, recognized before more is heard."""
+    results = []
+    for start in range(0, len(sound), block):
+        session.hear(sound[start : start + block])
+        wait_for_answers(session)
+        results += session.collect()
+    return results
+
+
 def answer_to(recognizer, samples, voice=None):
     """The probabilities of samples."""
     speech = Speech(0.0, len(samples) / SAMPLE_RATE, samples)

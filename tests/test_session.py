@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scripts import ROOT
-from sessions import UTTERANCES, Counting, Learning, Refusing, session, wait_for_answers
+from sessions import UTTERANCES, Counting, Learning, Refusing, hear, session
 from signals import noise, speech, talk
 
 from sentimental import EMOTIONS, Voice, load_recognizer
@@ -19,16 +19,6 @@ from sentimental.live.terminal import session_keys
 from sentimental.speaker import WHISPERED
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS
-
-
-def hear(session, sound, block=320):
-    """Let a session hear all of a sound; returns results, recognized before more is heard."""
-    results = []
-    for start in range(0, len(sound), block):
-        session.recognize(session.find_utterances(sound[start : start + block]))
-        wait_for_answers(session)
-        results += session.collect()
-    return results
 
 
 def n_known(results):

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-from sessions import Learning, known_voice, wait_for_answers
+from sessions import Learning, hear, known_voice
 from signals import SAMPLES, noise, speech
 
 import realtime_emotion_recognition as realtime
@@ -22,12 +22,8 @@ from sentimental.spectrum import SAMPLE_RATE
 
 
 def say(session, number=0):
-    """Say something and pause; returns when it is recognized."""
-    sound = np.concatenate([speech(number), noise(1)])
-    for start in range(0, len(sound), 2048):
-        session.recognize(session.find_utterances(sound[start : start + 2048]))
-        wait_for_answers(session)
-        session.collect()
+    """Say something and pause; returns what was recognized."""
+    return hear(session, np.concatenate([speech(number), noise(1)]), block=2048)
 
 
 def taught(session):
@@ -127,8 +123,7 @@ def test_each_emotion_is_asked_for_twice_and_what_is_said_teaches_it():
     asked = []
     while not session.end:
         asked.append(session.task.partition(":")[0])
-        say(session)
-        guide.hear()
+        guide.hear(say(session))
     assert asked == ["happy, 1 of 4", "sad, 2 of 4", "happy, 3 of 4", "sad, 4 of 4"]
     assert taught(session) == ["happy", "sad"] * 2
     assert session.end == "all was taught"
@@ -140,8 +135,7 @@ def test_a_sentence_may_be_skipped_taken_back_and_the_end_may_come_early():
     keys = guide.keys()
     assert session.task.startswith("neutral, 1 of 8: say anything, ")
     keys[" "].act()
-    say(session)
-    guide.hear()
+    guide.hear(say(session))
     assert taught(session) == ["happy"]
     assert session.task.startswith("sad, 3 of 8")
     keys["backspace"].act()

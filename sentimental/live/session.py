@@ -60,10 +60,7 @@ class Stream(contextlib.AbstractContextManager):
 class Replay(Stream):
     """A recording (str or Path) that is heard in the time that it takes, and decoded meanwhile.
 
-    Raises
-    ------
-    SentimentalError
-        When it cannot be read; of damage further on, when it is heard.
+    One that cannot be read raises SentimentalError; of damage further on, when it is heard.
     """
 
     def __init__(self, path):
@@ -160,7 +157,7 @@ class Session:
 
     def _end_utterance(self):
         if speech := self.endpointer.end_utterance():
-            self.recognize([("utterance", speech)])
+            self._submit("utterance", speech)
 
     def new_voice(self):
         """Somebody else speaks from now on; what began before is still the last one's."""
@@ -172,28 +169,23 @@ class Session:
         self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
         self.voice = Voice()
 
-    def find_utterances(self, samples):
-        """Take more of the stream, and find what is to be recognized of it.
+    def hear(self, samples):
+        """Take more of the stream, and have recognized what is said; `collect` gives the answers.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-
-        Returns
-        -------
-        found : list of (kind, Speech), kind being "update" for an utterance that goes on, or
-            "utterance"
         """
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
         if self.paused:
             samples = np.zeros_like(samples)  # time goes on
             self._went_on = self.endpointer.seconds
-        found = [("utterance", speech) for speech in self.endpointer.feed(samples)]
-        speech = None if found or self._pending else self.endpointer.utterance()
+        for speech in self.endpointer.feed(samples):
+            self._submit("utterance", speech)
+        speech = None if self._pending else self.endpointer.utterance()
         if speech and self._update_is_due(speech.end):
-            found = [("update", speech)]
+            self._submit("update", speech)
             self._updated = self.endpointer.seconds
-        return found
 
     def _update_is_due(self, end):
         """Was something said since the last update, and is that long ago, or has it died away?"""
@@ -201,13 +193,11 @@ class Session:
         is_long_ago = last_speech > self._updated and now >= self._updated + UPDATE_SECONDS
         return is_long_ago or self._updated < end <= now - BREATH_SECONDS
 
-    def recognize(self, found):
-        """Have recognized what `find_utterances` returned; `collect` gives the answers."""
-        for kind, (start, end, samples) in found:
-            voice = self.voice if start >= self._new_voice_from else self._last_voice
-            future = self._worker.submit(self._recognize, kind, samples, voice)
-            self._pending.append(Pending(kind, start, end, future))
-            future.add_done_callback(lambda future: self.when_recognized())
+    def _submit(self, kind, speech):
+        voice = self.voice if speech.start >= self._new_voice_from else self._last_voice
+        future = self._worker.submit(self._recognize, kind, speech.samples, voice)
+        self._pending.append(Pending(kind, speech.start, speech.end, future))
+        future.add_done_callback(lambda future: self.when_recognized())
 
     def _recognize(self, kind, samples, voice):
         try:
@@ -248,7 +238,8 @@ class Session:
 
         Returns
         -------
-        results : list of (kind, Utterance), as for `find_utterances`
+        results : list of (kind, Utterance), "update" being the kind of an utterance that goes on,
+            and "utterance" of one that is over
         """
         results = []
         while self._pending and (wait or self._pending[0].future.done()):
@@ -257,14 +248,15 @@ class Session:
             utterance = Utterance(start, end, *answer) if answer else None
             if kind == "update":
                 self.update = utterance
+                self.n_updates += utterance is not None
+            elif utterance:
+                self.utterances.append(utterance)
+            else:
+                self.n_refused += 1
             if utterance:
                 results.append((kind, utterance))
-            elif kind == "utterance":
-                self.n_refused += 1
         if self.paused or not (self._pending or self.endpointer.speaking):
             self.update = None
-        self.n_updates += sum(kind == "update" for kind, _ in results)
-        self.utterances += [utterance for kind, utterance in results if kind == "utterance"]
         return results
 
     def finish(self):

@@ -1,6 +1,7 @@
 """The voice of who speaks: kept between sessions, and taught in a guided minute or from files."""
 
 import contextlib
+import copy
 import os
 from pathlib import Path
 
@@ -34,36 +35,35 @@ SITUATIONS = {
 class KeptVoice:
     """The `voice` of who speaks first, which is kept between sessions.
 
-    Parameters
-    ----------
-    path : str or None
-        The voice's file, which need not be there yet; ``NO_VOICE``: compare with nothing; None: a
-        voice that is not kept.
+    Its file need not be there yet. ``NO_VOICE`` compares with nothing: there is no voice. None is a
+    voice that is not kept.
     """
 
     def __init__(self, path):
-        self.voice = None
-        if path != NO_VOICE:
-            self.voice = Voice.load(path) if path and os.path.exists(path) else Voice()
-            self._before, self._lessons_before = self.voice.statistics.copy(), [*self.voice.lessons]
+        self.voice = None if path == NO_VOICE else _load_or_begin(path)
+        self._before = copy.deepcopy(self.voice)
 
     def save(self, path):
         """Add what is new of the voice to its file, which others may have written meanwhile."""
-        if self.voice is None:
+        voice, before = self.voice, self._before
+        if voice is None:
             return
-        voice, before = self.voice, self._lessons_before
-        new = [lesson for lesson in voice.lessons if not _is_among(lesson, before)]
-        forgotten = [lesson for lesson in before if not _is_among(lesson, voice.lessons)]
-        if np.array_equal(voice.statistics, self._before) and not (new or forgotten):
+        new = [lesson for lesson in voice.lessons if not _is_among(lesson, before.lessons)]
+        forgotten = [lesson for lesson in before.lessons if not _is_among(lesson, voice.lessons)]
+        if np.array_equal(voice.statistics, before.statistics) and not (new or forgotten):
             return
         with _locked(path):
-            kept = Voice.load(path) if os.path.exists(path) else Voice()
-            kept.statistics += voice.statistics - self._before
+            kept = _load_or_begin(path)
+            kept.statistics += voice.statistics - before.statistics
             kept.lessons = [lesson for lesson in kept.lessons if not _is_among(lesson, forgotten)]
             for lesson in new:
                 kept.lessons = add_lesson(kept.lessons, *lesson)
                 kept.taught_with = voice.taught_with
             kept.save(path)
+
+
+def _load_or_begin(path):
+    return Voice.load(path) if path and os.path.exists(path) else Voice()
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ class Guide:
     """
 
     def __init__(self, session, emotions=None):
-        self._session, self._n_heard = session, 0
+        self._session = session
         self._asked = [*(emotions or TAUGHT)] * N_ROUNDS
         self._place, self._taught = 0, []  # places that were taught
         self._ask()
@@ -109,11 +109,10 @@ class Guide:
         else:
             self._session.end = self._session.end or "all was taught"
 
-    def hear(self):
-        """Take what was said since the last call for what was asked for."""
-        is_new = len(self._session.utterances) > self._n_heard
-        self._n_heard = len(self._session.utterances)
-        if is_new and self._place < len(self._asked):
+    def hear(self, results):
+        """Take what was said, as `Session.collect` gives it, for what was asked for."""
+        is_said = any(kind == "utterance" for kind, _ in results)
+        if is_said and self._place < len(self._asked):
             if error := self._session.label(self._asked[self._place]).result():
                 note(error)
                 return
@@ -133,13 +132,13 @@ class Guide:
 
     def keys(self):
         """The keys that are heeded meanwhile, as of `sentimental.live.terminal.session_keys`."""
-        back = Key("backspace take back", self._take_back)
         return {
             "q": Key("q quit", self._session.quit),
             " ": Key("space skip", self._skip),
-            "backspace": back,
-            "\x7f": back._replace(words=""),  # as a terminal has it
-            "\b": back._replace(words=""),
+            "backspace": Key("backspace take back", self._take_back),
+            # As terminals have it.
+            "\x7f": Key("", self._take_back),
+            "\b": Key("", self._take_back),
         }
 
 
@@ -163,14 +162,7 @@ def how_much_it_helps(recognizer, voice):
 
 
 def teach_from_files(recognizer, voice, takes):
-    """Teach a voice by recordings with labels; returns how many could be used.
-
-    Parameters
-    ----------
-    recognizer : sentimental.Recognizer
-    voice : sentimental.Voice
-    takes : list of list of Recording, files of the same take
-    """
+    """Teach a voice by the first Recording of each take; returns how many could be used."""
     n = 0
     for recording, *_ in takes:
         check_stop()
