@@ -13,9 +13,10 @@ from test_window import window as _window  # noqa: F401
 
 import realtime_emotion_recognition as realtime
 from sentimental import Voice
+from sentimental.audio import load_audio
 from sentimental.live import session as sessions_module
 from sentimental.live import window as displays
-from sentimental.live.session import Session
+from sentimental.live.session import Replay, Session
 from sentimental.scripts import run_script
 from sentimental.spectrum import SAMPLE_RATE
 
@@ -63,23 +64,38 @@ def save(path, *parts):
     return path
 
 
-def test_what_is_no_sound_ends_a_session_with_what_came_before(tmp_path, capsys, clock):
-    sound = talk(0)
-    sound[-100] = np.nan
-    path = tmp_path / "damaged.wav"
-    soundfile.write(path, sound, SAMPLE_RATE, "FLOAT")
-    status, lines, notes = run_replay(capsys, "--no-window", "--replay", path)
-    assert status == 1
-    assert len(lines) == 1
-    assert f"error: {path}: holds samples that are not numbers; export it again" in notes
-
-
 def run_replay(capsys, *options):
     """Run the script; returns status, lines of output and of notes."""
     capsys.readouterr()
     status = run_script(lambda: realtime.main([*map(str, options)]))
     out, err = capsys.readouterr()
     return status, out.splitlines(), err.splitlines()
+
+
+def test_a_recording_comes_in_the_time_that_it_takes(tmp_path, monkeypatch):
+    clock, path = Clock(), tmp_path / "stereo.wav"
+    monkeypatch.setattr(sessions_module, "time", clock)
+    sound = np.stack([noise(1.005, sample_rate=44_100), noise(1.005, sample_rate=44_100)], axis=1)
+    soundfile.write(path, sound, 44_100)
+    stream, heard = Replay(path), []
+    clock.now = 100.0  # it begins when it is first listened to
+    for original, samples in stream:
+        heard.append((original, samples))
+        n = sum(len(original) for original, _ in heard)
+        assert n == pytest.approx((clock.now - 100) * 44_100, abs=1)
+    originals, samples = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+    np.testing.assert_allclose(originals, sound[:, 0], atol=1e-4)
+    np.testing.assert_allclose(samples, load_audio(path), atol=1e-4)
+
+
+def test_what_is_no_sound_ends_a_session_with_what_came_before(tmp_path, capsys, clock):
+    sound, path = talk(0), tmp_path / "damaged.wav"
+    sound[-100] = np.nan
+    soundfile.write(path, sound, SAMPLE_RATE, "FLOAT")
+    status, lines, notes = run_replay(capsys, "--no-window", "--replay", path)
+    assert status == 1
+    assert len(lines) == 1
+    assert f"error: {path}: holds samples that are not numbers; export it again" in notes
 
 
 def test_log_chart_and_voice_are_those_of_a_session(tmp_path, capsys, clock, monkeypatch):

@@ -36,9 +36,10 @@ FADE = 0.99
 Input = namedtuple("Input", "number name host_api channels sample_rate is_default")
 
 
-# Backends: one function lists the inputs, one opens an input. The latter hands every block to `put`
-# as (samples [shape=(n, channels), float32], overflowed), and gives a function that tells whether
-# the input is still there. One has PortAudio look for devices anew; it knows those of its start.
+# A backend lists the inputs, and opens one: every block is handed to `put` as (samples
+# [shape=(n, channels), float32], overflowed), and it gives a function that tells whether the input
+# is still there. `restart` has PortAudio look for devices anew; it knows those of its start.
+Backend = namedtuple("Backend", "inputs open restart")
 
 
 def sounddevice_inputs():
@@ -53,9 +54,9 @@ def sounddevice_inputs():
         ) from None
     except Exception as error:  # a PortAudioError, of the module that cannot be imported
         raise _cannot_start(error) from None
-    apis = [api["name"] for api in sounddevice.query_hostapis()]
-    keys = ("name", "hostapi", "max_input_channels", "default_samplerate")
-    return _inputs(sounddevice.query_devices(), keys, apis, sounddevice.default.device[0])
+    apis = sounddevice.query_hostapis()
+    keys = ("hostapi", "max_input_channels", "default_samplerate")
+    return _inputs(sounddevice.query_devices(), apis, keys, sounddevice.default.device[0])
 
 
 @contextlib.contextmanager
@@ -65,20 +66,15 @@ def open_sounddevice(device, put):
     def callback(block, n_frames, stream_time, status):
         put((block.copy(), status.input_overflow))
 
-    try:
-        stream = sounddevice.InputStream(
-            samplerate=device.sample_rate,
-            blocksize=round(BLOCK_SECONDS * device.sample_rate),
-            device=device.number,
-            channels=device.channels,
-            dtype="float32",
-            latency=BUFFER_SECONDS,
-            callback=callback,
-        )
-        stream.start()
-    except sounddevice.PortAudioError as error:
-        raise _cannot_open(device, error) from None
-    with stream:
+    with sounddevice.InputStream(
+        samplerate=device.sample_rate,
+        blocksize=round(BLOCK_SECONDS * device.sample_rate),
+        device=device.number,
+        channels=device.channels,
+        dtype="float32",
+        latency=BUFFER_SECONDS,
+        callback=callback,
+    ) as stream:
         yield lambda: stream.active
 
 
@@ -111,11 +107,10 @@ def _pyaudio():
 def pyaudio_inputs():
     with _pyaudio() as (_, portaudio):
         n_apis, n_devices = portaudio.get_host_api_count(), portaudio.get_device_count()
-        apis = [portaudio.get_host_api_info_by_index(i)["name"] for i in range(n_apis)]
+        apis = [portaudio.get_host_api_info_by_index(i) for i in range(n_apis)]
         devices = [portaudio.get_device_info_by_index(i) for i in range(n_devices)]
         default = portaudio.get_default_host_api_info()["defaultInputDevice"]
-    keys = ("name", "hostApi", "maxInputChannels", "defaultSampleRate")
-    return _inputs(devices, keys, apis, default)
+    return _inputs(devices, apis, ("hostApi", "maxInputChannels", "defaultSampleRate"), default)
 
 
 @contextlib.contextmanager
@@ -127,28 +122,26 @@ def open_pyaudio(device, put):
             put((samples, bool(status & pyaudio.paInputOverflow)))
             return None, pyaudio.paContinue
 
-        try:
-            stream = portaudio.open(
-                device.sample_rate,
-                device.channels,
-                pyaudio.paFloat32,
-                input=True,
-                input_device_index=device.number,
-                frames_per_buffer=round(BUFFER_SECONDS / 2 * device.sample_rate),  # it keeps two
-                stream_callback=callback,
-            )
-        except OSError as error:
-            raise _cannot_open(device, error) from None
+        stream = portaudio.open(
+            device.sample_rate,
+            device.channels,
+            pyaudio.paFloat32,
+            input=True,
+            input_device_index=device.number,
+            frames_per_buffer=round(BUFFER_SECONDS / 2 * device.sample_rate),  # it keeps two
+            stream_callback=callback,
+        )
         yield stream.is_active
 
 
-def _inputs(devices, keys, apis, default):
-    values = [[device[key] for key in keys] for device in devices]
-    return [
-        Input(number, name, apis[api], channels, int(rate), number == default)
-        for number, (name, api, channels, rate) in enumerate(values)
-        if channels > 0
-    ]
+def _inputs(devices, apis, keys, default):
+    inputs = []
+    for number, device in enumerate(devices):
+        api, channels, rate = (device[key] for key in keys)
+        if channels > 0:
+            names = device["name"], apis[api]["name"]
+            inputs.append(Input(number, *names, channels, int(rate), number == default))
+    return inputs
 
 
 def _cannot_start(error):
@@ -158,14 +151,6 @@ def _cannot_start(error):
     )
 
 
-def _cannot_open(device, error):
-    return SentimentalError(
-        f"{device.name}: cannot be opened ({error}); does another program hold it? "
-        "--list-devices shows the others"
-    )
-
-
-Backend = namedtuple("Backend", "inputs open restart")
 BACKENDS = {
     "sounddevice": Backend(sounddevice_inputs, open_sounddevice, restart_sounddevice),
     "pyaudio": Backend(pyaudio_inputs, open_pyaudio, lambda: None),
@@ -176,20 +161,16 @@ BACKENDS = {
 
 
 def choose_input(inputs, wanted=None):
-    """The input that the user means; SentimentalError when none fits, or several do.
+    """The Input that the user means; SentimentalError when none fits, or several do.
 
-    Parameters
-    ----------
-    inputs : list of Input
-    wanted : str or None
-        Its number, its name or a part of it; None for the system's default. Windows has one
-        microphone once for each host API; of several that fit, that of the default's API is meant.
+    `wanted` is its number, its name or a part of it; None for the system's default. Windows has one
+    microphone once for each host API; of several that fit, that of the default's API is meant.
     """
     if not inputs:
         raise SentimentalError(
             "no microphone found: plug one in or allow its use; --input and --demo work without"
         )
-    default = next((device for device in inputs if device.is_default), inputs[0])
+    default = max(inputs, key=lambda device: device.is_default)  # else the first
     if wanted is None:
         return default
     name = wanted.casefold()
@@ -241,9 +222,12 @@ class Microphone(Stream):
                 opened = self._backend.open(tried, self._queue.put)
                 self._is_active = self._opened.enter_context(opened)
                 return tried
-            except SentimentalError as error:
+            except Exception as error:  # each backend has errors of its own
                 refused = refused or error
-        raise refused
+        raise SentimentalError(
+            f"{device.name}: cannot be opened ({refused}); does another program hold it? "
+            "--list-devices shows the others"
+        ) from refused
 
     def _blocks(self):
         last_sound, gone = time.monotonic(), None  # when it was found to be gone
@@ -257,8 +241,7 @@ class Microphone(Stream):
                 last_sound, gone = now, None
             elif not (gone or self._is_there() and now - last_sound <= GONE_SECONDS):
                 gone = now
-                if RETURN_SECONDS:
-                    note(f"{self.name} is gone; waiting {RETURN_SECONDS:g} s for it to come back")
+                note(f"{self.name} is gone; waiting {RETURN_SECONDS:g} s for it to come back")
             if gone and now - gone >= RETURN_SECONDS:
                 raise SentimentalError(f"{self.name} is gone; was it unplugged?")
             if gone and not self._is_there():
@@ -282,7 +265,7 @@ class Microphone(Stream):
     def _is_there(self):
         try:
             return self._is_active()
-        except Exception:  # each backend has errors of its own for a device that vanished
+        except Exception:  # as above; the device vanished
             return False
 
     def _take(self, timeout):
