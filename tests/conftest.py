@@ -12,6 +12,14 @@ for name in ("SIGHUP", "SIGINT", "SIGQUIT"):
         signal.signal(number, lambda *_: None)
 
 
+@pytest.fixture(scope="session")
+def recognizer():
+    """The one that is shipped."""
+    from sentimental import load_recognizer
+
+    return load_recognizer()
+
+
 @pytest.fixture
 def eagerly():
     """Run every training step without compiling it, which would take longer than a few steps."""

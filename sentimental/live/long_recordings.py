@@ -33,15 +33,14 @@ def find_recordings(names, separate=False):
 
     Parameters
     ----------
-    names : list of str
-        Of files; of folders, whose subfolders count as well; or patterns, as of a shell, where no
-        file is called so.
-    separate : bool, as for `Recording`
+    names : list of str, of files; of folders, whose subfolders count as well; or patterns, as of a
+        shell, where no file is called so
+    separate : as for `Recording`
 
     Returns
     -------
-    recordings : list of Recording, in the order of the names; those of one folder or pattern are
-        in natural order. What cannot be read is one as well, with its error.
+    recordings : list of Recording, those of one folder or pattern in natural order; what cannot be
+        read is one as well, with its error
     """
     recordings = []
     for name in names:
@@ -110,14 +109,12 @@ class Recording:
         Parameters
         ----------
         recognizer : sentimental.Recognizer
-        voices : dict of sentimental.Voice or None
-            Of the person who speaks, by channel; see `Recognizer.predict`. Who is missing is added.
-        emotions : sequence of str, the only ones to be answered
+        voices : dict of sentimental.Voice, by channel, or None; who is missing is added
+        emotions : as for `Recognizer.predict`
 
         Yields
         ------
-        finding : Finding
-            A channel in which nothing is recognized has one that says why.
+        finding : Finding; a channel in which nothing is recognized has one that says why
 
         Raises
         ------

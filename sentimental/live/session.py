@@ -91,35 +91,22 @@ class Session:
         What was heard before of who speaks: utterances, and the updates while they last, are
         compared with it. It grows by each utterance that is over. None: with nothing.
     emotions : sequence of str or None, the only ones to be answered
-
-    Attributes
-    ----------
-    end : str, why the session ends; empty while it goes on
-    endpointer : sentimental.vad.Endpointer
-    update : Utterance or None, the one in progress as it is recognized by now; None in silence
-    utterances : list of Utterance, those that are over
-    emotions : sequence of str, those that can be answered
-    task : str, what the user is asked to say, when the voice is taught
-    is_ready : bool, whether all is loaded that recognition needs
-    n_updates : int, of the bars
-    n_refused : int, utterances of which the chain left too little
-    peak : float, of all that was heard; full scale is 1.0
-    voice : sentimental.Voice or None, of who speaks now
-    paused : bool, whether silence is heard in place of what comes
-    when_recognized : callable, which the thread calls when there is something to collect
     """
 
     def __init__(self, recognizer, voice=None, emotions=None):
-        self.end = self.task = ""
+        self.end = ""  # why the session ends; empty while it goes on
+        self.task = ""  # what the user is asked to say, when the voice is taught
         self.endpointer = Endpointer()
-        self.update = None
-        self.utterances = []
-        self.emotions = emotions or recognizer.emotions
-        self.is_ready, self.paused = True, False
-        self.n_updates = self.n_refused = 0
-        self.peak = 0.0
-        self.voice = voice
-        self.when_recognized = lambda: None
+        self.update = None  # the Utterance in progress as it is recognized by now; None in silence
+        self.utterances = []  # that are over
+        self.emotions = emotions or recognizer.emotions  # that can be answered
+        self.is_ready = True  # all is loaded that recognition needs
+        self.paused = False  # silence is heard in place of what comes
+        self.n_updates = 0  # of the bars
+        self.n_refused = 0  # utterances of which the chain left too little
+        self.peak = 0.0  # of all that was heard; full scale is 1.0
+        self.voice = voice  # of who speaks now
+        self.when_recognized = lambda: None  # called when there is something to collect
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream

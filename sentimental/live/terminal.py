@@ -9,22 +9,13 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-from sentimental.live.chart import (
-    COLORS,
-    answer,
-    count_utterances,
-    save_plot,
-    summary_line,
-    to_rgb,
-)
+from sentimental.live.chart import COLORS, answer, count_utterances, save_plot, summary_line, to_rgb
 from sentimental.recognizer import mean_probabilities
 from sentimental.scripts import SentimentalError, shown
 from sentimental.vad import LOWEST_DBFS
 
 # Share, of what there is to know of a voice, from which it is called known: 14 s of speech.
 KNOWN = 0.75
-# Columns and rows of a terminal that does not tell them.
-DEFAULT_SIZE = (80, 24)
 # Columns of a whole bar, at most, and of a whole meter.
 MAX_BAR, MAX_METER = 60, 20
 # Columns beside them: words, and one at the end that stays free.
@@ -116,20 +107,18 @@ class TerminalBars(PlainLines):
     """
 
     def __init__(self, keys):
-        self._keys = keys
-        self._read_keys = None  # where keys can be typed
-        self._is_open = True
-        self._closing = contextlib.ExitStack()
+        self._keys, self._is_open = keys, True
+        self._typing = contextlib.ExitStack()
         if os.name == "nt":
             os.system("")  # switches escape codes on
 
     def __enter__(self):
-        self._read_keys = self._closing.enter_context(typed_keys())
+        self._read_keys = self._typing.enter_context(typed_keys())
         return self
 
     def __exit__(self, *error):
         self._is_open = False
-        self._closing.close()
+        self._typing.close()
         with contextlib.suppress(OSError):  # the terminal may have been closed
             print(CLEAR_BELOW, end="", flush=True)
 
@@ -167,11 +156,11 @@ class TerminalBars(PlainLines):
 
 
 def terminal_size():
-    try:
-        size = os.get_terminal_size(sys.stdout.fileno())
-    except OSError:
-        size = (0, 0)
-    return tuple(n or default for n, default in zip(size, DEFAULT_SIZE, strict=True))
+    """Columns and rows; of a terminal that does not tell them, as many as most have."""
+    width, height = 0, 0
+    with contextlib.suppress(OSError):
+        width, height = os.get_terminal_size(sys.stdout.fileno())
+    return width or 80, height or 24
 
 
 def bar_lines(probabilities, width, with_digits=False):
@@ -263,41 +252,33 @@ def typed_keys():
     elif os.name == "nt":
         yield _read_console
     else:
-        with _unbuffered(sys.stdin.fileno()) as read:
-            yield read
+        # Blessed has it in fewer lines, but a process in the background, after Ctrl-Z and `bg`,
+        # would be stopped by the system when it ends.
+        import termios
+
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+        try:
+            yield functools.partial(_read_terminal, terminal)
+        finally:
+            with contextlib.suppress(termios.error):
+                if _is_ours(terminal):
+                    termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
-@contextlib.contextmanager
-def _unbuffered(terminal):
-    """`typed_keys` of a POSIX terminal, by its file descriptor.
-
-    Blessed has it in fewer lines, but a process in the background, after Ctrl-Z and `bg`, would be
-    stopped by the system when it ends.
-    """
+def _read_terminal(terminal):
     import termios
     import tty
 
-    def read():
-        if not _is_ours(terminal):
-            return ""
-        try:
+    typed = b""
+    with contextlib.suppress(OSError, termios.error):  # it was closed
+        if _is_ours(terminal):
             # Again each time: the shell may have had it meanwhile, after Ctrl-Z.
             tty.setcbreak(terminal, termios.TCSANOW)
-            if not select.select([terminal], [], [], 0)[0]:
-                return ""
-            typed = os.read(terminal, 1024)
-        except (OSError, termios.error):  # it was closed
-            return ""
-        # Arrows and the like send a sequence of characters that begins with Escape.
-        return "" if typed.startswith(b"\x1b") else typed.decode("ascii", "ignore")
-
-    before = termios.tcgetattr(terminal)
-    try:
-        yield read
-    finally:
-        if _is_ours(terminal):
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(terminal, termios.TCSANOW, before)
+            if select.select([terminal], [], [], 0)[0]:
+                typed = os.read(terminal, 1024)
+    # Arrows and the like send a sequence of characters that begins with Escape.
+    return "" if typed.startswith(b"\x1b") else typed.decode("ascii", "ignore")
 
 
 def _is_ours(terminal):

@@ -121,17 +121,19 @@ def _open_as_it_is(path, flags):
     return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
-class Report(contextlib.AbstractContextManager):
+class Report(contextlib.ExitStack):
     """What is recognized of recordings, in a `Log` and as one of ``FORMATS`` on standard output.
 
     Lines leave room for the longest of the `names`.
     """
 
     def __init__(self, log, form, names):
+        super().__init__()
         self._form, self._several = form, len(names) > 1
         self._width = max((len(shown(name)) for name in names), default=0)
         self._n_subtitles = 0
-        self._logs = [Log(log), Log(STDOUT if form == "csv" else None)]
+        paths = log, STDOUT if form == "csv" else None
+        self._logs = [self.enter_context(Log(path)) for path in paths]
         if form == "vtt":
             print("WEBVTT\n", flush=True)
 
@@ -139,20 +141,8 @@ class Report(contextlib.AbstractContextManager):
     def failed(self):
         return any(log.failed for log in self._logs)
 
-    def __exit__(self, *error):
-        for log in reversed(self._logs):
-            log.__exit__(*error)
-
     def tell(self, name, channel, kind, result):
-        """Tell what was found of a recording.
-
-        Parameters
-        ----------
-        name : str or Path
-        channel : int or None, counted from 1 where each is recognized on its own
-        kind : str, "file", "utterance" or "error"
-        result : Utterance, or what the error is
-        """
+        """Tell what was found of a recording, as of `sentimental.live.long_recordings.Finding`."""
         source = f"{name}, channel {channel}" if channel else str(name)
         with tqdm.external_write_mode(nolock=True):  # a signal may come while one is taken
             for log in self._logs:
