@@ -84,19 +84,14 @@ class Recording:
     name : str or Path, of a file; ``STDIN`` for the standard input
     separate : bool, whether each channel is recognized on its own; else they are mixed
     error : SentimentalError or None, why it cannot be read, if that is known already
-
-    Attributes
-    ----------
-    seconds : float, how much of it was heard
-    utterances : dict of list of Utterance, by channel
-    levels : list of (start, end, dB re full scale of each channel, or of all in one)
-    failed : bool, whether nothing was recognized of it, or it could not be read to its end
     """
 
     def __init__(self, name, separate=False, error=None):
-        self.name, self.seconds, self.failed = name, 0.0, True
-        self.utterances, self.levels = {}, []
-        self._separate, self._error = separate, error
+        self.name, self._separate, self._error = name, separate, error
+        self.seconds = 0.0  # how much of it was heard
+        self.utterances = {}  # list of Utterance, by channel
+        self.levels = []  # (start, end, dB re full scale of each channel, or of all in one)
+        self.failed = True  # nothing was recognized of it, or it could not be read to its end
 
     @property
     def is_cut(self):
