@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sentimental.audio import clean_audio
-from sentimental.features import speech_to_features, summarize
+from sentimental.features import pad, speech_to_features, summarize
 from sentimental.model import SHIPPED_MODEL, check_probabilities, read_model, weights_checksum
 from sentimental.scripts import (
     EMOTIONS,
@@ -24,7 +24,7 @@ from sentimental.scripts import (
 )
 from sentimental.speaker import find_doubt, normalize
 from sentimental.utterances import Source, find_utterances
-from sentimental.voice import Voice, adapt_layer, lessons_to_inputs
+from sentimental.voice import Voice
 
 
 class Utterance(NamedTuple):
@@ -194,14 +194,15 @@ class Recognizer:
         jobs = (delayed(_predict_file)(self, path) for path in paths)
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
 
-    def recognize(self, speech, name="recording", voice=None, emotions=EMOTIONS):
-        """Recognize what was found in a recording; a voice learns nothing from what is in doubt.
+    def recognize(self, speech, name="recording", voice=None, emotions=EMOTIONS, grow=True):
+        """Recognize what was found in a recording or a stream.
 
         Parameters
         ----------
         speech : sentimental.vad.Speech
         name : what error messages call the recording
         voice, emotions : as for `predict`
+        grow : bool, whether the voice grows by it; by what is in doubt it never does
 
         Returns
         -------
@@ -215,22 +216,12 @@ class Recognizer:
         features = self.compute_features(speech.samples, name)
         probabilities = self.predict_features(features, voice, emotions)
         doubt = find_doubt(features, self.reference)
-        if voice is not None and not doubt:
+        if grow and voice is not None and not doubt:
             voice.add(features)
         return Utterance(speech.start, speech.end, probabilities, doubt)
 
     def compute_features(self, samples, name="recording"):
-        """What tells the emotion in samples: the chain before the network.
-
-        Parameters
-        ----------
-        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-        name : what error messages call the recording
-
-        Returns
-        -------
-        features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
-        """
+        """What tells the emotion in samples, as `clean_audio` takes them and `predict_features`."""
         return speech_to_features(clean_audio(samples, name))
 
     def predict_features(self, features, voice=None, emotions=EMOTIONS):
@@ -239,67 +230,44 @@ class Recognizer:
         Parameters
         ----------
         features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
-        voice : sentimental.Voice or None; None is a voice of which nothing is known
-        emotions : as for `predict`
+        voice, emotions : as for `predict`
 
         Returns
         -------
         probabilities : dict of float, by each of `emotions`
         """
-        kernel, bias = self._layer_for(voice)
-        probabilities = self._answer(self.embed(features, voice), kernel, bias, emotions)
-        return {e: float(probabilities[EMOTIONS.index(e)]) for e in emotions}
+        voice = voice or Voice()
+        kernel, bias = voice.layer_of(self)
+        embedding = self.embed(features, voice)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
+            logits = np.where(np.isin(EMOTIONS, emotions), embedding @ kernel + bias, -np.inf)
+            exponentials = np.exp(logits - logits.max())
+            probabilities = exponentials / exponentials.sum()
+        check_probabilities(probabilities)
+        told = dict(zip(EMOTIONS, probabilities.tolist(), strict=True))
+        return {emotion: told[emotion] for emotion in emotions}
 
-    def embed(self, features, voice=None):
+    def embed(self, features, voice):
         """What the dense layer reads of a recording: the last state of the LSTM, and the summary.
 
         Parameters
         ----------
-        features, voice : as for `predict_features`
+        features : as for `predict_features`
+        voice : sentimental.Voice, with which the recording is compared
 
         Returns
         -------
         embedding : np.ndarray [shape=(units + N_SUMMARY,), float32]
         """
-        voice = voice or Voice()
-        clip = features[None], np.array([len(features)])
+        clip = pad([features])
         inputs, summaries = normalize(
             *clip, summarize(*clip), voice.statistics[None], self.reference
         )
-        return self._embed_inputs(inputs[0], summaries[0])
-
-    def predict_inputs(self, inputs, summary):
-        """The network alone, of what `normalize` gives; frames of zeros are skipped."""
-        return self._answer(self._embed_inputs(inputs, summary), self.kernel, self.bias)
-
-    def _embed_inputs(self, inputs, summary):
-        sequence = inputs[inputs.any(axis=1)]
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
+        sequence = inputs[0]
+        with np.errstate(over="ignore", invalid="ignore"):
             for weights in self.lstm_layers:
                 sequence = _run_lstm(sequence, *weights)
-        return np.concatenate([sequence[-1], summary])
-
-    def _layer_for(self, voice):
-        """Kernel and bias of the dense layer, adapted to a voice that was taught."""
-        if voice is None or not voice.lessons:
-            return self.kernel, self.bias
-        if voice.taught_with != self.checksum:
-            raise SentimentalError("the voice was taught with another model; teach it again")
-        if voice.adapted is None:
-            labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
-            lessons = np.stack([lesson for _, lesson in voice.lessons])
-            inputs = lessons_to_inputs(lessons, voice.statistics, self.reference)
-            voice.adapted = adapt_layer(self.kernel, self.bias, inputs, labels)
-        return voice.adapted
-
-    def _answer(self, embedding, kernel, bias, emotions=EMOTIONS):
-        is_allowed = np.isin(EMOTIONS, emotions)
-        with np.errstate(over="ignore", invalid="ignore"):
-            logits = np.where(is_allowed, embedding @ kernel + bias, -np.inf)
-            exponentials = np.exp(logits - logits.max())
-            probabilities = exponentials / exponentials.sum()
-        check_probabilities(probabilities)
-        return probabilities
+        return np.concatenate([sequence[-1], summaries[0]])
 
 
 def mean_probabilities(utterances):

@@ -15,6 +15,7 @@ from sentimental.features import (
     N_SUMMARY,
     add_slopes,
     mark_speech,
+    pad,
     summarize,
 )
 
@@ -149,7 +150,7 @@ def find_doubt(features, reference):
     features : np.ndarray [shape=(n_frames, N_FEATURES)]
     reference : Reference
     """
-    summary = summarize(features[None], np.array([len(features)]))
+    summary = summarize(*pad([features]))
     mean_harmonicity = summary[0, N_FEATURES - 1]
     if mean_harmonicity < WHISPERED:
         return "whispered?"

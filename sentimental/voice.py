@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.features import CHAIN, N_SUMMARY, check_chain, summarize
+from sentimental.features import CHAIN, N_SUMMARY, check_chain, pad, summarize
 from sentimental.files import DAMAGED, checksum, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import (
@@ -67,7 +67,7 @@ class Voice:
 
     def add(self, features: np.ndarray) -> None:
         """Add a recording: its features as `Recognizer.compute_features` returns them."""
-        clip = features[None], np.array([len(features)])
+        clip = pad([features])
         self.statistics += compute_statistics(*clip, summarize(*clip))[0]
         self.adapted = None
 
@@ -95,14 +95,31 @@ class Voice:
         """Learn as `teach` does, from features; `heard` says that `add` was called with them."""
         if emotion not in EMOTIONS:
             raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
-        if self.lessons and self.taught_with != recognizer.checksum:
-            raise SentimentalError("the voice was taught with another model; begin a new voice")
+        self._check_model(recognizer)
         state = recognizer.embed(features, self)[:-N_SUMMARY]
-        summary = summarize(features[None], np.array([len(features)]))[0]
+        (summary,) = summarize(*pad([features]))
         self.lessons = add_lesson(self.lessons, emotion, np.concatenate([state, summary]))
         self.taught_with, self.adapted = recognizer.checksum, None
         if not heard:
             self.add(features)
+
+    def _check_model(self, recognizer):
+        if self.lessons and self.taught_with != recognizer.checksum:
+            raise SentimentalError("the voice was taught with another model; begin a new voice")
+
+    def read_lessons(self, reference):
+        """What the dense layer reads of the lessons, and their labels, as for `adapt_layer`."""
+        labels = np.array([EMOTIONS.index(emotion) for emotion, _ in self.lessons])
+        lessons = np.stack([lesson for _, lesson in self.lessons])
+        return lessons_to_inputs(lessons, self.statistics, reference), labels
+
+    def layer_of(self, recognizer):
+        """Kernel and bias of a recognizer's dense layer, adapted to the lessons, if there are."""
+        self._check_model(recognizer)
+        layer = recognizer.kernel, recognizer.bias
+        if self.lessons and self.adapted is None:
+            self.adapted = adapt_layer(*layer, *self.read_lessons(recognizer.reference))
+        return self.adapted or layer
 
     def take_back_lesson(self) -> str | None:
         """Forget the newest lesson; returns its emotion, or None where there is none."""
@@ -176,8 +193,9 @@ def add_lesson(lessons, emotion, lesson):
     """Lessons with one more, the newest; of its emotion at most ``MAX_LESSONS`` are kept."""
     lessons = [*lessons, (emotion, lesson)]
     alike = [number for number, (other, _) in enumerate(lessons) if other == emotion]
-    too_old = {*alike[:-MAX_LESSONS]}
-    return [lesson for number, lesson in enumerate(lessons) if number not in too_old]
+    if len(alike) > MAX_LESSONS:
+        del lessons[alike[0]]
+    return lessons
 
 
 def lessons_to_inputs(lessons, heard, reference):

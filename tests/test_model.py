@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from sessions import answer_to_inputs
 from signals import make_reference
 
 from sentimental import EMOTIONS, SentimentalError, load_recognizer, model
@@ -164,7 +165,8 @@ def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
     path = tmp_path / "m.json"
     small = network_module.build_network(4)
     network_module.save_model(small, make_reference(), TRAINING, path)
-    expected = load_recognizer(path).predict_inputs(clip[0][0], clip[1][0])
+    (frames,), (summary,) = clip
+    expected = answer_to_inputs(load_recognizer(path), frames, summary)
     rng = np.random.default_rng(1)
     for file in (path, model.weights_path_of(path)):
         whole = file.read_bytes()
@@ -174,7 +176,7 @@ def test_no_wrong_bit_in_the_files_of_a_model_changes_an_answer(tmp_path, clip):
             content[place] ^= 1 << bit
             file.write_bytes(content)
             try:
-                answer = load_recognizer(path).predict_inputs(clip[0][0], clip[1][0])
+                answer = answer_to_inputs(load_recognizer(path), frames, summary)
                 np.testing.assert_array_equal(answer, expected)
             except SentimentalError as error:
                 assert "\n" not in str(error)  # noqa: PT017

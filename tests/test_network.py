@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sessions import answer_to_inputs
 from signals import make_reference
 
 from sentimental.features import N_INPUTS, N_SUMMARY
@@ -165,7 +166,7 @@ def clip():
 
 
 def answer(weights, clip):
-    return Recognizer(weights, make_reference()).predict_inputs(*clip)
+    return answer_to_inputs(Recognizer(weights, make_reference()), *clip)
 
 
 def test_merging_and_unmerging_the_standardization_change_no_probability(weights, clip):

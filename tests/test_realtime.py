@@ -204,7 +204,7 @@ def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monke
     may_begin = threading.Event()
 
     class Slow(Counting):
-        def compute_features(self, samples):
+        def compute_features(self, samples, name):
             assert may_begin.wait(timeout=20)
             return super().compute_features(samples)
 
@@ -252,7 +252,7 @@ def test_a_fault_of_the_program_costs_neither_log_nor_audio(live_run, monkeypatc
                 raise error
 
     class Failing(Counting):
-        def compute_features(self, samples):
+        def compute_features(self, samples, name):
             if at_fault == "recognizer":
                 raise error
             return super().compute_features(samples)

@@ -156,7 +156,7 @@ def test_a_chart_that_cannot_be_saved_is_one_line(tmp_path, monkeypatch, capsys)
 
 def test_a_voice_learns_nothing_from_what_is_unlike_speech():
     class Whispering(Learning):
-        def compute_features(self, samples):
+        def compute_features(self, samples, name=""):
             features = super().compute_features(samples)
             features[:, -1] = WHISPERED - 0.01  # harmonicity
             return features

@@ -11,11 +11,9 @@ import numpy as np
 from sentimental.audio import ToMono
 from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.terminal import note
-from sentimental.recognizer import Utterance
 from sentimental.scripts import SentimentalError, shown
-from sentimental.speaker import find_doubt
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import SPEECH_PAD, Endpointer
+from sentimental.vad import SPEECH_PAD, Endpointer, Speech
 from sentimental.voice import Voice
 
 # s of sound that a stream hands over at once.
@@ -26,8 +24,8 @@ UPDATE_SECONDS = 0.09
 # detector notices it later, but it ends utterances.
 BREATH_SECONDS = 0.03
 
-# What waits to be recognized: "update" or "utterance", its place in s, and a Future.
-Pending = namedtuple("Pending", "kind start end future")
+# What waits to be recognized: "update" or "utterance", and a Future.
+Pending = namedtuple("Pending", "kind future")
 
 
 class Stream(contextlib.AbstractContextManager):
@@ -110,7 +108,7 @@ class Session:
         self._went_on = 0.0  # s of the stream at the end of the last pause
         self._first_voice = voice  # that was begun with, and may be saved
         self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
-        self._last_heard = None  # voice, features of the last utterance, whether it knows them
+        self._last_heard = None  # voice, samples of the last utterance, whether it knows them
         self._taught = []  # voices, one for each label
         self._recognizer = recognizer
         self._updated = 0.0  # s of the stream up to which the last update went
@@ -122,7 +120,7 @@ class Session:
 
         def warm_up():
             noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE, np.float32)
-            self._recognize("update", noise, None)
+            self._recognize("update", Speech(0.0, 1.0, noise), None)
             self.is_ready = True
 
         self.is_ready = False
@@ -182,22 +180,21 @@ class Session:
 
     def _submit(self, kind, speech):
         voice = self.voice if speech.start >= self._new_voice_from else self._last_voice
-        future = self._worker.submit(self._recognize, kind, speech.samples, voice)
-        self._pending.append(Pending(kind, speech.start, speech.end, future))
+        future = self._worker.submit(self._recognize, kind, speech, voice)
+        self._pending.append(Pending(kind, future))
         future.add_done_callback(lambda future: self.when_recognized())
 
-    def _recognize(self, kind, samples, voice):
+    def _recognize(self, kind, speech, voice):
+        is_over = kind == "utterance"
         try:
-            features = self._recognizer.compute_features(samples)
+            utterance = self._recognizer.recognize(
+                speech, voice=voice, emotions=self.emotions, grow=is_over
+            )
         except SentimentalError:
             return None  # a voice among noise as loud as it: too little is left when it is trimmed
-        probabilities = self._recognizer.predict_features(features, voice, self.emotions)
-        doubt = find_doubt(features, self._recognizer.reference)
-        if kind == "utterance" and voice is not None:
-            if not doubt:
-                voice.add(features)
-            self._last_heard = voice, features, not doubt
-        return probabilities, doubt
+        if is_over and voice is not None:
+            self._last_heard = voice, speech.samples, not utterance.doubt
+        return utterance
 
     def label(self, emotion):
         """Teach the voice what the last utterance was; a Future of an error, empty without one."""
@@ -206,8 +203,9 @@ class Session:
     def _label(self, emotion):
         if self._last_heard is None:
             return "nothing to label: no utterance is over yet"
-        voice, features, is_heard = self._last_heard
+        voice, samples, is_heard = self._last_heard
         try:
+            features = self._recognizer.compute_features(samples)
             voice.learn(self._recognizer, features, emotion, is_heard)
         except SentimentalError as error:
             return f"error: {error}"
@@ -230,9 +228,8 @@ class Session:
         """
         results = []
         while self._pending and (wait or self._pending[0].future.done()):
-            kind, start, end, future = self._pending.popleft()
-            answer = future.result()
-            utterance = Utterance(start, end, *answer) if answer else None
+            kind, future = self._pending.popleft()
+            utterance = future.result()
             if kind == "update":
                 self.update = utterance
                 self.n_updates += utterance is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.live.terminal import Key, note
-from sentimental.scripts import EMOTIONS, SentimentalError, check_stop
-from sentimental.voice import Voice, adapt_layer, add_lesson, lessons_to_inputs
+from sentimental.scripts import SentimentalError, check_stop
+from sentimental.voice import Voice, adapt_layer, add_lesson
 
 # What --voice takes for a history that is not wanted.
 NO_VOICE = "none"
@@ -147,9 +147,7 @@ def how_much_it_helps(recognizer, voice):
     n = len(voice.lessons)
     if n < MIN_LESSONS:
         return f"{n} sentences taught: too few to tell how much they help"
-    labels = np.array([EMOTIONS.index(emotion) for emotion, _ in voice.lessons])
-    lessons = np.stack([lesson for _, lesson in voice.lessons])
-    heard = lessons_to_inputs(lessons, voice.statistics, recognizer.reference)
+    heard, labels = voice.read_lessons(recognizer.reference)
     taught, layer, n_right = np.unique(labels), (recognizer.kernel, recognizer.bias), [0, 0]
     for number in range(n):
         others = np.arange(n) != number
