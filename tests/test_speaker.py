@@ -269,9 +269,6 @@ def refusal(path):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"n_frames": [-1.0]},
-        {"n_recordings": [1e9]},
-        {"n_recordings": [-1.0]},
         {"n_frames": [float("nan")]},
         {"features": [1.0] * (N_FEATURES - 1)},
         {"features": 3},
