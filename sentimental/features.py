@@ -73,29 +73,16 @@ MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH
 
 
 def speech_to_features(speech):
-    """What tells the emotion in each frame of speech; see `frame_features`.
-
-    Parameters
-    ----------
-    speech : np.ndarray [shape=(n,), float32], as `sentimental.audio.clean_audio` returns it
-
-    Returns
-    -------
-    features : np.ndarray [shape=(1 + n // HOP_LENGTH, N_FEATURES), float32]
-    """
+    """`frame_features` of speech that `sentimental.audio.clean_audio` returned, one clip alone."""
     mel, others = _analyze(speech)
     return frame_features(mel[None], others[None], np.array([len(mel)]))[0]
 
 
 def extract_frames(speech):
-    """The frames of speech as the features file stores them, for training.
+    """The frames of speech, as for `speech_to_features`, in the form of the features file.
 
     All ``N_MELS`` MFCC are here, more than the network reads: their inverse is the mel spectrum,
     in which training adds noise and other voices.
-
-    Parameters
-    ----------
-    speech : as for `speech_to_features`
 
     Returns
     -------
@@ -207,14 +194,10 @@ def frames_to_features(clips):
 
 
 def add_slopes(features, lengths):
-    """Features and their slopes.
+    """Features, as `frame_features` has them, and their slopes.
 
     The slopes are first and second derivatives of a parabola that is fitted to ``DELTA_WIDTH``
     frames [1]_.
-
-    Parameters
-    ----------
-    features, lengths : as `frame_features` has them
 
     Returns
     -------
@@ -237,10 +220,6 @@ def add_slopes(features, lengths):
 
 def summarize(features, lengths):
     """Each recording as a whole, as sets of functionals describe it [1]_.
-
-    Parameters
-    ----------
-    features, lengths : as `frame_features` has them
 
     Returns
     -------
@@ -301,13 +280,7 @@ def _percentiles(values, counts, percentiles):
 
 
 def check_chain(path, chain, remedy, expected=CHAIN):
-    """Refuse what was made with other constants than are expected now.
-
-    Raises
-    ------
-    SentimentalError
-        It names each constant that differs, and ends with `remedy`.
-    """
+    """Raise a SentimentalError that names each constant that differs, and ends with `remedy`."""
     other = [
         f"{name} {chain.get(name)} instead of {expected.get(name)}"
         for name in sorted({*expected, *chain})

@@ -59,10 +59,6 @@ def load_recognizer(json_path: str | os.PathLike = SHIPPED_MODEL) -> Recognizer:
     ----------
     json_path : str or Path; the weights lie beside it (default: the shipped model)
 
-    Returns
-    -------
-    recognizer : Recognizer
-
     Raises
     ------
     SentimentalError
@@ -142,23 +138,10 @@ class Recognizer:
         voice: Voice | None = None,
         emotions: Sequence[str] = EMOTIONS,
     ) -> Iterator[Utterance]:
-        """Recognize what is said in a recording, one utterance after the other.
+        """Recognize what is said in a recording, one Utterance after the other.
 
-        A recording of at most ``WHOLE_SECONDS`` is one utterance, whatever pauses it has. Of a
-        longer one memory holds the utterance in progress.
-
-        Parameters
-        ----------
-        recording, sample_rate, voice, emotions : as for `predict`
-
-        Yields
-        ------
-        utterance : Utterance
-
-        Raises
-        ------
-        SentimentalError, TypeError
-            As `predict` does.
+        Of a recording that is cut, memory holds the utterance in progress. What it takes and raises
+        is that of `predict`.
         """
         if not isinstance(voice, Voice | None):
             raise TypeError(f"voice: give a sentimental.Voice, not {type(voice).__name__}")
@@ -195,7 +178,7 @@ class Recognizer:
         yield from Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
 
     def recognize(self, speech, name="recording", voice=None, emotions=EMOTIONS, grow=True):
-        """Recognize what was found in a recording or a stream.
+        """Recognize what was found in a recording or a stream; returns an Utterance.
 
         Parameters
         ----------
@@ -203,10 +186,6 @@ class Recognizer:
         name : what error messages call the recording
         voice, emotions : as for `predict`
         grow : bool, whether the voice grows by it; by what is in doubt it never does
-
-        Returns
-        -------
-        utterance : Utterance
 
         Raises
         ------

@@ -151,13 +151,7 @@ def normalize_summaries(summaries, statistics, reference, shift=0):
 
 
 def find_doubt(features, reference):
-    """Why speech is not like that which trained a model, in a word or two; empty where it is.
-
-    Parameters
-    ----------
-    features : np.ndarray [shape=(n_frames, N_FEATURES)]
-    reference : Reference
-    """
+    """Why speech, by its features, is unlike what trained a model, in a word or two; or empty."""
     summary = summarize(*pad([features]))
     mean_harmonicity = summary[0, N_FEATURES - 1]
     if mean_harmonicity < WHISPERED:

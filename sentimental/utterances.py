@@ -20,7 +20,7 @@ from sentimental.audio import MAX_SECONDS, ToMono, to_mono
 from sentimental.decoding import check_samples, decode_blocks
 from sentimental.scripts import SentimentalError, interruptible
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import CHUNK_LENGTH, Endpointer, Speech, check_speech
+from sentimental.vad import CHUNK_LENGTH, Endpointer, Speech, check_speech, split_chunks
 
 # s. A longer recording is cut at its pauses. That is what an utterance can have, and some silence
 # around it; none of the clips that the model was trained and tested on is longer.
@@ -132,23 +132,16 @@ class _Gate:
         self._powers = np.zeros((LEAK_CHUNKS, n_channels))  # of the last chunks
 
     def push(self, samples):
-        """Cut samples of all channels into chunks, and judge them.
-
-        Parameters
-        ----------
-        samples : np.ndarray [shape=(m, n_channels)]
+        """Cut samples [shape=(m, n_channels)] into chunks, and judge them.
 
         Returns
         -------
         chunks : np.ndarray [shape=(n, CHUNK_LENGTH, n_channels)]
         is_own : np.ndarray of bool [shape=(n, n_channels)]
         """
-        samples = np.concatenate([self._rest, samples])
-        n = len(samples) // CHUNK_LENGTH
-        self._rest = samples[n * CHUNK_LENGTH :]
-        chunks = samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH, samples.shape[1])
+        chunks, self._rest = split_chunks(np.concatenate([self._rest, samples]))
         powers = np.concatenate([self._powers, chunks.var(axis=1)])
-        self._powers = powers[n:]
+        self._powers = powers[len(chunks) :]
         powers = np.lib.stride_tricks.sliding_window_view(powers, LEAK_CHUNKS, axis=0)[1:]
         powers = powers.max(axis=-1)
         return chunks, powers >= powers.max(axis=1, keepdims=True) * 10 ** (-LEAK_DB / 10)
@@ -162,11 +155,11 @@ def _opened(recording, sample_rate):
             raise TypeError("samples: give their sample_rate as well, in Hz")
         yield "recording", iter([(recording, sample_rate)])
     elif isinstance(recording, str | os.PathLike):
-        yield recording, ((samples, rate) for samples, rate, _ in decode_blocks(recording))
+        yield recording, (block[:2] for block in decode_blocks(recording))
     elif hasattr(recording, "read"):
         name = getattr(recording, "name", "recording")
         with as_file(recording, name) as path:
-            yield name, ((samples, rate) for samples, rate, _ in decode_blocks(path))
+            yield name, (block[:2] for block in decode_blocks(path))
     else:
         raise TypeError(
             f"a {type(recording).__name__} is no recording; give a path, an open file, or samples "

@@ -134,6 +134,13 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
+def split_chunks(samples):
+    """Samples [shape=(m, ...)] as chunks [shape=(n, CHUNK_LENGTH, ...)], and those left over."""
+    n = len(samples) // CHUNK_LENGTH
+    whole, rest = np.split(samples, [n * CHUNK_LENGTH])
+    return whole.reshape(n, CHUNK_LENGTH, *samples.shape[1:]), rest
+
+
 class Endpointer:
     """Cuts a stream of samples into utterances, at the pauses of who speaks.
 
@@ -143,7 +150,6 @@ class Endpointer:
     speaking : bool
     seconds : float, of all that was heard
     last_speech : float, s; where in the stream the last speech ended
-    silence : float, s since then
     """
 
     def __init__(self):
@@ -164,10 +170,6 @@ class Endpointer:
     def last_speech(self):
         return self._n_spoken * CHUNK_SECONDS
 
-    @property
-    def silence(self):
-        return self.seconds - self.last_speech
-
     @_without_threads()
     def feed(self, samples, is_own=True):
         """Hear more of the stream.
@@ -182,10 +184,7 @@ class Endpointer:
         -------
         finished : list of Speech, the utterances that ended meanwhile
         """
-        samples = np.concatenate([self._rest, samples])
-        n = len(samples) // CHUNK_LENGTH
-        self._rest = samples[n * CHUNK_LENGTH :]
-        chunks = samples[: n * CHUNK_LENGTH].reshape(n, CHUNK_LENGTH)
+        chunks, self._rest = split_chunks(np.concatenate([self._rest, samples]))
         return [*filter(None, (self._hear(chunk, is_own) for chunk in chunks))]
 
     def utterance(self):
@@ -300,17 +299,13 @@ def _probabilities(samples, n_lead=0, n_enough=math.inf):
 
 
 def check_speech(samples, name="recording"):
-    """Make sure that somebody speaks in a recording.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
-    name : what the error message calls the recording
+    """Make sure that somebody speaks in a recording, as `find_speech` takes it, at any level.
 
     Raises
     ------
     SentimentalError
-        When less than ``MIN_SPEECH`` of it is speech, and it is no short word either.
+        When less than ``MIN_SPEECH`` of it is speech, and it is no short word either. It calls the
+        recording by its `name`.
     """
     centered = samples - samples.mean()
     leveled = centered * (DETECTOR_PEAK / max(MIN_PEAK, np.abs(centered).max()))

@@ -105,7 +105,7 @@ class Voice:
         if self.lessons and self.taught_with != recognizer.checksum:
             raise SentimentalError("the voice was taught with another model; begin a new voice")
 
-    def read_lessons(self, reference):
+    def lesson_inputs(self, reference):
         """What the dense layer reads of the lessons, and their labels, as for `adapt_layer`."""
         labels = np.array([EMOTIONS.index(emotion) for emotion, _ in self.lessons])
         lessons = np.stack([lesson for _, lesson in self.lessons])
@@ -116,7 +116,7 @@ class Voice:
         self._check_model(recognizer)
         layer = recognizer.kernel, recognizer.bias
         if self.lessons and self.adapted is None:
-            self.adapted = adapt_layer(*layer, *self.read_lessons(recognizer.reference))
+            self.adapted = adapt_layer(*layer, *self.lesson_inputs(recognizer.reference))
         return self.adapted or layer
 
     def take_back_lesson(self) -> str | None:

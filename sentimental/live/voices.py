@@ -147,7 +147,7 @@ def how_much_it_helps(recognizer, voice):
     n = len(voice.lessons)
     if n < MIN_LESSONS:
         return f"{n} sentences taught: too few to tell how much they help"
-    heard, labels = voice.read_lessons(recognizer.reference)
+    heard, labels = voice.lesson_inputs(recognizer.reference)
     taught, layer, n_right = np.unique(labels), (recognizer.kernel, recognizer.bias), [0, 0]
     for number in range(n):
         others = np.arange(n) != number
