@@ -39,13 +39,14 @@ def no_gate(monkeypatch):
 # Decoding
 
 
-@pytest.mark.parametrize("sample_rate", [8_000, 24_414, 48_000, 96_000])
-def test_every_sample_rate_ends_on_one_time_axis(tmp_path, sample_rate):
-    path = write(tmp_path / "a.wav", tone(440, 2.0, sample_rate=sample_rate), sample_rate)
-    samples = load_audio(path)
-    assert abs(len(samples) - 2 * SAMPLE_RATE) <= 1
-    spectrum = np.abs(np.fft.rfft(samples))
-    assert np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)[spectrum.argmax()] == pytest.approx(440)
+@pytest.mark.parametrize("sample_rate", [8_000, 24_414, 44_100, 96_000])
+def test_samples_of_any_rate_are_mixed_and_resampled(sample_rate):
+    left, right = (tone(frequency, 1.0, sample_rate=sample_rate) for frequency in (440, 1000))
+    samples = to_mono(np.stack([left, right + 0.2], axis=1), sample_rate)
+    assert samples.dtype == np.float32
+    assert abs(len(samples) - SAMPLE_RATE) <= 1
+    expected = (tone(440, 1.0) + tone(1000, 1.0)) / 2 + 0.1
+    np.testing.assert_allclose(samples[1000:-1000], expected[1000:-1000], atol=1e-3)
 
 
 @pytest.mark.parametrize("offset", [0, 0.2, (0, 0.5), (0.5, 0)])
@@ -90,8 +91,6 @@ def test_of_a_stream_the_stronger_channel_is_taken_from_where_they_cancel_each_o
 def test_arrays_of_another_shape_are_refused(shape):
     with pytest.raises(SentimentalError, match="shape"):
         to_mono(np.ones(shape, np.float32), SAMPLE_RATE)
-    with pytest.raises(SentimentalError, match="shape"):
-        clean_audio(np.ones(shape, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -126,15 +125,6 @@ def test_samples_that_are_not_numbers_are_refused(tmp_path, value):
 def test_samples_that_nobody_scaled_are_used(tmp_path):
     path = write(tmp_path / "a.wav", voice() * 2**31, subtype="FLOAT")
     np.testing.assert_allclose(clean_audio(load_audio(path)), clean_audio(voice()), atol=1e-3)
-
-
-def test_samples_of_a_sound_card_are_mixed_and_resampled():
-    left, right = (tone(frequency, 1.0, sample_rate=44_100) for frequency in (440, 1000))
-    samples = to_mono(np.stack([left, right + 0.2], axis=1), 44_100)
-    assert samples.dtype == np.float32
-    assert abs(len(samples) - SAMPLE_RATE) <= 1
-    expected = (tone(440, 1.0) + tone(1000, 1.0)) / 2 + 0.1
-    np.testing.assert_allclose(samples[1000:-1000], expected[1000:-1000], atol=1e-3)
 
 
 # Level, trimming, length

@@ -14,7 +14,7 @@ from signals import make_reference
 
 from sentimental import EMOTIONS, SentimentalError, load_recognizer, model
 from sentimental.corpora import CORPORA
-from sentimental.features import MAX_FRAMES, N_INPUTS, N_SUMMARY
+from sentimental.features import N_INPUTS, N_SUMMARY
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training import network as network_module
 
@@ -87,16 +87,6 @@ def test_the_network_is_the_one_described(network):
     shapes = [tensor.shape for tensor in network.inputs]
     assert shapes == [(None, None, N_INPUTS), (None, N_SUMMARY)]
     assert network.output_shape == (None, len(EMOTIONS))
-
-
-def test_padding_is_not_speech(network, clip):
-    frames, summary = clip
-    alone = probabilities(network, frames, summary)
-    for n_frames in (41, 80, MAX_FRAMES):
-        padded = np.pad(frames, ((0, 0), (0, n_frames - 40), (0, 0)))
-        np.testing.assert_allclose(probabilities(network, padded, summary), alone, atol=1e-6)
-    assert not np.allclose(probabilities(network, frames[:, :20], summary), alone, atol=1e-4)
-    assert not np.allclose(probabilities(network, frames, -summary), alone, atol=1e-4)
 
 
 # The files

@@ -67,15 +67,6 @@ def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
     np.testing.assert_allclose(answer, probabilities(chosen, padded, summary), atol=1e-5)
 
 
-def test_a_loaded_recognizer_answers_as_the_network_that_was_saved(network, tmp_path):
-    network_module.save_model(
-        network, make_reference(), {"corpora": [], "held_out": ""}, tmp_path / "m.json"
-    )
-    clip = make_clip(40)
-    answer = answer_to_inputs(load_recognizer(tmp_path / "m.json"), *clip)
-    np.testing.assert_allclose(answer, probabilities(network, *clip), atol=1e-5)
-
-
 def test_recognition_needs_no_tensorflow(tmp_path):
     code = (
         "import sys\n"

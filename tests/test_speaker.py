@@ -7,16 +7,14 @@ import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
-from signals import make_recording, make_recordings, make_reference, speech, voice
+from signals import make_recording, make_recordings, make_reference, speech
 
-from sentimental import features as features_module
 from sentimental.features import (
     N_FEATURES,
     N_MFCC,
     N_STORED,
     N_SUMMARY,
     add_slopes,
-    extract_frames,
     frames_to_features,
     pad,
     summarize,
@@ -26,12 +24,10 @@ from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
     MAX_DEVIATIONS,
-    N_STATISTICS,
     PSEUDO_FRAMES,
     PSEUDO_RECORDINGS,
     PSEUDO_VARIANCES,
     STATISTICS,
-    Reference,
     compute_statistics,
     find_doubt,
     normalize,
@@ -46,8 +42,6 @@ from sentimental.training.histories import (
     voice_of,
 )
 from sentimental.voice import Voice
-
-NOTHING = np.zeros((1, N_STATISTICS))
 
 
 @pytest.fixture(scope="module")
@@ -69,30 +63,12 @@ def voice_that_said(clips):
     return heard
 
 
-def measure_one(clip, told, reference, shift=None):
-    """Inputs and summary of one recording."""
-    inputs, summaries = normalize(*pad([clip]), summarize(*pad([clip])), told, reference, shift)
-    return inputs[0], summaries[0]
-
-
 # The measure
 
 
-def test_without_a_history_recordings_are_compared_with_all_voices(clips, reference):
-    features, lengths = pad(clips)
-    raw = summarize(features, lengths)
-    inputs, summaries = normalize(features, lengths, raw, np.zeros((8, N_STATISTICS)), reference)
-    np.testing.assert_array_equal(inputs, add_slopes(features, lengths))
-    deviations = (summarize(features, lengths) - reference.summary) / np.sqrt(reference.variance)
-    assert deviations.min() < -MAX_DEVIATIONS < MAX_DEVIATIONS < deviations.max()
-    np.testing.assert_allclose(
-        summaries, np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS), 1e-5
-    )
-
-
-@pytest.mark.parametrize("k", [1, 2, 5])
+@pytest.mark.parametrize("k", [0, 1, 2, 5])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_with_a_history_they_are_compared_with_it(k, shifted, clips, reference):
+def test_recordings_are_compared_with_their_history_and_all_voices(k, shifted, clips, reference):
     """Sums are taken apart here: the formulas are those of a mean and a variance with doubt."""
     rng = np.random.default_rng(k)
     shift = [
@@ -100,13 +76,15 @@ def test_with_a_history_they_are_compared_with_it(k, shifted, clips, reference):
     ]
     clip, history = clips[0], clips[1 : 1 + k]
     told = voice_that_said(history).statistics[None]
-    inputs, summary = measure_one(clip, told, reference, shift if shifted else None)
+    inputs, summaries = normalize(
+        *pad([clip]), summarize(*pad([clip])), told, reference, shift if shifted else None
+    )
 
-    frames = np.concatenate(history).astype(float) + shift[0]
+    frames = np.concatenate([np.empty((0, N_FEATURES)), *history]) + shift[0]
     offset = (frames - reference.features).sum(axis=0) / (len(frames) + PSEUDO_FRAMES)
     with_slopes = add_slopes(*pad([clip]))[0]
-    np.testing.assert_allclose(inputs[:, :N_FEATURES], clip - offset, atol=1e-5)
-    np.testing.assert_array_equal(inputs[:, N_FEATURES:], with_slopes[:, N_FEATURES:])
+    np.testing.assert_allclose(inputs[0][:, :N_FEATURES], clip - offset, atol=1e-5)
+    np.testing.assert_array_equal(inputs[0][:, N_FEATURES:], with_slopes[:, N_FEATURES:])
 
     own, *earlier = (summarize(*pad([one]))[0].astype(float) for one in (clip, *history))
     center = reference.summary + sum(one + shift[1][0] - reference.summary for one in earlier) / (
@@ -114,8 +92,10 @@ def test_with_a_history_they_are_compared_with_it(k, shifted, clips, reference):
     )
     spread = sum((one - np.mean(earlier, axis=0)) ** 2 for one in earlier)
     variance = (spread + PSEUDO_VARIANCES * reference.variance) / (k + PSEUDO_VARIANCES)
-    expected = np.clip((own - center) / np.sqrt(variance), -MAX_DEVIATIONS, MAX_DEVIATIONS)
-    np.testing.assert_allclose(summary, expected, atol=1e-3)
+    deviations = (own - center) / np.sqrt(variance)
+    assert deviations.min() < -MAX_DEVIATIONS < MAX_DEVIATIONS < deviations.max()
+    expected = np.clip(deviations, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+    np.testing.assert_allclose(summaries[0], expected, atol=1e-3)
 
 
 def test_a_voice_heard_for_long_is_taken_off_all_and_padding_stays_zero(clips, reference):
@@ -128,20 +108,6 @@ def test_a_voice_heard_for_long_is_taken_off_all_and_padding_stays_zero(clips, r
     assert len(spoken) == lengths.sum()
     expected = reference.features
     np.testing.assert_allclose(spoken[:, :N_FEATURES].mean(axis=0), expected, atol=0.1)
-
-
-def test_another_microphone_leaves_a_voice_that_is_known_as_it_is(monkeypatch):
-    monkeypatch.setattr(features_module, "SPECTRUM_TOP_DB", 1000.0)  # no valley is filled
-    samples = voice(1.3)
-    colored = np.convolve(samples, [1, -0.5], mode="same").astype(np.float32)  # 9.5 dB brighter
-    reference = Reference(np.zeros(N_FEATURES), np.zeros(N_SUMMARY), np.ones(N_SUMMARY))
-    mfcc = []
-    for sound in (samples, colored):
-        (clip,), _ = frames_to_features([extract_frames(sound)])
-        told = voice_that_said([clip] * 100).statistics[None]
-        mfcc.append([x[:, 1:N_MFCC] for x in (clip, measure_one(clip, told, reference)[0])])
-    (clip, known), (colored_clip, colored_known) = mfcc
-    assert np.abs(colored_known - known).mean() < 0.3 * np.abs(colored_clip - clip).mean()
 
 
 # Reference statistics
@@ -231,11 +197,6 @@ def test_a_tally_counts_what_it_is_of(clips):
         told.sum(axis=0), voice_that_said(clips).statistics, rtol=1e-4, atol=1e-4
     )
     assert list(told[:, STATISTICS["n_frames"]].ravel()) == [len(clip) for clip in clips]
-    assert (told[:, STATISTICS["n_recordings"]] == 1).all()
-    total = np.concatenate(clips).astype(float).sum(axis=0)
-    np.testing.assert_allclose(
-        told[:, STATISTICS["features"]].sum(axis=0), total, rtol=1e-4, atol=1e-3
-    )
 
 
 # One voice
@@ -351,22 +312,11 @@ def cry():
     return samples.astype(np.float32)
 
 
-@pytest.mark.parametrize("number", range(4))
-def test_a_whisper_is_in_doubt_and_speech_is_not(number):
-    recognizer = load_recognizer()
-    for samples, doubt in ((speech(number), ""), (whisper(speech(number)), "whispered?")):
+def test_what_is_unlike_speech_is_in_doubt():
+    recognizer, sounds = load_recognizer(), [(cry(), "unlike speech?")]
+    for number in range(4):
+        sounds += [(speech(number), ""), (whisper(speech(number)), "whispered?")]
+        sounds.append((speech(number)[: SAMPLE_RATE // 2], ""))  # a short word
+    for samples, doubt in sounds:
         features = recognizer.compute_features(samples)
         assert find_doubt(features, recognizer.reference) == doubt
-
-
-@pytest.mark.parametrize("number", range(4))
-def test_a_short_word_is_not_in_doubt(number):
-    recognizer = load_recognizer()
-    features = recognizer.compute_features(speech(number)[: SAMPLE_RATE // 2])
-    assert find_doubt(features, recognizer.reference) == ""
-
-
-def test_a_cry_is_in_doubt():
-    recognizer = load_recognizer()
-    doubt = find_doubt(recognizer.compute_features(cry()), recognizer.reference)
-    assert doubt == "unlike speech?"
