@@ -119,11 +119,11 @@ def answer_to(recognizer, samples, voice=None):
     return recognizer.recognize(speech, voice=voice).probabilities
 
 
-def find_utterances(samples):
+def find_utterances(samples, block=320):
     """The utterances of a stream, as list of `sentimental.vad.Speech`."""
     endpointer, found = Endpointer(), []
-    for start in range(0, len(samples), 320):
-        found += endpointer.feed(samples[start : start + 320])
+    for start in range(0, len(samples), block):
+        found += endpointer.feed(samples[start : start + block].astype(np.float32))
     return found + [*filter(None, [endpointer.utterance()])]
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scripts import ROOT
+from sessions import find_utterances
 from signals import SAMPLES, noise, speech, tone, voice
 
 from sentimental import SentimentalError, vad
@@ -18,16 +19,7 @@ from sentimental.vad import CHUNK_SECONDS, MIN_SILENCE, Endpointer, check_speech
 
 def find(samples, block=320):
     """Where the speech of the utterances lies, (start, end) in s; the last may be unfinished."""
-    return [(one.start, one.end) for one in hear(samples, block)]
-
-
-def hear(samples, block=320):
-    endpointer = Endpointer()
-    found = []
-    for i in range(0, len(samples), block):
-        found += endpointer.feed(samples[i : i + block].astype(np.float32))
-    found += filter(None, [endpointer.utterance()])
-    return found
+    return [(one.start, one.end) for one in find_utterances(samples, block)]
 
 
 def trimmed(samples):
@@ -148,7 +140,7 @@ def test_a_pause_ends_an_utterance_and_a_breath_does_not():
 def test_long_speech_is_cut_before_it_is_too_long_and_nothing_between_is_lost():
     without_pauses = [speech(number)[6_000:32_000] for number in range(5)]
     sound = np.concatenate([noise(1), *without_pauses, *without_pauses, noise(1)])
-    found = hear(sound)
+    found = find_utterances(sound)
     assert len(found) >= 4
     assert all(len(one.samples) <= MAX_SECONDS * SAMPLE_RATE for one in found)
     for one, following in zip(found[:-1], found[1:], strict=True):
@@ -164,14 +156,14 @@ def test_a_cut_is_where_it_is_quietest():
     loud = np.concatenate([speech(2)[4_000:32_000]] * 4)
     cut = round(4.4 * SAMPLE_RATE)
     loud[cut : cut + 1600] = 0
-    first, *_ = hear(loud)
+    first, *_ = find_utterances(loud)
     assert 4.4 - CHUNK_SECONDS < len(first.samples) / SAMPLE_RATE < 4.5 + CHUNK_SECONDS
 
 
 def test_speech_is_whole_at_once_and_after_a_long_silence():
     for seconds in (0, 40):
         sound = np.concatenate([noise(seconds), speech(2), noise(2)])
-        (found,) = hear(sound)
+        (found,) = find_utterances(sound)
         assert seconds - 0.5 < found.start < seconds + 0.1
         assert seconds + 2 < found.end < seconds + 3
         first = np.flatnonzero(sound == found.samples[0])[0]
