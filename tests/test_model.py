@@ -4,11 +4,11 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from scripts import ROOT
 from sessions import answer_to_inputs
 from signals import make_reference
 
@@ -18,7 +18,6 @@ from sentimental.features import N_INPUTS, N_SUMMARY
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training import network as network_module
 
-ROOT = Path(__file__).resolve().parent.parent
 # What trained a model, as the model tells it.
 TRAINING = {"corpora": ["TESS", "mine"], "held_out": "0"}
 
