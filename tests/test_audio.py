@@ -212,26 +212,14 @@ def test_a_click_is_too_short():
             clean_audio(samples)
 
 
-def thump():
-    return tone(80, 0.15, amplitude=0.9)
-
-
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_a_thump_does_not_hide_soft_speech(no_gate, place):
-    gap, soft = noise(0.5, -75), 0.05 * speech(2)
-    others = [gap, thump(), gap] if place == "before" else [gap, thump()]
-    parts = [*others, soft, gap] if place == "before" else [gap, soft, *others]
-    cleaned = clean_audio(np.concatenate(parts))
-    alone = clean_audio(np.concatenate([gap, soft, gap]))
-    assert np.abs(cleaned).max() == pytest.approx(LOUDEST, rel=1e-3)
-    assert len(cleaned) == pytest.approx(len(alone), abs=0.2 * SAMPLE_RATE)
+THUMP = tone(80, 0.15, amplitude=0.9)
 
 
 @pytest.mark.parametrize(
     "rest", [0.001 * noise(2.0, 0), 0.01 * noise(0.4, 0), np.zeros(SAMPLE_RATE)]
 )
 def test_beside_a_short_sound_neither_noise_nor_a_breath_is_taken_for_speech(rest):
-    parts = [noise(1.0, -75), thump(), noise(0.3, -75), rest.astype(np.float32)]
+    parts = [noise(1.0, -75), THUMP, noise(0.3, -75), rest.astype(np.float32)]
     with pytest.raises(SentimentalError, match="s of sound"):
         clean_audio(np.concatenate(parts))
 
@@ -244,15 +232,22 @@ SOUNDS = {
 }
 
 
-@pytest.mark.parametrize("name", SOUNDS)
-@pytest.mark.parametrize("gain", [1.0, 0.25])
+# A sound, and speech beside it: also speech that is far softer.
+BESIDE = {
+    f"{name} {gain}": (gain * sound, speech(1))
+    for name, sound in SOUNDS.items()
+    for gain in (1.0, 0.25)
+} | {"thump": (THUMP, 0.05 * speech(2))}
+
+
+@pytest.mark.parametrize("name", BESIDE)
 @pytest.mark.parametrize("place", ["before", "after"])
-def test_a_sound_beside_the_speech_is_no_part_of_it(no_gate, name, gain, place):
-    gap, said, sound = noise(0.4, -75), speech(1), gain * SOUNDS[name]
+def test_a_sound_beside_the_speech_is_no_part_of_it(no_gate, name, place):
+    gap, (sound, said) = noise(0.4, -75), BESIDE[name]
     parts = [sound, gap, said, gap] if place == "before" else [gap, said, gap, sound]
-    cleaned, alone = clean_audio(np.concatenate(parts)), clean_audio(said)
+    cleaned, alone = (clean_audio(np.concatenate(heard)) for heard in (parts, [gap, said, gap]))
     assert np.abs(cleaned).max() == pytest.approx(LOUDEST, rel=1e-3)
-    assert len(cleaned) == pytest.approx(len(alone), abs=0.4 * SAMPLE_RATE)
+    assert len(cleaned) == pytest.approx(len(alone), abs=0.2 * SAMPLE_RATE)
     shift = np.correlate(cleaned[:16_000], alone[2_000:6_000], "valid").argmax()
     np.testing.assert_allclose(cleaned[shift:][:4_000], alone[2_000:6_000], atol=1e-2)
 
