@@ -32,15 +32,9 @@ OCTAVE_COST = 0.03
 
 
 def split_frames(samples, pad_mode="constant"):
-    """Overlapping frames, the first centered on the first sample; ends are padded as by `np.pad`.
+    """Overlapping frames of n samples; a view [shape=(1 + n // HOP_LENGTH, FRAME_LENGTH)].
 
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,)]
-
-    Returns
-    -------
-    frames : np.ndarray [shape=(1 + n // HOP_LENGTH, FRAME_LENGTH)], a view
+    The first is centered on the first sample; ends are padded as by `np.pad`.
     """
     padded = np.pad(samples, FRAME_LENGTH // 2, mode=pad_mode)
     return np.lib.stride_tricks.sliding_window_view(padded, FRAME_LENGTH)[::HOP_LENGTH]
