@@ -100,18 +100,14 @@ def evaluate(network, reference, validation, test, runs=()):
     from sentimental.training.fit import predict
 
     parts = {"validation": validation, "test": test}
-    tested = {
-        name: (part, predict(network, reference, part)) for name, part in parts.items() if part
-    }
-    metrics = {name: compute_metrics(*part, over_speakers=False) for name, part in tested.items()}
-    if not runs:
-        recordings, probabilities = zip(*tested.values(), strict=True)
-        everything = sum(recordings, []), np.concatenate(probabilities)
-        return metrics, compute_group_metrics(*everything, over_speakers=False)
-    are_unseen = all(run["unseen_speakers"] for run in runs)
-    name = "unseen speakers" if are_unseen else "cross-validation"
-    measured = compute_metrics(*pool(runs, "h0"), are_unseen)
-    return {name: measured} | metrics, compute_group_metrics(*pool(runs, "h0"), are_unseen)
+    answers = {name: predict(network, reference, part) for name, part in parts.items() if part}
+    tested = {name: (parts[name], told, False) for name, told in answers.items()}
+    everything = validation + test, np.concatenate([*answers.values()]), False
+    if runs:
+        _, _, are_unseen = everything = pool(runs, "h0")
+        tested = {"unseen speakers" if are_unseen else "cross-validation": everything} | tested
+    metrics = {name: compute_metrics(*part) for name, part in tested.items()}
+    return metrics, compute_group_metrics(*everything)
 
 
 def evaluate_saved_model(recordings, training, model, folder):

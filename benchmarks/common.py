@@ -58,5 +58,5 @@ def held_out(folders):
     if refused or len(recordings) < 100:
         raise SentimentalError([*refused, "too few recordings there; take both corpora whole"][0])
     training = Training()
-    _, *parts = split_random(len(recordings), training, training.split_seed)
-    return [[recordings[index] for index in part] for part in parts]
+    _, *parts = split_random(recordings, training, training.split_seed)
+    return parts

@@ -20,7 +20,7 @@ import numpy as np
 from sentimental.files import check_outputs, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script
 from sentimental.training.fit import fit, predict
-from sentimental.training.inputs import load_recordings, load_start
+from sentimental.training.inputs import load_recordings
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network, load_network, save_model
 from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds
@@ -102,26 +102,24 @@ def main():
     pool, tested = split_speakers(own)
     train_base(recordings, corpus, settings, base)
 
-    start = load_start(base, own)
-    network, content = load_network(base)
-    # Recordings and answers by row of the table; those of all seeds together.
-    rows = {"the start": ([*tested], [predict(network, content["usual"], tested)])}
-    for seed in range(1, arguments.seeds + 1):
+    network, start = load_network(base)
+    # Answers by row of the table; those of all seeds one after the other.
+    rows = {"the start": [predict(network, start["usual"], tested)]}
+    seeds = [*range(1, arguments.seeds + 1)]
+    for seed in seeds:
         for count in COUNTS:
             drawn = draw_few(pool, count, seed)
             for way, begin in (("fine-tuned", start), ("from nothing", None)):
                 answers = predict(*train_few(drawn, settings, seed, begin), tested)
-                row = rows.setdefault(f"{count} an emotion, {way}", ([], []))
-                row[0].extend(tested)
-                row[1].append(answers)
+                rows.setdefault(f"{count} an emotion, {way}", []).append(answers)
     parts = {
-        name: compute_metrics(tests, np.concatenate(answers))
-        for name, (tests, answers) in rows.items()
+        name: compute_metrics(tested * len(answers), np.concatenate(answers))
+        for name, answers in rows.items()
     }
     print_metrics(parts)
-    seeds = {"training": [*range(1, arguments.seeds + 1)]}
     sizes = {"drawn from": len(pool), "test": len(tested)}
-    write_json(output, run_record(f"few {corpus}", recordings, sizes, seeds, settings) | parts)
+    record = run_record(f"few {corpus}", recordings, sizes, {"training": seeds}, settings)
+    write_json(output, record | parts)
     print(f"written: {output}")
 
 

@@ -28,6 +28,8 @@ from sentimental.workers import run_jobs
 
 # Earlier recordings of a speaker.
 N_HISTORY = 10
+# Protocols that also test what it brings to have heard a speaker before, or to be taught.
+WITH_HISTORIES = ("speaker", "corpus")
 
 
 @dataclass
@@ -71,18 +73,19 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     """
     frames, (recordings, *changed) = join_frames([recordings, *conditions.values()])
     conditions, runs, jobs = dict(zip(conditions, changed, strict=True)), [], []
+    training = settings["training"]
     for seed in range(1, n_seeds + 1):
         # Only protocol random is another split with each seed.
-        split_seed = settings["training"].split_seed + (seed - 1 if protocol == "random" else 0)
-        folds = protocol_folds(protocol, recordings, settings["training"], split_seed)
+        split_seed = training.split_seed + (seed - 1 if protocol == "random" else 0)
+        folds = protocol_folds(protocol, recordings, training, split_seed)
         for number, fold in enumerate(folds, 1):
             train, validation, test = fold
             # The one split of protocol random tests few: what validates counts as well.
             tested = validation + test if protocol == "random" and len(folds) == 1 else test
             run = {"seed": seed, "fold": number, "split_seed": split_seed, "tested": tested}
             run |= {"sizes": count_parts(fold), "unseen_speakers": has_unseen_speakers(fold)}
-            parts, matched = (train, validation, tested), match_conditions(tested, conditions)
             runs.append(run)
+            parts, matched = (train, validation, tested), match_conditions(tested, conditions)
             jobs.append((Fold(protocol, seed, number, parts, matched, folder, settings, start),))
     with atomic_write(_frames_path(folder, protocol)) as partial:
         np.save(partial, frames)
@@ -123,14 +126,14 @@ def run_fold(fold):
         fit.save_state(path, key, state)
     checkpoint.unlink(missing_ok=True)
     return {
-        "temperature": state["temperature"].item(),
-        "seconds": state["seconds"].item(),
-        "probabilities": dict(zip(state["ways"].tolist(), state["probabilities"], strict=True)),
+        "temperature": float(state["temperature"]),
+        "seconds": float(state["seconds"]),
+        "probabilities": dict(zip(map(str, state["ways"]), state["probabilities"], strict=True)),
     }
 
 
 def _train_and_test(fold, checkpoint, label):
-    """Train a network of one fold, and recognize what is tested in all ways; arrays to be saved."""
+    """Train a network of one fold, and recognize what is tested in all ways; what is saved."""
     from sentimental.training.fit import fit, predict
     from sentimental.training.network import build_network
 
@@ -142,17 +145,21 @@ def _train_and_test(fold, checkpoint, label):
     options = {"name": label, "temperature": temperature, "start": fold.start}
     parts = train, validation, fold.settings, fold.seed, checkpoint
     reference, history = fit(network, *parts, **options)
-    ways, drawn_with = {"h0": (tested, None)}, [fold.seed, fold.number]
-    if protocol in ("speaker", "corpus"):
-        histories = draw_histories(tested, drawn_with)
-        ways |= {way: (tested, heard) for way, heard in histories.items()}
-    ways |= {way: (read_frames(part, frames), None) for way, part in fold.conditions.items()}
-    state = {key: np.array(history[key]) for key in ("temperature", "seconds")}
-    answers = {name: predict(network, reference, *way) for name, way in ways.items()}
-    if protocol in ("speaker", "corpus"):
+    heard, drawn_with = {"h0": None}, [fold.seed, fold.number]
+    if protocol in WITH_HISTORIES:
+        heard |= draw_histories(tested, drawn_with)
+    answers = {way: predict(network, reference, tested, told) for way, told in heard.items()}
+    for name, part in fold.conditions.items():
+        answers[name] = predict(network, reference, read_frames(part, frames))
+    if protocol in WITH_HISTORIES:
         temperature = training.temperature if protocol == "corpus" else 1.0
         answers |= measure_lessons(network, reference, tested, drawn_with, temperature)
-    return state | {"ways": np.array([*answers]), "probabilities": np.array([*answers.values()])}
+    return {
+        "temperature": history["temperature"],
+        "seconds": history["seconds"],
+        "ways": [*answers],
+        "probabilities": [*answers.values()],
+    }
 
 
 def _paths(folder, protocol, seed, number):
@@ -236,15 +243,13 @@ def read_frames(recordings, frames):
 
 def set_temperatures(runs):
     """Give each corpus the temperature that fits the others, each of which was left out as well."""
-    raw = [run["probabilities"] for run in runs]
+    fitted = []
     for run in runs:
-        others = [
-            fit_temperature(other["tested"] * 2, np.concatenate([p["h0"], p[f"h{N_HISTORY}"]]))
-            for other, p in zip(runs, raw, strict=True)
-            if other["fold"] != run["fold"]
-        ]
+        answers = [run["probabilities"][way] for way in ("h0", f"h{N_HISTORY}")]
+        fitted.append(fit_temperature(run["tested"] * 2, np.concatenate(answers)))
+    for run in runs:
+        others = [t for other, t in zip(runs, fitted, strict=True) if other["fold"] != run["fold"]]
         run["temperature"] = float(np.exp(np.mean(np.log(others))))
-    for run in runs:
         run["probabilities"] = {
             way: p if way in LESSONS else _at_temperature(p, run["temperature"])
             for way, p in run["probabilities"].items()

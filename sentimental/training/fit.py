@@ -68,31 +68,34 @@ def fit(
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    groups = settings["training"], settings["augmentation"]
-    batches = AugmentedBatches(recordings, *groups, seed, start and start["usual"])
+    training = settings["training"]
+    drawn_from = recordings, training, settings["augmentation"], seed
+    batches = AugmentedBatches(*drawn_from, start and start["usual"])
     nothing_heard = np.zeros((len(validation), N_STATISTICS))
     frames, summaries = recordings_to_inputs(validation, batches.reference, nothing_heard)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]
-    model = _compile_model(network, batches, settings["training"], start)
+    model = _compile_model(network, batches, training, start)
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     shapes = [tuple(weight.shape) for weight in model.weights]
     options = settings, seed, shapes, start and start["checksum"]
     key = fingerprint([*recordings, *validation], *options)
-    progress = Progress(model, checkpoint, key, batches, seed, name)
-    progress.run(settings["training"].epochs, (inputs, one_hot(validation)))
+    progress = Progress(model, checkpoint, key, batches, name)
+    progress.run(training.epochs, (inputs, one_hot(validation)))
     if not progress.best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
-    weights = merge_prior(progress.best, settings["training"].expected() / model.prior)
+    weights = merge_prior(progress.best, training.expected() / model.prior)
     network.set_weights(silence_untrained(weights, batches.labels.any(axis=0)))
     if temperature is None:
         probabilities = network.predict(inputs, PREDICTION_BATCH, verbose=0)
         temperature = fit_temperature(validation, probabilities)
     weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(merge_temperature(weights, temperature))
-    history = progress.history | {"temperature": temperature}
-    history["epoch_saved"] = int(np.nanargmin(history["val_loss"])) + 1
-    return batches.reference, history | {"seconds": sum(history["seconds"])}
+    return batches.reference, progress.history | {
+        "temperature": temperature,
+        "epoch_saved": int(np.nanargmin(progress.history["val_loss"])) + 1,
+        "seconds": sum(progress.history["seconds"]),
+    }
 
 
 def _compile_model(network, batches, training, start):
@@ -128,11 +131,10 @@ class Progress(keras.callbacks.Callback):
     them. Here everything is one file, which is whole or not at all, with a checksum at its end.
     """
 
-    def __init__(self, model, path, fingerprint, batches, seed, name):
+    def __init__(self, model, path, fingerprint, batches, name):
         super().__init__()
         self.set_model(model)
-        self.path, self.fingerprint, self.name = path, fingerprint, name
-        self.batches, self.seed = batches, seed
+        self.path, self.fingerprint, self.batches, self.name = path, fingerprint, batches, name
         # A value of each epoch, and the averaged weights with the lowest validation loss.
         self.history, self.best = {key: [] for key in HISTORY}, None
 
@@ -170,7 +172,7 @@ class Progress(keras.callbacks.Callback):
         """Draw what the epoch depends on from seed and epoch alone."""
         self.begin = time.monotonic()
         self.batches.draw_epoch(epoch)
-        self.model.seed_dropout(self.seed, epoch)
+        self.model.seed_dropout(self.batches.seed, epoch)
 
     def on_train_batch_end(self, batch, logs=None):
         """End here if a signal asks for it."""

@@ -77,18 +77,17 @@ def measure_lessons(network, reference, recordings, seed, temperature=1.0):
         drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_STATISTICS))
         for lessons, tested in drawn:
             # A lesson is heard after those before it, what is tested after all of them.
-            heard = np.cumsum(of_recording[lessons], axis=0)
-            before[lessons], before[tested] = heard - of_recording[lessons], heard[-1]
+            sums = np.cumsum(of_recording[lessons], axis=0)
+            before[lessons], before[tested] = sums - of_recording[lessons], sums[-1]
         read = embed(network, reference, recordings, before)
-        for way in (f"heard{n}", f"taught{n}"):
-            answers[way] = np.full((len(recordings), len(EMOTIONS)), np.nan)
-            for lessons, tested in drawn:
-                layer = kernel, bias
-                if way == f"taught{n}":
-                    told = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
-                    told = lessons_to_inputs(told, before[tested[0]], reference)
-                    layer = adapt_layer(kernel, bias, told, labels[lessons])
-                own = np.isin(range(len(EMOTIONS)), labels[lessons])
+        heard, taught = np.full((2, len(recordings), len(EMOTIONS)), np.nan)
+        for lessons, tested in drawn:
+            given = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
+            given = lessons_to_inputs(given, before[tested[0]], reference)
+            adapted = adapt_layer(kernel, bias, given, labels[lessons])
+            own = np.isin(range(len(EMOTIONS)), labels[lessons])
+            for answer, layer in ((heard, (kernel, bias)), (taught, adapted)):
                 logits = np.where(own, read[tested] @ layer[0] + layer[1], -np.inf)
-                answers[way][tested] = softmax(logits, axis=1)
+                answer[tested] = softmax(logits, axis=1)
+        answers |= {f"heard{n}": heard, f"taught{n}": taught}
     return answers

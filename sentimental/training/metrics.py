@@ -82,11 +82,12 @@ def _answers(recordings, probabilities):
 
 
 def pool(runs, way):
-    """Recordings that were tested in some runs, and their probabilities."""
+    """Recordings that some runs tested, their probabilities, and whether no speaker trained."""
     recordings = [recording for run in runs for recording in run["tested"]]
     probabilities = np.concatenate([run["probabilities"][way] for run in runs])
     tested = np.isfinite(probabilities[:, 0])
-    return [*itertools.compress(recordings, tested)], probabilities[tested]
+    over_speakers = all(run["unseen_speakers"] for run in runs)
+    return [*itertools.compress(recordings, tested)], probabilities[tested], over_speakers
 
 
 def compute_group_metrics(recordings, probabilities, over_speakers=True):

@@ -6,8 +6,6 @@ scikit-learn is imported where it is used: benchmarks of recognition do without 
 import warnings
 from collections import Counter
 
-import numpy as np
-
 from sentimental.scripts import SentimentalError
 from sentimental.training.histories import voice_of
 
@@ -38,20 +36,19 @@ LEFT_OUT = ("TESS", "RAVDESS", "CREMA-D", "nEMO", "ASED", "BanglaSER", "TurEV", 
 RAVDESS_SONG = "RAVDESS song"
 
 
-def split_random(n_recordings, training, split_seed):
-    """Indices of recordings, sorted by corpus and file name, that train, validate and test.
+def split_random(recordings, training, split_seed):
+    """Those of a list, sorted by corpus and file name, that train, validate and test.
 
     With the default settings they are 3,710, 368 and 162 of the 4,240 of TESS and RAVDESS.
     """
     from sklearn.model_selection import train_test_split
 
     train, held_out = train_test_split(
-        np.arange(n_recordings), test_size=training.held_out_share, random_state=split_seed
+        recordings, test_size=training.held_out_share, random_state=split_seed
     )
-    validation, test = train_test_split(
+    return train, *train_test_split(
         held_out, test_size=training.test_share, random_state=split_seed
     )
-    return train, validation, test
 
 
 def protocol_folds(protocol, recordings, training, split_seed):
@@ -79,7 +76,7 @@ def protocol_folds(protocol, recordings, training, split_seed):
         pool = [r for r in recordings if r.corpus in HELD_OUT]
         if len(pool) < LEAST_TO_SPLIT:
             return _own_folds(recordings, training, split_seed)
-        ((train, *held_out),) = _take(pool, [split_random(len(pool), training, split_seed)])
+        train, *held_out = split_random(pool, training, split_seed)
         return [(train + [r for r in recordings if r.corpus not in HELD_OUT], *held_out)]
 
     # A speaker who is not known may be one of those that test.
@@ -133,8 +130,7 @@ def _own_folds(recordings, training, seed):
     if min(n_files.values()) >= LEAST_OF_EMOTION:
         train, held_out = _hold_out(recordings, training.held_out_share, seed)
         return [(train, *_hold_out(held_out, training.test_share, seed))]
-    folds = _emotion_folds(recordings, N_FOLDS, seed)
-    return [(*_hold_out(others, training.held_out_share, seed), test) for others, test in folds]
+    return _with_validation(_emotion_folds(recordings, N_FOLDS, seed), training, seed)
 
 
 def _can_test_speakers(recordings):
@@ -155,10 +151,12 @@ def _speaker_folds(recordings, training, seed):
         )
     voices = [repr(voice_of(recording)) for recording in recordings]
     folds = GroupKFold(min(N_FOLDS, len({*voices}))).split(recordings, groups=voices)
-    return [
-        (*_hold_out(others, training.held_out_share, seed), test)
-        for others, test in _take(recordings, folds)
-    ]
+    return _with_validation(_take(recordings, folds), training, seed)
+
+
+def _with_validation(folds, training, seed):
+    """Folds of what trains, validates and tests, where what does not test is not split yet."""
+    return [(*_hold_out(others, training.held_out_share, seed), test) for others, test in folds]
 
 
 def _hold_out(recordings, share, seed):
@@ -192,7 +190,7 @@ def _emotion_folds(recordings, n_folds, seed):
 
 def _take(recordings, folds):
     """The recordings of indices, as `split` of scikit-learn yields them."""
-    return [tuple([recordings[index] for index in part] for part in fold) for fold in folds]
+    return [[[recordings[index] for index in part] for part in fold] for fold in folds]
 
 
 # Published splits -------------------------------------------------------------------------------
@@ -203,18 +201,16 @@ def _actor_folds(recordings):
     ravdess = [r for r in recordings if r.corpus == "RAVDESS"]
     others = [r for r in recordings if r.corpus not in ("RAVDESS", RAVDESS_SONG)]
     everyone = {r.speaker for r in ravdess}
-    folds = [
-        [
-            [r for r in ravdess if r.speaker in actors]
-            for actors in (everyone - test - validation, validation, test)
-        ]
-        for test, validation in ACTOR_FOLDS
-    ]
-    if not all(part for fold in folds for part in fold):
-        raise SentimentalError(
-            "protocol speaker needs all 24 actors of RAVDESS; give them to preprocess.py, too"
-        )
-    return [(train + others, validation, test) for train, validation, test in folds]
+    folds = []
+    for test, validation in ACTOR_FOLDS:
+        sides = everyone - test - validation, validation, test
+        fold = [[r for r in ravdess if r.speaker in actors] for actors in sides]
+        if not all(fold):
+            raise SentimentalError(
+                "protocol speaker needs all 24 actors of RAVDESS; give them to preprocess.py, too"
+            )
+        folds.append((fold[0] + others, *fold[1:]))
+    return folds
 
 
 def _actress_sides(recordings):

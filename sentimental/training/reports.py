@@ -31,6 +31,8 @@ from sentimental.training.metrics import (
 PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow", "keras")
 # Columns of a table, and what `compute_metrics` calls them.
 COLUMNS = {"accuracy": "accuracy", "UAR": "uar", "own": "uar_own", "ECE": "calibration_error"}
+# What is told with its spread over seeds.
+SPREAD = ("accuracy", "uar", "uar_own")
 # Letters of a name in a table, at most.
 MOST_LETTERS = 34
 
@@ -123,7 +125,7 @@ def report_model(folder, record, metrics, network, history):
 
 def measure_runs(protocol, runs, way):
     """Metrics of some runs together; UAR is the mean of corpora, or actresses, where they test."""
-    metrics = compute_metrics(*pool(runs, way), all(run["unseen_speakers"] for run in runs))
+    metrics = compute_metrics(*pool(runs, way))
     if protocol in ("tess-speaker", "corpus"):  # folds of speakers are pooled
         folds = [pool(group, way) for group in _group(runs, "fold")]
         measured, drawn = [compute_metrics(*fold) for fold in folds], [bootstrap(*f) for f in folds]
@@ -140,17 +142,18 @@ def report_runs(protocol, runs, recordings, folder, settings):
     by_seed = _group(runs, "seed")
     # Lessons need speakers with enough recordings in every fold.
     ways = [way for way in runs[0]["probabilities"] if all(pool([run], way)[0] for run in runs)]
-    ways = {way: measure_runs(protocol, runs, way) for way in ways}
-    spread = {way: _spread_of_seeds(protocol, by_seed, way) for way in ways}
+    ways, spread, folds = {way: measure_runs(protocol, runs, way) for way in ways}, {}, {}
     for way, metrics in ways.items():
+        of_seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
+        spread[way] = {name: _spread([one[name] for one in of_seeds]) for name in SPREAD}
         metrics["uar"] = spread[way]["uar"][0]  # the figure of the protocol
-    folds = {}
     for index, group in enumerate(_group(runs, "fold"), 1):
         name = group[0]["tested"][0].corpus if protocol == "corpus" else f"fold {index}"
         folds[name] = {way: measure_runs("", group, way) for way in ways}
-    first = pool(runs, "h0")
-    groups = compute_group_metrics(*first, all(run["unseen_speakers"] for run in runs))
-    (bins, error), curve = calibration(*first), risk_coverage(*first)
+    recordings_tested, probabilities, _ = first = pool(runs, "h0")
+    groups = compute_group_metrics(*first)
+    bins, error = calibration(recordings_tested, probabilities)
+    curve = risk_coverage(recordings_tested, probabilities)
 
     seeds = {
         "split": [of_seed[0]["split_seed"] for of_seed in by_seed],
@@ -183,14 +186,9 @@ def _group(runs, key):
     return [[run for run in runs if run[key] == one] for one in sorted({run[key] for run in runs})]
 
 
-def _spread_of_seeds(protocol, by_seed, way):
+def _spread(values):
     """Mean and standard deviation over seeds; the latter is None where there is but one."""
-    seeds, spread = [measure_runs(protocol, of_seed, way) for of_seed in by_seed], {}
-    for name in ("accuracy", "uar", "uar_own"):
-        values = [metrics[name] for metrics in seeds]
-        deviation = float(np.std(values, ddof=1)) if len(seeds) > 1 else None
-        spread[name] = [float(np.mean(values)), deviation]
-    return spread
+    return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None]
 
 
 def _headline_figures(protocol, ways, folds):
@@ -221,8 +219,8 @@ def _print_report(protocol, ways, spread, folds, groups, n_seeds):
 
 
 @contextlib.contextmanager
-def _new_figure(path, *figsize):
-    """A figure that is saved at the end; whatever display or matplotlibrc there is."""
+def _new_plot(path, *figsize, rows=1, columns=1):
+    """Axes of a figure that is saved at the end; whatever display or matplotlibrc there is."""
     os.environ["MPLBACKEND"] = "agg"  # another that is not known would be an error
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -232,15 +230,15 @@ def _new_figure(path, *figsize):
         matplotlib.rcdefaults()
         figure = Figure(figsize, layout="constrained")
         FigureCanvasAgg(figure)  # seaborn asks it how large letters are
-        yield figure
+        yield figure.subplots(rows, columns)
         with atomic_write(path) as partial:
             figure.savefig(partial, dpi=110)
 
 
 def plot_history(history, name, path):
     """Draw loss or accuracy over the epochs of a `history` that `fit` returned."""
-    with _new_figure(path, 7, 4) as figure:
-        axes, epochs = figure.subplots(), np.arange(1, len(history[name]) + 1)
+    epochs = np.arange(1, len(history[name]) + 1)
+    with _new_plot(path, 7, 4) as axes:
         axes.plot(epochs, history[name], label="training (augmented, with dropout)")
         axes.plot(epochs, history[f"val_{name}"], label="validation (averaged weights)")
         saved = history["epoch_saved"]
@@ -254,9 +252,8 @@ def plot_confusion(parts, path):
     """Draw the confusion matrix of each part, metrics by title: counts, and recall as color."""
     n_columns = min(len(parts), 4)
     n_rows = int(np.ceil(len(parts) / n_columns))
-    with _new_figure(path, 7 * n_columns, 6 * n_rows) as figure:
-        rows = figure.subplots(n_rows, n_columns, squeeze=False)
-        all_axes = rows.ravel()
+    with _new_plot(path, 7 * n_columns, 6 * n_rows, rows=n_rows, columns=n_columns) as grid:
+        all_axes = np.ravel(grid)
         for unused in all_axes[len(parts) :]:
             unused.set_axis_off()
         for axes, (name, metrics) in zip(all_axes, parts.items(), strict=False):
@@ -264,9 +261,10 @@ def plot_confusion(parts, path):
             title = shown(name).replace("$", r"\$")  # which would begin a formula
             figures = f"accuracy {metrics['accuracy']:.3f}, UAR {metrics['uar']:.3f}"
             axes.set(title=f"{title}: {figures}", xlabel="recognized")
-        for axes in rows[:, 0]:
+        for axes in all_axes[::n_columns]:
             axes.set_ylabel("true emotion and its recall")
-        figure.colorbar(all_axes[0].collections[0], ax=all_axes, label="share of the true emotion")
+        colors, label = all_axes[0].collections[0], "share of the true emotion"
+        all_axes[0].figure.colorbar(colors, ax=all_axes, label=label)
 
 
 def _draw_confusion(metrics, axes):
@@ -297,31 +295,27 @@ def _draw_confusion(metrics, axes):
 def plot_calibration(bins, error, title, path):
     """Draw accuracy over confidence, and how many clips have it, as `calibration` returns them."""
     n, confidence, accuracy = np.array(bins).T
-    with _new_figure(path, 5.5, 5) as figure:
-        axes = figure.subplots()
+    with _new_plot(path, 5.5, 5) as axes:
         axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
         left = np.floor(confidence * N_BINS) / N_BINS
         share = {"color": "lightsteelblue", "label": "share of all clips"}
         axes.bar(left, n / n.sum(), 1 / N_BINS, align="edge", **share)
         axes.plot(confidence, accuracy, "o-", label="accuracy")
-        label = "confidence: probability of the strongest emotion"
-        title = f"{title}: calibration error {error:.3f}"
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=label, title=title)
+        axes.set(xlim=(0, 1), ylim=(0, 1), title=f"{title}: calibration error {error:.3f}")
+        axes.set_xlabel("confidence: probability of the strongest emotion")
         axes.legend()
 
 
 def plot_risk_coverage(curve, title, path):
     """Draw the accuracy of the clips that remain over the share that is left out."""
     _, shares, accuracies = np.transpose(curve)
-    with _new_figure(path, 5.5, 5) as figure:
-        axes = figure.subplots()
+    with _new_plot(path, 5.5, 5) as axes:
         axes.plot(shares, accuracies, "o-")
         for limit, *place in curve:
             if limit == UNSURE_BELOW:  # not where no answer is so sure
                 words = f"without those below {limit:.0%}"
                 axes.plot(*place, "o", color="black", markersize=9, label=words)
                 axes.legend(loc="lower right")
-        label = "share of the clips that is left out, the least sure ones"
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=label, title=title)
-        axes.set_ylabel("accuracy of the others")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy of the others", title=title)
+        axes.set_xlabel("share of the clips that is left out, the least sure ones")
         axes.grid(alpha=0.3)

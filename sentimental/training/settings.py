@@ -106,10 +106,9 @@ class Training:
     temperature: float = 2.0
 
     def __post_init__(self):
-        least = {"units": 1, "epochs": 1, "steps_per_epoch": 1, "max_history": 1}
-        least |= {"fine_tuning_epochs": 1, "batch_size": 2, "least_prior": 1e-6}
-        least |= {"class_prior": 1e-6}
-        check(self, least | {"grad_clip": 1e-6, "temperature": 0.01})
+        ones = "units", "epochs", "fine_tuning_epochs", "steps_per_epoch", "max_history"
+        least = dict.fromkeys(ones, 1) | {"batch_size": 2, "temperature": 0.01}
+        check(self, least | dict.fromkeys(("least_prior", "class_prior", "grad_clip"), 1e-6))
         if self.batch_size % 2:
             raise SentimentalError("batch_size: must be even")
         for name in ("held_out_share", "test_share", "validation_share"):
@@ -118,17 +117,12 @@ class Training:
 
     def expected(self):
         """What each emotion's probability is multiplied by; np.ndarray [shape=(8,)]."""
-        shares = [self.class_prior[emotion] for emotion in EMOTIONS]
-        return np.array(shares) ** self.prior_strength
+        return np.array([self.class_prior[e] for e in EMOTIONS]) ** self.prior_strength
 
     def for_fine_tuning(self, units):
         """The settings of a training that starts from a network of so many units."""
-        return dataclasses.replace(
-            self,
-            units=units,
-            learning_rate=self.fine_tuning_rate,
-            epochs=self.fine_tuning_epochs,
-        )
+        rate, epochs = self.fine_tuning_rate, self.fine_tuning_epochs
+        return dataclasses.replace(self, units=units, learning_rate=rate, epochs=epochs)
 
 
 @dataclass(frozen=True)
@@ -204,12 +198,9 @@ class Augmentation:
 def check(settings, least):
     """Refuse values with which no training is possible; `least` has the lowest that are not 0."""
     for name, value in vars(settings).items():
-        if isinstance(value, dict):
-            values = [*value.values()]
-        else:
-            values = [*value] if isinstance(value, tuple) else [value]
+        values = np.array([*value.values()] if isinstance(value, dict) else value)
         lowest, highest = least.get(name, 0), 1 if name.endswith(SHARES) else HIGHEST
-        if not all(lowest <= one <= highest for one in values):
+        if not ((lowest <= values) & (values <= highest)).all():
             raise SentimentalError(f"{name} {value}: must lie between {lowest} and {highest:g}")
         if isinstance(value, tuple) and value[0] > value[1]:
             raise SentimentalError(f"{name} {value}: the lower limit comes first")
@@ -238,7 +229,7 @@ def change_settings(groups, texts):
             raise SentimentalError(f"--set {text}: {value!r} is not a value") from None
         try:
             new = _convert(new, old)
-        except TypeError:
+        except (TypeError, KeyError, ValueError, OverflowError):
             raise SentimentalError(f"--set {text}: the value must be like {old!r}") from None
         try:
             groups[group] = dataclasses.replace(groups[group], **{name: new})
@@ -249,17 +240,13 @@ def change_settings(groups, texts):
 
 
 def _convert(new, old):
-    """`new` with the floats and keys of `old`; raise TypeError where it is of other types."""
+    """`new` with the floats and keys of `old`; an error where types, keys or sizes are others."""
     if isinstance(old, float) and type(new) is int:
         return float(new)
     if type(new) is not type(old):
         raise TypeError
     if isinstance(old, dict):
-        if not new.keys() <= old.keys():
-            raise TypeError
         return old | {key: _convert(value, old[key]) for key, value in new.items()}
     if isinstance(old, tuple):
-        if len(new) != len(old):
-            raise TypeError
-        return tuple(map(_convert, new, old))
+        return tuple(_convert(*pair) for pair in zip(new, old, strict=True))
     return new
