@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from sentimental.features import N_FEATURES, N_STORED, N_SUMMARY
+from sentimental.features import N_FEATURES, N_INPUTS, N_STORED, N_SUMMARY
 from sentimental.features_file import Recording
 from sentimental.scripts import EMOTIONS
 from sentimental.speaker import Reference
@@ -113,3 +113,12 @@ def make_reference(seed=0):
         summary=rng.normal(0, 30, N_SUMMARY),
         variance=rng.uniform(0.5, 20, N_SUMMARY),
     )
+
+
+def make_weights(deviation, seed, units=8):
+    """Random weights of a network, as `build_network` has them."""
+    rng = np.random.default_rng(seed)
+    gates = [(units, 4 * units), (4 * units,)]
+    shapes = [(N_INPUTS, 4 * units), *gates, (units, 4 * units), *gates]
+    shapes += [(units + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
+    return [rng.normal(0, deviation, shape).astype(np.float32) for shape in shapes]

@@ -16,23 +16,9 @@ SAME_VOICE = vtlp_matrices(0.0)
 # Places of what is told beside the mel spectrum.
 RMS, ZCR, PITCH, HARMONICITY = range(4)
 # Nothing of it is switched on.
-NOTHING = Augmentation(
-    end_frames=0,
-    stretch=0.0,
-    warp=0.0,
-    vtlp=0.0,
-    octave_db=0.0,
-    tilt_db=0.0,
-    contrast=0.0,
-    telephone_prob=0.0,
-    bass_prob=0.0,
-    reverb_prob=0.0,
-    noise_prob=0.0,
-    babble_prob=0.0,
-    gain_db=0.0,
-    jitter=0.0,
-    n_time_masks=0,
-)
+OFF = ("stretch", "warp", "vtlp", "octave_db", "tilt_db", "contrast", "gain_db", "jitter")
+OFF += ("telephone_prob", "bass_prob", "reverb_prob", "noise_prob", "babble_prob")
+NOTHING = Augmentation(end_frames=0, n_time_masks=0, **dict.fromkeys(OFF, 0.0))
 
 
 def only(**settings):
@@ -54,6 +40,12 @@ def batch():
         clip[:length, N_MELS:] = draw.uniform(0.1, 0.5, (length, 4))
         clip[:length, N_MELS + PITCH :] = draw.uniform([7, VOICED], [8, 1], (length, 2))
     return clips, lengths
+
+
+def change(mel, others, lengths=None, matrices=SAME_VOICE, **settings):
+    """Mel spectrum and the rest, where nothing happens but what the settings switch on."""
+    lengths = np.full(len(mel), mel.shape[1]) if lengths is None else lengths
+    return change_recording(mel, others, lengths, matrices, only(**settings), rng())
 
 
 def features_of(batch, settings=NOTHING, matrices=SAME_VOICE, seed=0):
@@ -128,14 +120,10 @@ def test_of_a_long_clip_a_part_is_drawn_and_of_a_short_one_all():
 def test_a_higher_voice_has_its_formants_higher():
     centers, _ = mel_bands()
     formant = np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
-
-    def peak(mel):
-        return centers[mel.argmax()]
-
-    assert peak(formant @ MATRICES[len(MATRICES) // 2]) == pytest.approx(1500, rel=0.03)
-    ends = sorted([peak(formant @ MATRICES[0]), peak(formant @ MATRICES[-1])])
+    peaks = sorted(centers[(formant @ matrix).argmax()] for matrix in MATRICES)
     limit = np.exp(Augmentation().vtlp)
-    assert ends == pytest.approx([1500 / limit, 1500 * limit], rel=0.04)
+    some = [peaks[0], peaks[len(peaks) // 2], peaks[-1]]
+    assert some == pytest.approx([1500 / limit, 1500, 1500 * limit], rel=0.04)
 
 
 def mel_power(mel):
@@ -154,13 +142,12 @@ def test_babble_goes_on_when_a_voice_in_it_ends():
 
 
 def test_noise_is_heard_in_a_silent_frame_and_measured_against_the_speech():
-    settings = only(noise_prob=1.0, snr_db=(10.0, 10.0))
     mel = np.zeros((1, 80, N_MELS), np.float32)
     mel[:, 0] = -60.0
     others = np.full((1, 80, 4), 0.3, np.float32)
     others[:, 0, RMS] = 0.0
     lengths = np.array([20])  # all but 20 frames are padding
-    changed, others = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
+    changed, others = change(mel, others, lengths, noise_prob=1.0, snr_db=(10.0, 10.0))
     level = mel_power(changed[0, :20])
     for power in (level, others[0, :20, RMS] ** 2):
         # Noise alone is heard in the first frame, the speech as well in the 19 others.
@@ -172,15 +159,12 @@ def test_louder_and_softer_get_farther_apart_in_spectrum_and_rms():
     mel[:, 5:] = -20.0
     others = np.full((40, 10, 4), 0.5, np.float32)
     others[:, 5:, RMS] = 0.05
-    changed, others = change_recording(
-        mel, others, np.full(40, 10), SAME_VOICE, only(contrast=0.3), rng()
-    )
+    changed, others = change(mel, others, contrast=0.3)
     distance = changed[:, 0, 0] - changed[:, 9, 0]
     assert 20 * np.exp(-0.3) <= distance.min() < 17
     assert 24 < distance.max() <= 20 * np.exp(0.3)
-    np.testing.assert_allclose(
-        20 * np.log10(others[:, 0, RMS] / others[:, 9, RMS]), distance, rtol=1e-3
-    )
+    ratio = others[:, 0, RMS] / others[:, 9, RMS]
+    np.testing.assert_allclose(20 * np.log10(ratio), distance, rtol=1e-3)
     np.testing.assert_allclose(others[..., ZCR:], 0.5, rtol=1e-3)  # of all bands alike
 
 
@@ -190,8 +174,7 @@ def test_pitch_and_zero_crossings_follow_the_formants_of_a_higher_voice():
     mel += 60 * np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
     others = np.full((100, 10, 4), 0.2, np.float32)
     others[..., PITCH] = 7.0
-    settings = only(vtlp=Augmentation().vtlp)
-    mel, others = change_recording(mel, others, np.full(100, 10), MATRICES, settings, rng())
+    mel, others = change(mel, others, matrices=MATRICES, vtlp=Augmentation().vtlp)
     factors = centers[mel[:, 0].argmax(axis=-1)] / 1500
     assert factors.min() < 0.9 < 1.1 < factors.max()
     np.testing.assert_allclose(2 ** (others[:, 0, PITCH] - 7), factors, rtol=0.03)
@@ -201,10 +184,9 @@ def test_pitch_and_zero_crossings_follow_the_formants_of_a_higher_voice():
 @pytest.mark.parametrize("prob", ["noise_prob", "babble_prob"])
 @pytest.mark.parametrize("snr", [40.0, 10.0, 0.0])
 def test_what_is_added_is_so_far_below_the_speech_and_harmonicity_falls(prob, snr, batch):
-    clips, lengths = batch[0][2:], batch[1][2:]  # no padding, and the only voice in the babble
+    clips = batch[0][2:]  # one without padding: the only voice in the babble
     mel, others = clips[..., :N_MELS], clips[..., N_MELS:]
-    settings = only(**{prob: 1.0}, snr_db=(snr, snr))
-    changed, told = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
+    changed, told = change(mel, others, **{prob: 1.0}, snr_db=(snr, snr))
     # The peak is where it was; RMS and spectrum get louder alike, and the valleys are filled.
     assert mel_power(changed).max() == pytest.approx(mel_power(mel).max(), rel=1e-3)
     louder = (told[..., RMS] ** 2).sum() / (others[..., RMS] ** 2).sum()
@@ -222,8 +204,7 @@ def test_an_echo_has_no_harmonicity():
     mel = np.full((1, 40, N_MELS), -60.0, np.float32)
     mel[:, :20] = 0.0
     others = np.full((1, 40, 4), 0.8, np.float32)
-    settings = only(reverb_prob=1.0, rt60=(0.3, 0.3), reverb_db=(0.0, 0.0))
-    _, told = change_recording(mel, others, np.array([40]), SAME_VOICE, settings, rng())
+    _, told = change(mel, others, reverb_prob=1.0, rt60=(0.3, 0.3), reverb_db=(0.0, 0.0))
     assert told[0, 0, HARMONICITY] == pytest.approx(0.8)  # nothing was said before
     assert told[0, 19, HARMONICITY] == pytest.approx(0.4, rel=0.01)  # an echo as loud as the voice
     assert told[0, 20:25, HARMONICITY].max() < 0.01  # hardly a voice but an echo
@@ -235,8 +216,8 @@ def test_zero_crossings_of_two_sounds_lie_between_those_of_each(batch):
     white = 1 / np.sqrt(3)  # of white noise: the root mean square of 0 to 1
     means = []
     for snr in (60.0, 0.0, -60.0):
-        settings = only(noise_prob=1.0, noise_tilt_db=(0.0, 0.0), snr_db=(snr, snr))
-        _, changed = change_recording(mel, others, lengths, SAME_VOICE, settings, rng())
+        settings = {"noise_prob": 1.0, "noise_tilt_db": (0.0, 0.0), "snr_db": (snr, snr)}
+        _, changed = change(mel, others, lengths, **settings)
         means.append(changed[2, :, ZCR].mean())
     assert means[0] == pytest.approx(0.1, rel=0.01)
     assert 0.2 < means[1] < 0.5

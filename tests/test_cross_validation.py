@@ -8,8 +8,6 @@ import pytest
 from scripts import run_jobs_here
 from signals import make_corpora, make_recording, make_recordings
 
-import sentimental.training.fit
-import sentimental.training.network
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import STATISTICS
 from sentimental.training import cross_validation as module
@@ -27,6 +25,7 @@ from sentimental.training.settings import Augmentation, Training
 
 SETTINGS = {"training": Training(), "augmentation": Augmentation()}
 ONE_EMOTION = f"h{N_HISTORY}, one emotion"
+PARTS = ("train", "validation", "test")
 # What recordings of `make_recordings`, and others, come to a network with.
 FRAMES = {recording.file: recording.frames for recording in make_recordings(160)}
 ONES = make_recording("", "", "sad").frames
@@ -62,9 +61,9 @@ def fake(monkeypatch):
         return one_hot([make_recording("", "", "sad" if r.condition else answer) for r in tested])
 
     monkeypatch.setattr(module, "run_jobs", run_jobs_here)
-    monkeypatch.setattr(sentimental.training.network, "build_network", lambda units: None)
-    monkeypatch.setattr(sentimental.training.fit, "fit", fit)
-    monkeypatch.setattr(sentimental.training.fit, "predict", predict)
+    monkeypatch.setattr("sentimental.training.network.build_network", lambda units: None)
+    monkeypatch.setattr("sentimental.training.fit.fit", fit)
+    monkeypatch.setattr("sentimental.training.fit.predict", predict)
     monkeypatch.setattr(module, "measure_lessons", lambda *_: {})
     return fake
 
@@ -88,10 +87,9 @@ def test_finished_folds_are_not_trained_again(tmp_path, fake):
         for way, answer in answers.items():
             expected = np.tile(np.eye(8)[EMOTIONS.index(answer)], (len(run["tested"]), 1))
             np.testing.assert_array_equal(run["probabilities"][way], expected)
-        train, validation, test = folds[run["fold"] - 1]
-        assert [r.file for r in run["tested"]] == [r.file for r in test]
-        sizes = {"train": len(train), "validation": len(validation), "test": len(test)}
-        assert run["sizes"] == sizes
+        fold = folds[run["fold"] - 1]
+        assert [r.file for r in run["tested"]] == [r.file for r in fold[2]]
+        assert [*run["sizes"].items()] == [*zip(PARTS, map(len, fold), strict=True)]
         assert (run["temperature"], run["seconds"], run["split_seed"]) == (1.0, 1.5, 1)
     assert not [*tmp_path.glob("*_checkpoint*")]
 

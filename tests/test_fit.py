@@ -18,21 +18,24 @@ from sentimental.voice import Voice
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is compiled all the same
 
-TINY = Training(
-    units=8,
-    batch_size=8,
-    steps_per_epoch=2,
-    layer_dropout=0.1,
-    output_dropout=0.1,
-    summary_dropout=0.1,
-    learning_rate=0.1,  # so high that later epochs are worse
-    warmup_epochs=0,
-    ema_decay=0.0,
-)
+SIZE = {"units": 8, "batch_size": 8, "steps_per_epoch": 2}
+DROPOUT = {"layer_dropout": 0.1, "output_dropout": 0.1, "summary_dropout": 0.1}
+# So high a learning rate that later epochs are worse.
+TINY = Training(**SIZE, **DROPOUT, learning_rate=0.1, warmup_epochs=0, ema_decay=0.0)
 CROPPED = Augmentation(crop_frames=8)
 
 
-def train(folder, recordings=None, epochs=4, seed=1, compiled=False, **options):
+def train(
+    folder,
+    recordings=None,
+    epochs=4,
+    seed=1,
+    compiled=False,
+    validation=None,
+    training=TINY,
+    augmentation=CROPPED,
+    **options,
+):
     """Train a tiny network; to compile a step takes longer than to run a few.
 
     Returns
@@ -40,11 +43,10 @@ def train(folder, recordings=None, epochs=4, seed=1, compiled=False, **options):
     network, reference, history
     """
     recordings = recordings or make_recordings()
-    validation = options.pop("validation", recordings[:8])
-    settings = options.pop("settings", {"training": TINY, "augmentation": CROPPED})
-    settings = settings | {"training": replace(settings["training"], epochs=epochs)}
-    network = build_network(settings["training"].units)
-    parts = network, recordings, validation, settings, seed, folder / "training.npz"
+    settings = {"training": replace(training, epochs=epochs), "augmentation": augmentation}
+    network = build_network(training.units)
+    parts = network, recordings, validation or recordings[:8], settings, seed
+    parts += (folder / "training.npz",)
     module.tf.config.run_functions_eagerly(not compiled)
     try:
         return network, *module.fit(*parts, **options)
@@ -139,8 +141,8 @@ def test_any_wrong_bit_is_noticed_and_the_training_starts_anew(tmp_path, capsys)
     assert state["best_0"].dtype == np.float32
     assert not capsys.readouterr().out
     line = f"fold 3: {path}: damaged, kept as one.npz.damaged; this part starts anew\n"
-    flips = [(place, 1 << place % 8) for place in range(0, len(whole), 7)]
-    for damaged in (b"", whole[:-5], *(flip(whole, *one) for one in flips)):
+    flipped = (flip(whole, place, 1 << place % 8) for place in range(0, len(whole), 7))
+    for damaged in (b"", whole[:-5], *flipped):
         path.write_bytes(damaged)
         assert module.load_state(path, "mine", "fold 3: ") is None
         assert capsys.readouterr().out == line
@@ -189,8 +191,7 @@ def test_what_is_expected_is_part_of_the_saved_bias(tmp_path):
     saved = []
     for strength in (0.0, 2.0):
         training = replace(TINY, prior_strength=strength)
-        settings = {"training": training, "augmentation": CROPPED}
-        network, *_ = train(tmp_path / f"{strength}", settings=settings, temperature=2.0)
+        network, *_ = train(tmp_path / f"{strength}", training=training, temperature=2.0)
         saved.append(network.get_weights())
     np.testing.assert_allclose(saved[0][-2], saved[1][-2])
     expected = np.log([training.class_prior[emotion] for emotion in EMOTIONS])
@@ -201,10 +202,10 @@ def test_what_can_be_learned_is_learned_and_a_compiled_training_repeats_itself(t
     training = Training(
         units=16, batch_size=16, steps_per_epoch=50, learning_rate=0.01, ema_decay=0.9
     )
-    settings = {"training": training, "augmentation": Augmentation(crop_frames=24)}
-    validation, held_out = make_recordings(40, seed=1), make_recordings(80, seed=2)
-    options = {"validation": validation, "settings": settings, "compiled": True, "epochs": 6}
-    first, second = (fresh(tmp_path, recordings=make_recordings(320), **options) for _ in "ab")
+    options = {"training": training, "augmentation": Augmentation(crop_frames=24)}
+    options |= {"recordings": make_recordings(320), "validation": make_recordings(40, seed=1)}
+    held_out = make_recordings(80, seed=2)
+    first, second = (fresh(tmp_path, **options, compiled=True, epochs=6) for _ in "ab")
     assert_same(first, second)
     network, reference, history = first
     metrics = compute_metrics(held_out, module.predict(network, reference, held_out))
@@ -214,12 +215,7 @@ def test_what_can_be_learned_is_learned_and_a_compiled_training_repeats_itself(t
 
 def test_the_temperature_is_in_the_weights(tmp_path, monkeypatch):
     validation, seen = make_recordings(12, seed=1), []
-
-    def fake_fit(*arguments):
-        seen.append(arguments)
-        return 2.0
-
-    monkeypatch.setattr(module, "fit_temperature", fake_fit)
+    monkeypatch.setattr(module, "fit_temperature", lambda *fitted: seen.append(fitted) or 2.0)
     answers = []
     for given, used in ((1.0, 1.0), (0.5, 0.5), (None, 2.0)):
         network, reference, history = train(
@@ -259,8 +255,8 @@ def test_a_training_begins_with_the_answers_of_its_start(tmp_path, capsys):
     base, reference, _ = train(tmp_path / "base", make_recordings(24), epochs=1, temperature=2.0)
     start = {"weights": base.get_weights(), "usual": reference, "checksum": "one"}
     others = make_recordings(16, seed=5)  # of another mean and deviation
-    learns_nothing = {"training": replace(TINY, learning_rate=0.0), "augmentation": CROPPED}
-    options = {"settings": learns_nothing, "temperature": TINY.temperature, "start": start}
+    learns_nothing = replace(TINY, learning_rate=0.0)
+    options = {"training": learns_nothing, "temperature": TINY.temperature, "start": start}
     network, same, _ = train(tmp_path, others, 1, **options)
     assert same is reference
     answers, expected = (module.predict(one, reference, others) for one in (network, base))

@@ -4,26 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from signals import make_recording, make_reference, speech, tone
+from signals import make_recording, make_reference, make_weights, speech, tone
 
 from sentimental import EMOTIONS, SentimentalError, Voice
-from sentimental.features import CHAIN, N_FEATURES, N_INPUTS, N_SUMMARY
+from sentimental.features import CHAIN, N_FEATURES
 from sentimental.recognizer import Recognizer
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training.lessons import draw_lessons
 from sentimental.voice import MAX_LESSONS, adapt_layer, add_lesson, penalty_of
 
-UNITS = 8
-
 
 def make_recognizer(seed=0):
     """A network of random weights."""
-    rng = np.random.default_rng(seed)
-    shapes = [(N_INPUTS, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,)]
-    shapes += [(UNITS, 4 * UNITS), (UNITS, 4 * UNITS), (4 * UNITS,)]
-    shapes += [(UNITS + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
-    weights = [rng.normal(0, 0.05, shape).astype(np.float32) for shape in shapes]
-    return Recognizer(weights, make_reference())
+    return Recognizer(make_weights(0.05, seed), make_reference())
 
 
 def clips(n, seed=1):

@@ -154,17 +154,16 @@ def test_the_interval_of_a_mean_of_shares_holds_it_as_often_as_told():
 
 def test_calibration_error_is_the_distance_of_confidence_from_hits():
     recordings = make_recordings(80)
-    rng = np.random.default_rng(0)
     true = one_hot(recordings)
-    wrong = np.roll(true, 1, axis=1)
     hit = (np.arange(80) % 10 < 7)[:, None]  # right in seven of ten
+    answers = np.where(hit, true, np.roll(true, 1, axis=1))
     for confidence, expected in [(0.7, 0.0), (0.9, 0.2)]:
         other = (1 - confidence) / 7
-        probabilities = other + (confidence - other) * np.where(hit, true, wrong)
+        probabilities = other + (confidence - other) * answers
         bins, error = calibration(recordings, probabilities)
         assert error == pytest.approx(expected, abs=1e-6)
         assert bins == [(80, pytest.approx(confidence), pytest.approx(0.7))]
-    order = rng.permutation(80)
+    order = np.random.default_rng(0).permutation(80)
     shuffled = calibration([recordings[i] for i in order], probabilities[order])
     assert shuffled[1] == pytest.approx(error)
 
@@ -178,8 +177,7 @@ def test_the_fitted_temperature_undoes_too_much_confidence():
         recording.emotion = EMOTIONS[rng.choice(8, p=p)]
     sure = honest**1.6 / (honest**1.6).sum(axis=1, keepdims=True)
     assert fit_temperature(recordings, sure) == pytest.approx(1.6, rel=0.05)
-    errors = [calibration(recordings, answers)[1] for answers in (honest, sure)]
-    assert errors[0] < 0.04 < 0.06 < errors[1]
+    assert calibration(recordings, honest)[1] < 0.04 < 0.06 < calibration(recordings, sure)[1]
 
 
 def test_groups_are_corpora_and_sexes():
@@ -205,12 +203,8 @@ def test_the_least_sure_answers_are_left_out_first():
     for row, (answer, p) in enumerate([("sad", 0.9), ("angry", 0.42), ("calm", 0.3)]):
         probabilities[row] = (1 - p) / 7
         probabilities[row, EMOTIONS.index(answer)] = p
-    curve = {
-        limit: (share, accuracy)
-        for limit, share, accuracy in risk_coverage(recordings, probabilities)
-    }
-    assert curve[0.0] == pytest.approx((0, 1 / 3))
-    assert curve[0.3] == pytest.approx((0, 1 / 3))
-    assert curve[0.4] == pytest.approx((1 / 3, 1 / 2))
-    assert curve[0.45] == curve[0.9] == pytest.approx((2 / 3, 1))
+    curve = {limit: figures for limit, *figures in risk_coverage(recordings, probabilities)}
+    assert curve[0.0] == curve[0.3] == pytest.approx([0, 1 / 3])
+    assert curve[0.4] == pytest.approx([1 / 3, 1 / 2])
+    assert curve[0.45] == curve[0.9] == pytest.approx([2 / 3, 1])
     assert 0.95 not in curve  # nothing is left

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sessions import answer_to_inputs
-from signals import make_reference
+from signals import make_reference, make_weights
 
 from sentimental.features import N_INPUTS, N_SUMMARY
 from sentimental.recognizer import Recognizer
@@ -20,7 +20,6 @@ from sentimental.training.network import (
 from sentimental.training.settings import Training
 
 EVENLY = np.full(len(EMOTIONS), 1 / len(EMOTIONS))
-UNITS = 8
 
 # Branches
 
@@ -151,11 +150,7 @@ def test_an_emotion_that_did_not_train_the_start_can_be_learned():
 
 @pytest.fixture
 def weights():
-    rng = np.random.default_rng(1)
-    gates = [(UNITS, 4 * UNITS), (4 * UNITS,)]
-    shapes = [(N_INPUTS, 4 * UNITS), *gates, (UNITS, 4 * UNITS), *gates]
-    shapes += [(UNITS + N_SUMMARY, len(EMOTIONS)), (len(EMOTIONS),)]
-    return [rng.normal(0, 0.1, shape).astype(np.float32) for shape in shapes]
+    return make_weights(0.1, seed=1)
 
 
 @pytest.fixture

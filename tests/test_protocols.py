@@ -123,26 +123,26 @@ def share_of(emotion, recordings):
 
 
 def test_many_own_recordings_are_split_once_and_of_each_emotion_the_same_share():
-    recordings = make_own({"happy": 400, "sad": 30, "calm": 100})
+    recordings = make_own(counts := {"happy": 400, "sad": 30, "calm": 100})
     few = [make_recording("RAVDESS", "01", "happy"), make_recording("TESS", "OAF", "sad")]
     for some in (recordings, recordings + few):
         ((train, validation, test),) = make_folds("random", some)
         assert sorted(values("file", train + validation + test)) == sorted(values("file", some))
         assert len(train + validation + test) == len(some)
-        for emotion, count in (("happy", 400), ("sad", 30), ("calm", 100)):
+        for emotion, count in counts.items():
             assert share_of(emotion, validation + test) == pytest.approx(count / 8, abs=1.5)
             assert share_of(emotion, test) == pytest.approx(count / 24, abs=1.5)
         assert fold_to_save(some, Training()) == (train, validation, test)
 
 
 def test_where_an_emotion_has_few_each_recording_tests_once():
-    recordings = make_own({"happy": 29, "sad": 27, "calm": 40})
+    recordings = make_own(counts := {"happy": 29, "sad": 27, "calm": 40})
     folds = make_folds("random", recordings)
     tested = [r.file for _, _, test in folds for r in test]
     assert sorted(tested) == sorted(values("file", recordings))
     for train, validation, test in folds:
         assert len(values("file", train + validation + test)) == 96
-        for emotion, count in (("happy", 29), ("sad", 27), ("calm", 40)):
+        for emotion, count in counts.items():
             assert share_of(emotion, test) == pytest.approx(count / 5, abs=1)
             assert share_of(emotion, validation) == pytest.approx(count / 10, abs=1)
     train, validation, test = fold_to_save(recordings, Training())
@@ -161,24 +161,15 @@ def test_hardly_any_recordings_are_split_all_the_same(counts, speakers, n_files)
         replace(r, file=f"{n % n_files}.wav", start=n, end=n + 1)
         for n, r in enumerate(make_own(counts, speakers))
     ]
-    for train, validation, test in make_folds("random", recordings):
-        assert train
-        assert validation
-        assert test
+    for fold in make_folds("random", recordings):
+        assert all(fold)
 
 
-@pytest.mark.parametrize(
-    ("counts", "n_parts"),
-    [
-        ({"happy": 29, "sad": 27}, 3),
-        ({"happy": 200, "sad": 80}, 40),
-        ({"happy": 400, "sad": 90}, 2),
-    ],
-)
-def test_parts_of_one_file_are_on_one_side(counts, n_parts):
+@pytest.mark.parametrize(("happy", "sad", "n_parts"), [(29, 27, 3), (200, 80, 40), (400, 90, 2)])
+def test_parts_of_one_file_are_on_one_side(happy, sad, n_parts):
     recordings = [
         replace(r, file=f"{number // n_parts}.wav", start=number % n_parts)
-        for number, r in enumerate(make_own(counts))
+        for number, r in enumerate(make_own({"happy": happy, "sad": sad}))
     ]
     folds = make_folds("random", recordings)
     assert len(folds) == (1 if n_parts == 2 else 5)
@@ -192,23 +183,18 @@ def test_parts_of_one_file_are_on_one_side(counts, n_parts):
 @pytest.mark.parametrize("protocol", ["random", "speaker"])
 @pytest.mark.parametrize(("n_speakers", "n_folds"), [(2, 2), (4, 4), (9, 5)])
 def test_own_speakers_test_in_folds_of_about_one_size(n_speakers, n_folds, protocol):
-    counts = [10 * (n + 1) for n in range(n_speakers)]
+    voices = [("my", "A"), ("your", "A"), *(("my", letter) for letter in "BCDEFGH")]
     recordings = [
         make_recording(corpus, name, emotion, file=f"{corpus}{name}{emotion}{n}")
-        for (corpus, name), count in zip(
-            [("my", "A"), ("your", "A"), *(("my", letter) for letter in "BCDEFGH")],
-            counts,
-            strict=False,
-        )
+        for number, (corpus, name) in enumerate(voices[:n_speakers], 1)
         for emotion in ("happy", "sad")
-        for n in range(count)
+        for n in range(10 * number)
     ]
     nobody = make_recording("my", "", "happy")
     folds = make_folds(protocol, [*recordings, nobody])
     assert len(folds) == n_folds
-    assert sorted(r.file for _, _, test in folds for r in test) == sorted(
-        recording.file for recording in recordings
-    )
+    tested = [r.file for _, _, test in folds for r in test]
+    assert sorted(tested) == sorted(values("file", recordings))
     sizes = [len(test) for _, _, test in folds]
     if n_speakers == 9:
         assert max(sizes) - min(sizes) <= 40  # of 180
@@ -263,8 +249,9 @@ def test_each_actress_tests_what_the_other_and_ravdess_trained():
     assert [values("speaker", test) for _, _, test in folds] == [{"OAF"}, {"YAF"}]
     for training, validation, test in folds:
         assert values("corpus", training + validation) == {"TESS", "RAVDESS"}
-        assert len(training + validation) == 24 * 8 + 7
-        assert len(test) == 7
+        assert (len(training + validation), len(test)) == (24 * 8 + 7, 7)
+    folds = make_folds("tess-speaker", make_all(), validation_share=0.5)
+    assert [len(validation) for _, validation, _ in folds] == [100, 100]
 
 
 def test_protocol_corpus_tests_each_corpus_with_a_network_of_all_others():
@@ -277,19 +264,6 @@ def test_protocol_corpus_tests_each_corpus_with_a_network_of_all_others():
         assert values("corpus", training + validation) == everything - values("corpus", test)
         assert len(training + validation + test) == n_known
         assert validation
-
-
-@pytest.mark.parametrize("protocol", ["tess-speaker", "corpus"])
-def test_share_and_seed_of_the_validation_part_can_be_set(protocol):
-    def validation_files(**settings):
-        folds = make_folds(protocol, make_recordings(), **settings)
-        return [[r.file for r in validation] for _, validation, _ in folds]
-
-    share = Training().validation_share
-    assert validation_files() == validation_files(split_seed=1, validation_share=share)
-    assert validation_files() != validation_files(split_seed=2)
-    for few, many in zip(validation_files(), validation_files(validation_share=0.5), strict=True):
-        assert len(many) > 3 * len(few)
 
 
 def test_a_protocol_without_its_corpora_is_refused():
