@@ -4,14 +4,14 @@ from collections import defaultdict
 
 import numpy as np
 
-from sentimental.features import add_slopes, frames_to_features, pad, summarize
+from sentimental.features import add_slopes, pad, summarize
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import STATISTICS, compute_statistics, normalize
 from sentimental.spectrum import N_MELS, mfcc_to_mel
 from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
 from sentimental.training.histories import (
-    CHUNK,
     draw_history,
+    feature_chunks,
     find_reference,
     find_same_voice,
     voice_of,
@@ -46,13 +46,10 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.recordings, self.seed = recordings, seed
         self.training, self.augmentation = training, augmentation
         self.labels = one_hot(recordings)
-        self.clips, statistics, moments = [], [], []
-        for start in range(0, len(recordings), CHUNK):
-            frames = [recording.frames for recording in recordings[start : start + CHUNK]]
-            for clip in frames:
-                mel = mfcc_to_mel(clip[:, :N_MELS])
-                self.clips.append(np.concatenate([mel, clip[:, N_MELS:]], axis=1))
-            features, lengths = frames_to_features(frames)
+        clips = (recording.frames for recording in recordings)
+        self.clips = [np.hstack([mfcc_to_mel(c[:, :N_MELS]), c[:, N_MELS:]]) for c in clips]
+        statistics, moments = [], []
+        for features, lengths in feature_chunks(recordings):
             statistics.append(compute_statistics(features, lengths, summarize(features, lengths)))
             inputs = add_slopes(features, lengths).astype(np.float64)
             moments.append([inputs.sum(axis=(0, 1)), (inputs**2).sum(axis=(0, 1))])
@@ -107,11 +104,8 @@ class AugmentedBatches(keras.utils.PyDataset):
         # The voice's earlier recordings went through the same voice, microphone and room.
         summaries = summarize(features, lengths)
         changed, before = compute_statistics(features, lengths, summaries), self.statistics[batch]
-        shift = (
-            changed[:, STATISTICS["features"]] / changed[:, STATISTICS["n_frames"]]
-            - before[:, STATISTICS["features"]] / before[:, STATISTICS["n_frames"]],
-            changed[:, STATISTICS["summaries"]] - before[:, STATISTICS["summaries"]],
-        )
+        frame_shift = _mean_features(changed) - _mean_features(before)
+        shift = frame_shift, summaries - before[:, STATISTICS["summaries"]]
         histories = np.stack([self._draw_history(index, rng) for index in batch])
         inputs, summaries = normalize(
             features, lengths, summaries, histories, self.reference, shift
@@ -127,6 +121,10 @@ class AugmentedBatches(keras.utils.PyDataset):
         if rng.random() < self.training.no_history_prob:
             n = 0
         return self.statistics[draw_history(number, self.same_voice[number], n, rng)].sum(axis=0)
+
+
+def _mean_features(statistics):
+    return statistics[:, STATISTICS["features"]] / statistics[:, STATISTICS["n_frames"]]
 
 
 def frame_weights(lengths, n_frames, training):

@@ -238,7 +238,8 @@ def recordings_to_inputs(recordings, reference, statistics):
 def predict(network, reference, recordings, statistics=None):
     """Probabilities of the emotions in recordings, np.ndarray [shape=(n, 8)].
 
-    `statistics` [shape=(n, N_STATISTICS)] are of each voice's history; None: nothing.
+    `network` and `reference` are as `fit` leaves them; `statistics` [shape=(n, N_STATISTICS)] are
+    of each voice's history; None: nothing.
     """
     if statistics is None:
         statistics = np.zeros((len(recordings), N_STATISTICS))

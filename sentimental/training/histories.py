@@ -60,10 +60,14 @@ def draw_history(number, same_voice, n, rng):
 
 def recording_statistics(recordings):
     """What each adds to the statistics of its voice; np.ndarray [shape=(n, N_STATISTICS)]."""
-    frames = [recording.frames for recording in recordings]
-    chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
-    features = map(frames_to_features, chunks)
-    return np.concatenate([compute_statistics(*some, summarize(*some)) for some in features])
+    chunks = feature_chunks(recordings)
+    return np.concatenate([compute_statistics(*some, summarize(*some)) for some in chunks])
+
+
+def feature_chunks(recordings):
+    """Features and lengths, as `frames_to_features` has them, of ``CHUNK`` recordings at a time."""
+    for start in range(0, len(recordings), CHUNK):
+        yield frames_to_features([r.frames for r in recordings[start : start + CHUNK]])
 
 
 def draw_statistics(recordings, n, rng, one_emotion=False):

@@ -53,9 +53,7 @@ def measure_lessons(network, reference, recordings, seed, temperature=1.0):
 
     Parameters
     ----------
-    network : keras.Model
-    reference : sentimental.speaker.Reference
-    recordings : list of Recording
+    network, reference, recordings : as for `sentimental.training.fit.predict`
     seed : int or list of int, of what is drawn
     temperature : float, by which the network's logits are divided first
 
