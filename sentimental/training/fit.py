@@ -68,16 +68,15 @@ def fit(
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    training = settings["training"]
-    drawn_from = recordings, training, settings["augmentation"], seed
-    batches = AugmentedBatches(*drawn_from, start and start["usual"])
+    training, augmentation = settings["training"], settings["augmentation"]
+    usual = start and start["usual"]
+    batches = AugmentedBatches(recordings, training, augmentation, seed, usual)
     nothing_heard = np.zeros((len(validation), N_STATISTICS))
     frames, summaries = recordings_to_inputs(validation, batches.reference, nothing_heard)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]
     model = _compile_model(network, batches, training, start)
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
-    shapes = [tuple(weight.shape) for weight in model.weights]
-    options = settings, seed, shapes, start and start["checksum"]
+    options = settings, seed, [tuple(w.shape) for w in model.weights], start and start["checksum"]
     key = fingerprint([*recordings, *validation], *options)
     progress = Progress(model, checkpoint, key, batches, name)
     progress.run(training.epochs, (inputs, one_hot(validation)))
@@ -91,11 +90,9 @@ def fit(
         temperature = fit_temperature(validation, probabilities)
     weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(merge_temperature(weights, temperature))
-    return batches.reference, progress.history | {
-        "temperature": temperature,
-        "epoch_saved": int(np.nanargmin(progress.history["val_loss"])) + 1,
-        "seconds": sum(progress.history["seconds"]),
-    }
+    history = progress.history | {"temperature": temperature}
+    history["epoch_saved"] = int(np.nanargmin(history["val_loss"])) + 1
+    return batches.reference, history | {"seconds": sum(history["seconds"])}
 
 
 def _compile_model(network, batches, training, start):
