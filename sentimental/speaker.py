@@ -12,7 +12,9 @@ import numpy as np
 from sentimental.features import (
     CHAIN,
     N_FEATURES,
+    N_MFCC,
     N_SUMMARY,
+    VOICED,
     add_slopes,
     mark_speech,
     pad,
@@ -35,6 +37,9 @@ WHISPERED = 0.42
 # Root mean square of the normalized summary from which on something is unlike what trained; and
 # frames (0.9 s) that this takes, because the summary of a short word is far from the mean anyway.
 UNLIKE, MIN_FRAMES = 2.0, 28
+# Bursts of voice that a laugh has at least, and how little they vary: the standard deviation of
+# their MFCC times that of the intervals between them, which is a share of the mean.
+MIN_BURSTS, LAUGHED = 4, 3.0
 
 # What a model depends on: the chain, and the constants above.
 MODEL_CHAIN = CHAIN | {
@@ -151,11 +156,31 @@ def normalize_summaries(summaries, statistics, reference, shift=0):
 
 
 def find_doubt(features, reference):
-    """Why speech, by its features, is unlike what trained a model, in a word or two; or empty."""
+    """Why speech is unlike that which trained a model, in a word or two; empty where it is not.
+
+    Parameters
+    ----------
+    features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
+    reference : Reference, of the model
+    """
     summary = summarize(*pad([features]))
     mean_harmonicity = summary[0, N_FEATURES - 1]
     if mean_harmonicity < WHISPERED:
         return "whispered?"
+    if _is_laughter(features):
+        return "laughter?"
     normalized = normalize_summaries(summary, np.zeros((1, N_STATISTICS)), reference)
     is_unlike = len(features) >= MIN_FRAMES and (normalized**2).mean() > UNLIKE**2
     return "unlike speech?" if is_unlike else ""
+
+
+def _is_laughter(features):
+    """Whether one sound comes again and again, evenly."""
+    is_voiced = np.pad(features[:, -1] >= VOICED, 1)
+    starts, ends = np.flatnonzero(np.diff(is_voiced)).reshape(-1, 2).T
+    if len(starts) < MIN_BURSTS:
+        return False
+    sounds = [features[a:b, 1:N_MFCC].mean(axis=0) for a, b in zip(starts, ends, strict=True)]
+    intervals = np.diff(starts)
+    unevenness = intervals.std() / intervals.mean()
+    return np.sqrt(np.var(sounds, axis=0).sum()) * unevenness <= LAUGHED
