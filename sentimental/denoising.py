@@ -37,8 +37,9 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
     from scipy.fft import irfft, rfft
     from scipy.ndimage import convolve1d
 
-    window, padding = np.hanning(n_fft + 1)[:-1], n_fft + n_fft // 2
-    padded = np.pad(samples.astype(np.float64), padding)
+    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
+    padding = n_fft + n_fft // 2
+    padded = np.pad(samples, padding)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     spectrum = rfft(frames * window, axis=1)
     magnitude = np.abs(spectrum)
@@ -55,11 +56,11 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
 
     # Overlapping frames are added up, in parts of `hop_length`.
     parts = (irfft(spectrum, axis=1) * window).reshape(len(frames), -1, hop_length)
-    total = np.zeros((len(frames) + parts.shape[1] - 1, hop_length))
+    total = np.zeros((len(frames) + parts.shape[1] - 1, hop_length), np.float32)
     for number in range(parts.shape[1]):
         total[number : number + len(frames)] += parts[:, number]
     total /= (window**2).reshape(-1, hop_length).sum(axis=0)
-    return total.ravel()[padding:][: len(samples)].astype(np.float32)
+    return total.ravel()[padding:][: len(samples)]
 
 
 def _moving_mean(rows, weight):
