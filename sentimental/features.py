@@ -73,7 +73,16 @@ MAX_FRAMES = 1 + int(MAX_SECONDS * SAMPLE_RATE) // HOP_LENGTH
 
 
 def speech_to_features(speech):
-    """`frame_features` of speech that `sentimental.audio.clean_audio` returned, one clip alone."""
+    """What tells the emotion in each frame of speech; see `frame_features`.
+
+    Parameters
+    ----------
+    speech : np.ndarray [shape=(n,), float32], as `sentimental.audio.clean_audio` returns it
+
+    Returns
+    -------
+    features : np.ndarray [shape=(1 + n // HOP_LENGTH, N_FEATURES), float32]
+    """
     mel, others = _analyze(speech)
     return frame_features(mel[None], others[None], np.array([len(mel)]))[0]
 
@@ -194,7 +203,7 @@ def frames_to_features(clips):
 
 
 def add_slopes(features, lengths):
-    """Features, as `frame_features` has them, and their slopes.
+    """Features and their slopes; features and lengths are as `frame_features` has them.
 
     The slopes are first and second derivatives of a parabola that is fitted to ``DELTA_WIDTH``
     frames [1]_.
@@ -220,6 +229,8 @@ def add_slopes(features, lengths):
 
 def summarize(features, lengths):
     """Each recording as a whole, as sets of functionals describe it [1]_.
+
+    Features and lengths are as `frame_features` has them.
 
     Returns
     -------

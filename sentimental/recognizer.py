@@ -138,10 +138,17 @@ class Recognizer:
         voice: Voice | None = None,
         emotions: Sequence[str] = EMOTIONS,
     ) -> Iterator[Utterance]:
-        """Recognize what is said in a recording, one Utterance after the other.
+        """Recognize what is said in a recording, one utterance after the other.
 
-        Of a recording that is cut, memory holds the utterance in progress. What it takes and raises
-        is that of `predict`.
+        Of a recording that is cut, memory holds the utterance in progress.
+
+        Parameters
+        ----------
+        recording, sample_rate, voice, emotions : as for `predict`, which raises the same errors
+
+        Yields
+        ------
+        utterance : Utterance
         """
         if not isinstance(voice, Voice | None):
             raise TypeError(f"voice: give a sentimental.Voice, not {type(voice).__name__}")
@@ -200,7 +207,17 @@ class Recognizer:
         return Utterance(speech.start, speech.end, probabilities, doubt)
 
     def compute_features(self, samples, name="recording"):
-        """What tells the emotion in samples, as `clean_audio` takes them and `predict_features`."""
+        """What tells the emotion in samples: the chain before the network.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n,), float32], mono at ``SAMPLE_RATE``
+        name : what error messages call the recording
+
+        Returns
+        -------
+        features : np.ndarray [shape=(n_frames, N_FEATURES), float32]
+        """
         return speech_to_features(clean_audio(samples, name))
 
     def predict_features(self, features, voice=None, emotions=EMOTIONS):
