@@ -21,6 +21,7 @@ from sentimental import EMOTIONS
 from sentimental.live import chart
 from sentimental.live.chart import COLORS, to_rgb
 from sentimental.live.terminal import Key, PlainLines
+from sentimental.live.voices import SITUATIONS
 from sentimental.live.window import Window, open_display
 from sentimental.recognizer import Utterance
 
@@ -144,8 +145,20 @@ def test_the_window_says_in_large_letters_what_to_say(window):
     title, other, *_ = figure().texts
     assert (title.get_text(), other.get_text()) == ("sad, 3 of 8", "say anything, sadly")
     check_texts(figure())
+    for emotion, situation in SITUATIONS.items():
+        task = f"{emotion}, 16 of 16: say anything, {situation}"
+        window.show(session(voice=known_voice(0), task=task), [])
+        check_texts(figure())
     window.show(session(voice=known_voice(0), task="sad, 3 of 8: …", end="q was pressed"), [])
     assert title.get_text() == "finishing"
+
+
+def test_what_is_in_doubt_is_said_twice_without_overlap(window):
+    doubtful = Utterance(0, 1, sure("sad"), "unlike speech?")
+    now = session(sad=1.0, utterances=[doubtful])
+    now.update = doubtful
+    window.show(now, [])
+    check_texts(figure())
 
 
 def test_without_a_history_the_window_does_not_speak_of_a_voice(window):

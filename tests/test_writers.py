@@ -1,5 +1,6 @@
 """Log and audio as they are while a session still writes them."""
 
+import io
 import json
 import os
 import shutil
@@ -49,6 +50,16 @@ def test_an_old_log_stays_where_there_is_no_room_for_a_new_one(tmp_path, monkeyp
     with pytest.raises(SentimentalError, match="No space left"):
         Log(str(path))
     assert path.read_text() == "an old one"
+
+
+@pytest.mark.parametrize("form", writers.FORMATS)
+def test_a_reader_of_the_output_has_each_result_at_once(monkeypatch, form):
+    arrived = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(arrived, "utf-8"))
+    with Report(None, form, ["a.wav"]) as report:
+        before = len(arrived.getvalue())
+        report.tell("a.wav", None, "utterance", UTTERANCE)
+        assert b"sad" in arrived.getvalue()[before:]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such pipes here")

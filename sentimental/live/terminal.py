@@ -85,11 +85,11 @@ class PlainLines(contextlib.AbstractContextManager):
 
     def show(self, session, lines):
         """Leave the lines of utterances that are over, and draw the state of a Session."""
-        if session.task != self._task:
-            self._task = session.task
-            note(self._task)
         for line in lines:
             print(line, flush=True)
+        if session.task != self._task:  # asked for after what was just said
+            self._task = session.task
+            note(self._task)
 
     def show_summary(self, session):
         """Show the mean of a session; a window stays until the user leaves."""

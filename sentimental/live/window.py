@@ -126,7 +126,7 @@ class Window(PlainLines):
         centered = style | {"ha": "center", "va": "bottom", "fontsize": 20}
         self._percents = [bars.text(i, 0, "", **centered) for i in range(n)]
         self._title = figure.text(0.03, 0.905, "", fontsize=38, weight="bold", **style)
-        right = style | {"fontsize": 24, "ha": "right", "color": GRAY}
+        right = style | {"fontsize": 18, "ha": "right", "color": GRAY}
         self._last = figure.text(0.97, 0.915, "", **right)
         (self._level,) = meter.bar(0, 0, 0.9, bottom=LOWEST_DBFS, color=GRAY, **style)
         n_columns = round(STRIP_SECONDS / COLUMN_SECONDS)
