@@ -39,7 +39,7 @@ WHISPERED = 0.42
 UNLIKE, MIN_FRAMES = 2.0, 28
 # Bursts of voice that a laugh has at least, and how little they vary: the standard deviation of
 # their MFCC times that of the intervals between them, which is a share of the mean.
-MIN_BURSTS, LAUGHED = 4, 3.0
+MIN_BURSTS, LAUGHED = 4, 2.5
 
 # What a model depends on: the chain, and the constants above.
 MODEL_CHAIN = CHAIN | {
