@@ -1,17 +1,25 @@
 """A voice that was taught is recognized as it was taught; only some emotions may be allowed."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from signals import make_recording, make_reference, make_weights, speech, tone
 
 from sentimental import EMOTIONS, SentimentalError, Voice
-from sentimental.features import CHAIN, N_FEATURES
+from sentimental.features import CHAIN, N_FEATURES, N_SUMMARY, pad, summarize
 from sentimental.recognizer import Recognizer
+from sentimental.speaker import STATISTICS, normalize_summaries
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.training.lessons import draw_lessons
-from sentimental.voice import MAX_LESSONS, adapt_layer, add_lesson, penalty_of
+from sentimental.training.lessons import draw_lessons, measure_lessons
+from sentimental.voice import (
+    MAX_LESSONS,
+    adapt_layer,
+    add_lesson,
+    lessons_to_inputs,
+    penalty_of,
+)
 
 
 def make_recognizer(seed=0):
@@ -175,6 +183,21 @@ def test_damaged_lessons_are_refused(tmp_path, lessons):
         Voice.load(tmp_path / "me.json")
 
 
+def test_a_lesson_is_compared_with_the_other_recordings_of_its_voice():
+    features = clips(4)
+    added = []
+    for one in features:
+        alone = Voice()
+        alone.add(one)
+        added.append(alone.statistics)
+    summaries = np.stack([summarize(*pad([one]))[0] for one in features])
+    lessons = np.hstack([np.zeros((4, 3)), summaries])
+    inputs = lessons_to_inputs(lessons, sum(added), make_reference())
+    others = np.stack([sum(added) - own for own in added])
+    expected = normalize_summaries(summaries, others, make_reference())
+    np.testing.assert_allclose(inputs[:, 3:], expected, atol=1e-4)
+
+
 # Some emotions alone ----------------------------------------------------------------------------
 
 
@@ -212,3 +235,18 @@ def test_lessons_are_of_each_emotion_of_a_speaker_and_not_tested():
             assert sorted(r.emotion for r in taught) == sorted(n * [*{r.emotion for r in taught}])
             of_speaker = [r for r in recordings if r.speaker == taught[0].speaker]
             assert len({*lessons, *tested}) == len(lessons) + len(tested) == len(of_speaker)
+
+
+def test_a_lesson_is_heard_after_those_before_it(monkeypatch):
+    heard = []
+
+    def embed(network, reference, recordings, before):
+        heard.append(before[:, STATISTICS["n_recordings"]].ravel())
+        return np.zeros((len(recordings), 8 + N_SUMMARY))
+
+    monkeypatch.setattr("sentimental.training.fit.embed", embed)
+    network = SimpleNamespace(get_weights=lambda: make_weights(0.05, 0))
+    recordings = [make_recording("TESS", "anna", e) for e in EMOTIONS[:3] for _ in range(5)]
+    measure_lessons(network, make_reference(), recordings, seed=0)
+    for n, before in enumerate(heard, 1):
+        assert sorted(before) == [*range(3 * n), *[3 * n] * (15 - 3 * n)]

@@ -18,7 +18,7 @@ from sentimental.live.session import Session
 from sentimental.live.terminal import session_keys
 from sentimental.speaker import WHISPERED
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS
+from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS, Speech
 
 
 def n_known(results):
@@ -119,6 +119,23 @@ def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
     assert session.voice.n_recordings == 0
     results = hear(session, np.concatenate([speech(2), noise(1)]))
     assert ("utterance", 0) in n_known(results)
+
+
+def test_what_begins_with_the_click_of_the_key_is_of_the_new_voice():
+    session = Session(Counting(), Voice())
+    hear(session, np.concatenate([talk(0), noise(1)]))
+    session.new_voice()
+    session._submit("utterance", Speech(session.endpointer.seconds - 0.2, 9.0, speech(1)))
+    assert n_known(session.collect(wait=True)) == {("utterance", 0)}
+    assert session.voice.n_recordings == 1
+
+
+def test_what_is_said_in_a_pause_is_not_recognized():
+    session = Session(Counting(), Voice())
+    session.pause()
+    assert hear(session, talk(0)) == []
+    session.pause()
+    assert n_known(hear(session, talk(1))) == {("update", 0), ("utterance", 0)}
 
 
 # Keys -------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ SIGNALS = {
     "noise": noise(0.7, dbfs=-20),
     "gap": np.concatenate([voice(0.4), np.zeros(8000, np.float32), voice(0.4)]),
     "short": voice(0.05),
+    "rounding": 1e-11 * noise(0.3, dbfs=0),
 }
 
 

@@ -14,6 +14,7 @@ from signals import SAMPLES, noise, speech
 
 import realtime_emotion_recognition as realtime
 from sentimental import Voice
+from sentimental.features import N_SUMMARY
 from sentimental.live.session import Session
 from sentimental.live.terminal import session_keys
 from sentimental.live.voices import Guide, KeptVoice, how_much_it_helps
@@ -158,6 +159,15 @@ def test_how_much_it_helps_is_told_only_where_it_can_be():
     # What is read tells the two apart; the layer that was not taught takes all for the first.
     words = how_much_it_helps(recognizer, voice)
     assert re.match("recognized 4 of 8 before, 8 of 8 now", words)
+
+
+def test_a_lesson_does_not_help_to_recognize_itself():
+    recognizer, voice, rng = Learning(), Voice(), np.random.default_rng(0)
+    for number in range(8):  # what is read of them tells nothing
+        lesson = np.concatenate([10 * rng.standard_normal(8), np.zeros(N_SUMMARY)])
+        voice.lessons.append((("happy", "sad")[number % 2], lesson))
+    words = how_much_it_helps(recognizer, voice)
+    assert "8 of 8 now" not in words
 
 
 @pytest.fixture

@@ -174,6 +174,9 @@ def test_audio_can_be_read_while_it_is_written(tmp_path, ending, sample_rate):
                 assert rate == sample_rate
                 assert len(heard) > start - sample_rate
                 np.testing.assert_allclose(heard, sound[: len(heard)], atol=1e-4)
+                if ending == "wav":  # what other players go by
+                    size = int.from_bytes(copy.read_bytes()[4:8], "little")
+                    assert size == 36 + 2 * len(heard)
     expected = tmp_path / f"b.{ending}"
     soundfile.write(expected, sound, sample_rate, subtype="PCM_16")
     assert path.read_bytes() == expected.read_bytes()
