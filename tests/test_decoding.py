@@ -209,7 +209,14 @@ def test_what_was_joined_and_does_not_fit_is_told(tmp_path, sample_rate, share, 
     assert words in note
 
 
-@pytest.mark.parametrize("between", [b"", struct.pack("<4sI", b"LIST", 4) + b"INFO"])
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"",
+        struct.pack("<4sI", b"LIST", 4) + b"INFO",
+        struct.pack("<4sI", b"LIST", 5) + b"INFO1\0",  # padded to an even length
+    ],
+)
 @pytest.mark.parametrize("subtype", ["PCM_16", "IMA_ADPCM"])
 def test_a_second_chunk_of_samples_is_heard(tmp_path, between, subtype):
     path = write(tmp_path / "a.wav", voice(2.0), subtype=subtype)

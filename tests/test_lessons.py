@@ -14,7 +14,9 @@ from sentimental.speaker import STATISTICS, normalize_summaries
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training.lessons import draw_lessons, measure_lessons
 from sentimental.voice import (
+    LEAST_PENALTY,
     MAX_LESSONS,
+    PENALTY,
     adapt_layer,
     add_lesson,
     lessons_to_inputs,
@@ -80,6 +82,8 @@ def test_an_emotion_without_a_lesson_can_still_be_answered():
 
 
 def test_the_more_lessons_the_less_is_held_back():
+    penalties = [penalty_of(np.repeat([0, 1, 2], n)) for n in (1, 2, 4, 64)]
+    assert penalties == [PENALTY, PENALTY / 4, PENALTY / 16, LEAST_PENALTY]
     kernel, bias, inputs, _ = some_lessons(4)
     changes = [
         np.abs(adapt_layer(kernel, bias, np.tile(inputs, (n, 1)), np.tile(range(4), n))[0] - kernel)
