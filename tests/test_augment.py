@@ -248,6 +248,17 @@ def test_bass_is_raised_or_lowered_and_nothing_else():
     np.testing.assert_array_equal(np.sort(np.abs(mel), axis=1)[:, ::-1], np.abs(mel))
 
 
+@pytest.mark.parametrize("name", [name for name in OFF if name.endswith("_prob")])
+def test_each_change_comes_as_often_as_its_setting_says(name):
+    clips = rng(1).uniform(
+        [-20] * N_MELS + [0.1] * 4, [0] * N_MELS + [0.5] * 4, (200, 20, N_STORED)
+    )
+    mel, others = np.split(clips.astype(np.float32), [N_MELS], axis=2)
+    (same, _), (changed, _) = change(mel, others), change(mel, others, **{name: 0.5})
+    is_changed = np.abs(changed - same).max(axis=(1, 2)) > 0.1
+    assert is_changed.mean() == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_telephone_lets_the_middle_pass():
     centers, _ = mel_bands()
     mel = augment.apply_telephone(np.zeros((5, 1, N_MELS)), Augmentation(), rng())[:, 0]
