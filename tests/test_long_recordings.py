@@ -268,12 +268,13 @@ def test_a_chart_of_recordings_one_after_the_other(monkeypatch, long_file, call)
     all(recognize_all(recordings, Loudness()))
     save_chart("a.png", recordings)
     save_chart("a.png", recordings[:1])
-    (draw, tracks, seconds, _), (draw_short, utterances, *_) = drawn
+    (draw, tracks, seconds, files), (draw_short, utterances, *_) = drawn
     assert (draw, draw_short) == (chart.draw_timeline, chart.draw_summary)
     assert utterances == recordings[0].utterances[None]
     lengths = [recording.seconds for recording in recordings]
     starts = [0, *itertools.accumulate(lengths)]
     assert seconds == pytest.approx(sum(lengths))
+    assert [start for start, _ in files] == pytest.approx(starts[:3])
     assert [track.channel for track in tracks] == [1, 2, None]
     first, second, mixed = tracks
     assert len(mixed.utterances) == 1 + 4
