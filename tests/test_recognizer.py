@@ -111,7 +111,7 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     assert voice.n_recordings == 1  # asking leaves it as it is
 
     second = recognizer.predict(speech(1), SAMPLE_RATE, voice)
-    assert second == asked
+    assert second == pytest.approx(asked, rel=1e-9)
     alone = recognizer.predict(speech(1), SAMPLE_RATE)
     assert np.abs(np.subtract([*second.values()], [*alone.values()])).max() > 1e-3
     assert voice.n_recordings == 2
