@@ -28,6 +28,7 @@ class Screen:
         self.columns, self.rows = columns, rows
         self.lines, self.row, self.column, self.wraps = [""], 0, 0, True
         self.top = 0  # the first line that is seen
+        self.style = ""
 
     def isatty(self):
         return True
@@ -52,7 +53,8 @@ class Screen:
             elif code in ("\x1b[?7l", "\x1b[?7h"):
                 self.wraps = code.endswith("h")
             else:
-                assert code.endswith("m")  # a color
+                assert code.endswith("m")  # a color, or bold
+                self.style = "" if code == "\x1b[0m" else code
 
     def _put(self, character):
         if self.column == self.columns and self.wraps:
@@ -133,6 +135,14 @@ def test_bars_survive_another_width(screen, columns):
         for _ in range(2):
             bars.show(session(sad=0.9, fear=0.1), [])
         check_bars(screen, "an utterance", headline="sad 90%")
+
+
+def test_what_to_say_is_cut_in_a_narrow_terminal(screen):
+    screen.resize(30, 24)
+    with printing_on(screen), TerminalBars({}) as bars:
+        bars.show(session(task="angry, 4 of 8: say anything, as if you were"), [])
+        assert screen.lines[1] == "  angry, 4 of 8: say anything"
+        assert screen.style == ""
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 6, 11])

@@ -139,7 +139,7 @@ class TerminalBars(PlainLines):
         if self._read_keys:
             meters.append(f"{DIM}{f'     keys {legend(self._keys)}'[: width - 1]}{PLAIN}")
         if session.task:
-            bars.insert(0, f"{BOLD}  {session.task}{PLAIN}"[: width - 1])
+            bars.insert(0, f"{BOLD}{f'  {session.task}'[: width - 1]}{PLAIN}")
         block = ["", *bars, *meters]
         if len(block) > height:
             block = ["", *meters][: max(2, height)]
