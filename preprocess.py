@@ -91,29 +91,30 @@ def compute_frames(recording, condition="", voices=()):
         return None, str(program_error(name, error))
 
 
-def compute_takes(takes, cache, condition, voices):
-    """What `compute_frames` gives, by name: of each take, the first file that can be read.
-
-    The frames come from the cache, or are computed on all cores. Where a file is refused, the next
-    of its take follows.
-    """
+def compute_all(recordings, cache, condition, voices):
+    """What `compute_frames` gives, by the recordings' names: from the cache, or on all cores."""
     died = "the process that read it was killed; does it take more memory than there is?"
+    computed = {recording.name: (cache.load(recording.hash), None) for recording in recordings}
+    new = [recording for recording in recordings if computed[recording.name][0] is None]
+    jobs = ((recording, condition, voices) for recording in new)
+    with (
+        contextlib.closing(run_jobs(compute_frames, jobs)) as results,
+        tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
+    ):
+        for number, result in progress:
+            recording = new[number]
+            result = frames, _ = result or (None, f"{recording.name}: {died}")
+            computed[recording.name] = result
+            if frames is not None:
+                cache.save(recording.hash, frames)
+    return computed
+
+
+def compute_takes(takes, cache, condition, voices):
+    """The same of the first file of each take, and of the next where one is refused."""
     computed = {}
     while takes:
-        recordings = [copies[0] for copies in takes]
-        computed |= {recording.name: (cache.load(recording.hash), None) for recording in recordings}
-        new = [recording for recording in recordings if computed[recording.name][0] is None]
-        jobs = ((recording, condition, voices) for recording in new)
-        with (
-            contextlib.closing(run_jobs(compute_frames, jobs)) as results,
-            tqdm(results, "Computing", len(new), unit=" files", disable=None) as progress,
-        ):
-            for number, result in progress:
-                recording = new[number]
-                result = frames, _ = result or (None, f"{recording.name}: {died}")
-                computed[recording.name] = result
-                if frames is not None:
-                    cache.save(recording.hash, frames)
+        computed |= compute_all([first for first, *_ in takes], cache, condition, voices)
         takes = [rest for first, *rest in takes if rest and computed[first.name][0] is None]
     return computed
 

@@ -20,7 +20,7 @@ import numpy as np
 from sentimental.files import check_outputs, write_json
 from sentimental.scripts import EMOTIONS, SentimentalError, interruptible, run_script
 from sentimental.training.fit import fit, predict
-from sentimental.training.inputs import load_recordings
+from sentimental.training.inputs import load_recordings, load_start
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network, load_network, save_model
 from sentimental.training.protocols import count_parts, fold_to_save, protocol_folds
@@ -102,7 +102,8 @@ def main():
     pool, tested = split_speakers(own)
     train_base(recordings, corpus, settings, base)
 
-    network, start = load_network(base)
+    network, _ = load_network(base)
+    start = load_start(base, own)  # which refuses one that the corpus trained
     # Answers by row of the table; those of all seeds one after the other.
     rows = {"the start": [predict(network, start["usual"], tested)]}
     seeds = [*range(1, arguments.seeds + 1)]

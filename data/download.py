@@ -114,13 +114,14 @@ def fetch(name, source, file, downloader):
 def fetch_archive(name, folder):
     """Fetch the archive of a corpus into `folder`; return its path."""
     known, file = ARCHIVES[name], "archive.zip"
-    source = pooch.create(folder, "", urls={file: known.url}, retry_if_failed=N_RETRIES)
     # pooch sets the total; until then it must not be unknown, or the bar has no truth value
     with tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None) as bar:
-        downloader, source.registry = http_downloader(progressbar=bar), {file: None}
+        downloader, checksum = http_downloader(progressbar=bar), None
         if known.md5:  # else its bytes may be others today
             downloader = resuming_downloader(folder / "beginning", progressbar=bar)
-            source.registry = {file: f"md5:{known.md5}"}
+            checksum = f"md5:{known.md5}"
+        options = {"urls": {file: known.url}, "retry_if_failed": N_RETRIES}
+        source = pooch.create(folder, "", registry={file: checksum}, **options)
         return Path(fetch(name, source, file, downloader))
 
 

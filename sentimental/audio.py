@@ -184,13 +184,18 @@ def clean_audio(samples, name="recording"):
     Raises
     ------
     SentimentalError
-        When there is only silence, or less than ``MIN_SECONDS`` of sound and no speech.
+        When there is another shape, only silence, or less than ``MIN_SECONDS`` of sound and no
+        speech.
     """
     return reduce_noise(trim(level(samples, name), name))
 
 
 def level(samples, name="recording"):
     """Take off a constant offset and bring the peak to ``PEAK_DBFS``; as `clean_audio` takes it."""
+    if np.ndim(samples) != 1:
+        raise SentimentalError(
+            f"{name}: has the shape {np.shape(samples)}; let to_mono make one channel of it"
+        )
     samples = samples - samples.mean()  # a constant offset is the sound card's, not the speaker's
     if np.abs(samples).max() < 10 ** (SILENCE_DBFS / 20):
         raise SentimentalError(f"{name}: only silence; check the microphone, or leave it out")

@@ -129,12 +129,16 @@ def _checksum(content):
     return checksum(content | {"recordings": told})
 
 
-def _check_recording(recording):
-    """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
-    frames = recording.frames
+def check_frames(frames):
+    """Raise ValueError when an array holds no frames of a recording."""
     is_form = frames.shape[1:] == (N_STORED,) and frames.dtype == np.float32
     if not (is_form and 0 < len(frames) <= MAX_FRAMES and np.isfinite(frames).all()):
         raise ValueError(f"bad frames: {frames.dtype} of shape {frames.shape}, or not numbers")
+
+
+def _check_recording(recording):
+    """Raise ValueError, or what a wrong type leads to, when it is not as `save_features` has it."""
+    check_frames(recording.frames)
     if recording.emotion not in EMOTIONS:
         raise ValueError(f"unknown emotion of {recording.file}")
     texts = ("file", "hash", "corpus", "speaker", "condition")

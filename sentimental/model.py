@@ -68,6 +68,9 @@ def read_model(json_path):
             )
         check_chain(json_path, content["chain"], "train a model with these scripts", MODEL_CHAIN)
         reference = Reference.parse(content["usual"])
+        trained = [*content["training"]["corpora"], content["training"]["held_out"]]
+        if not all(isinstance(name, str) for name in trained):
+            raise TypeError
         units = len(weights[1]) if len(weights) == 8 else 0
         if [weight.shape for weight in weights] != _our_shapes(units):
             raise SentimentalError(

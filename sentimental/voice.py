@@ -163,13 +163,17 @@ class Voice:
     def _parse(self, content):
         for name, part in STATISTICS.items():
             self.statistics[part] = parse_numbers(content["voice"][name], part.stop - part.start)
-        lessons = content.get("lessons", [])
+        lessons, n_frames = content.get("lessons", []), self.statistics[STATISTICS["n_frames"]][0]
+        if not len(lessons) <= self.n_recordings <= n_frames:
+            raise ValueError("n_recordings")
         if not {emotion for emotion, _ in lessons} <= {*EMOTIONS}:
             raise ValueError("lessons")
         for emotion, lesson in lessons:
-            numbers = parse_numbers(lesson, len(lessons[0][1])).astype(np.float32)
-            self.lessons.append((emotion, numbers))
-        self.taught_with = content.get("taught_with", "")
+            size = max(
+                len(lessons[0][1]), N_SUMMARY + 1
+            )  # all alike, with a state before the summary
+            self.lessons.append((emotion, parse_numbers(lesson, size).astype(np.float32)))
+        self.taught_with = str(content.get("taught_with", ""))
 
 
 # Lessons ----------------------------------------------------------------------------------------

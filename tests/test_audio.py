@@ -94,6 +94,8 @@ def test_of_a_stream_the_stronger_channel_is_taken_from_where_they_cancel_each_o
 def test_arrays_of_another_shape_are_refused(shape):
     with pytest.raises(SentimentalError, match="shape"):
         to_mono(np.ones(shape, np.float32), SAMPLE_RATE)
+    with pytest.raises(SentimentalError, match="shape"):
+        clean_audio(np.ones(shape, np.float32))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Frames that an interrupted run leaves: taken up where they are what they were, else not."""
 
 import contextlib
+import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -57,6 +59,36 @@ def test_no_flipped_bit_of_unfinished_frames_is_taken_for_frames(unfinished, tmp
     assert load(output) is None
     unfinished.write_bytes(content)
     np.testing.assert_array_equal(load(output), FRAMES)
+
+
+def header(shape, kind="<f4"):
+    """The beginning of a file of NumPy's."""
+    content = io.BytesIO()
+    about = {"shape": shape, "fortran_order": False, "descr": kind}
+    np.lib.format.write_array_header_1_0(content, about)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        header((20, N_STORED - 1)) + bytes(80 * (N_STORED - 1)),
+        header((20, N_STORED), "<f8") + bytes(160 * N_STORED),
+        header((20, N_STORED)) + np.full((20, N_STORED), np.nan, np.float32).tobytes(),
+        header((10**13, N_STORED)),
+        header((-1, N_STORED)),
+        header((2, N_STORED), "|O"),
+        b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535,
+        b"",
+    ],
+    ids=range(8),
+)
+def test_what_are_no_frames_are_not_taken_though_their_checksum_is_right(
+    unfinished, tmp_path, content
+):
+    digest = hashlib.sha256(unfinished.name.encode() + content).digest()
+    unfinished.write_bytes(content + digest)
+    assert load(tmp_path / "features.json") is None
 
 
 def test_unfinished_frames_are_taken_only_where_they_would_come_out_the_same(

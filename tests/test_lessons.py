@@ -175,12 +175,23 @@ def test_a_voice_file_keeps_the_lessons_and_one_of_an_older_chain_loads(tmp_path
 
 
 @pytest.mark.parametrize(
-    "lessons", [[["jealous", [0.5]]], [["sad", [0.5]], ["sad", [0.5, 0.5]]], [["sad", "x"]], 7]
+    "lessons",
+    [
+        [["jealous", [0.5] * 200]],
+        [["sad", [0.5] * 200], ["sad", [0.5] * 201]],
+        [["sad", [0.5] * N_SUMMARY]],  # nothing beside the summary
+        [["sad", [0.5] * 200]] * 3,  # more than recordings
+        [["sad", "x"]],
+        7,
+    ],
 )
 def test_damaged_lessons_are_refused(tmp_path, lessons):
     from sentimental.files import checksum, write_json
 
-    Voice().save(tmp_path / "me.json")
+    heard = Voice()
+    for features in clips(2):
+        heard.add(features)
+    heard.save(tmp_path / "me.json")
     content = json.loads((tmp_path / "me.json").read_text()) | {"lessons": lessons}
     write_json(tmp_path / "me.json", content | {"checksum": checksum(content)})
     with pytest.raises(SentimentalError, match=r"me.json: not a voice"):

@@ -231,6 +231,8 @@ def refusal(path):
     "parts",
     [
         {"n_frames": [float("nan")]},
+        {"n_recordings": [1e9]},
+        {"n_recordings": [-1.0]},
         {"features": [1.0] * (N_FEATURES - 1)},
         {"features": 3},
         {"summaries": ["loud"] * N_SUMMARY},

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 
 from sentimental.features import CHAIN
-from sentimental.features_file import load_features
+from sentimental.features_file import check_frames, load_features
 from sentimental.files import is_special, lock_folder
 from sentimental.scripts import SentimentalError, shown
 
@@ -83,10 +83,12 @@ def _read(path):
     """Frames that `save` wrote; None where there are none, a run was killed or a disk damaged."""
     if path.is_dir():  # in the way of frames
         shutil.rmtree(path)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError, EOFError, MemoryError):
         content = path.read_bytes()
         if content[-32:] == _digest(path, content[:-32]):
-            return np.load(io.BytesIO(content))
+            frames = np.load(io.BytesIO(content))
+            check_frames(frames)
+            return frames
     return None
 
 

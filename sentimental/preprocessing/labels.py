@@ -110,8 +110,10 @@ class Labels:
             matches, folder = _fitting(path), absolute(path).parent
             if len(matches) == 1:
                 self._corpora[folder] |= {*matches}
-            elif not matches and emotion_named(folder.name, names):
-                speakers.get(folder.parent.parent, set()).add(folder.parent.name)
+            elif matches or folder.parent.parent not in speakers:
+                continue
+            elif emotion_named(folder.name, names):
+                speakers[folder.parent.parent].add(folder.parent.name)
         # Where recordings of known corpora lie as well, such folders are corpora.
         collections = {parent for folder in self._corpora for parent in [folder, *folder.parents]}
         self._of_speakers = {

@@ -142,7 +142,8 @@ def report_runs(protocol, runs, recordings, folder, settings):
     by_seed = _group(runs, "seed")
     # Lessons need speakers with enough recordings in every fold.
     ways = [way for way in runs[0]["probabilities"] if all(pool([run], way)[0] for run in runs)]
-    ways, spread, folds = {way: measure_runs(protocol, runs, way) for way in ways}, {}, {}
+    ways = {way: measure_runs(protocol, runs, way) for way in ways}
+    spread, folds = {}, {}
     for way, metrics in ways.items():
         of_seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
         spread[way] = {name: _spread([one[name] for one in of_seeds]) for name in SPREAD}
@@ -150,10 +151,10 @@ def report_runs(protocol, runs, recordings, folder, settings):
     for index, group in enumerate(_group(runs, "fold"), 1):
         name = group[0]["tested"][0].corpus if protocol == "corpus" else f"fold {index}"
         folds[name] = {way: measure_runs("", group, way) for way in ways}
-    recordings_tested, probabilities, _ = first = pool(runs, "h0")
-    groups = compute_group_metrics(*first)
-    bins, error = calibration(recordings_tested, probabilities)
-    curve = risk_coverage(recordings_tested, probabilities)
+    tested, probabilities, over_speakers = pool(runs, "h0")
+    groups = compute_group_metrics(tested, probabilities, over_speakers)
+    bins, error = calibration(tested, probabilities)
+    curve = risk_coverage(tested, probabilities)
 
     seeds = {
         "split": [of_seed[0]["split_seed"] for of_seed in by_seed],
