@@ -36,6 +36,7 @@ import soundfile
 from virtual_microphone import missing, virtual_microphone
 
 from sentimental.live.writers import COLUMNS
+from sentimental.preprocessing.cache import read_unfinished
 from sentimental.scripts import SentimentalError, interruptible, run_script
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.voice import Voice
@@ -208,12 +209,18 @@ def check_stopped(name, folder, number, output):
     return faults
 
 
+def count_frames(path):
+    """How many recordings a stopped preprocess.py has left there."""
+    with open(path, "rb+") as file:
+        return len(read_unfinished(file))
+
+
 def check_resumed(name, folder, stopped, again, n_kept):
     """Faults of the run after the one that was stopped; outputs of both, and what was kept."""
     faults = []
     if name == "preprocess":
         taken = int(re.search(r"(\d+) taken", again)[1])
-        if taken < n_kept - 1:  # the last one may be cut
+        if taken != n_kept:
             faults.append(f"{n_kept} recordings were kept, {taken} taken up")
     if name in ("train", "folds"):
         began = dict(reversed(finished_epochs(again)))
@@ -256,7 +263,7 @@ def kill(name, number, moment, data, undisturbed, environment):
             faults += [f"{partial} is left" for partial in partials]
         faults += check_stopped(name, folder, number, stopped)
         is_over = names_in(folder) == undisturbed
-        n_kept = len([*folder.rglob("*.npy")]) if name == "preprocess" else 0
+        n_kept = sum(map(count_frames, folder.rglob(".frames")))
         if name != "live":
             with started(name, folder, environment) as script:
                 again, notes = script.communicate(timeout=300)

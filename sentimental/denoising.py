@@ -46,7 +46,7 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
 
     n_frames = NOISE_SECONDS * sample_rate / hop_length
     weight = (np.sqrt(1 + 4 * n_frames**2) - 1) / (2 * n_frames**2)
-    noise = _moving_mean(_moving_mean(magnitude, weight)[::-1], weight)[::-1]
+    noise = _mean_over_time(magnitude, weight)
     mask = 1 / (1 + np.exp(-SLOPE * ((magnitude - noise) / noise - THRESHOLD)))
     widths = MASK_SECONDS * sample_rate / hop_length, MASK_HZ * n_fft / (2 * sample_rate)
     for axis, width in enumerate(map(int, widths)):
@@ -63,9 +63,14 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
     return total.ravel()[padding:][: len(samples)]
 
 
-def _moving_mean(rows, weight):
-    """The mean of each row and those before it, which count exponentially less."""
-    means, mean = np.empty_like(rows), rows[0]
-    for number, row in enumerate(rows):
-        mean = means[number] = mean + weight * (row - mean)
-    return means
+def _mean_over_time(magnitude, weight):
+    """Of each frame the mean with those before it, which count exponentially less; then backwards.
+
+    As a matrix, because a loop over the frames takes four times as long.
+    """
+    n = len(magnitude)
+    decay = (1 - weight) ** np.arange(n)
+    weights = np.concatenate([np.zeros(n - 1), weight * decay])
+    matrix = np.lib.stride_tricks.sliding_window_view(weights, n)[:, ::-1].astype(np.float32)
+    matrix[:, 0] = decay  # the first frame stands for all that would be before it
+    return matrix[::-1, ::-1] @ (matrix @ magnitude)

@@ -19,6 +19,7 @@ from sentimental.audio import clean_audio, load_audio
 from sentimental.features import extract_frames
 from sentimental.features_file import Recording, load_features
 from sentimental.files import lock_folder
+from sentimental.preprocessing.cache import read_unfinished
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, N_MELS, SAMPLE_RATE
 
@@ -79,7 +80,7 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
     assert "start" not in recordings[0]
     path = corpus / "TESS/OAF_back_angry.wav"
     expected = extract_frames(clean_audio(load_audio(path)))
-    np.testing.assert_allclose(recordings[1]["frames"], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(recordings[1]["frames"], expected, rtol=1e-5, atol=1e-4)
 
     refused = [line for line in first.stdout.splitlines() if "refused:" in line]
     for name, reason in [
@@ -115,31 +116,32 @@ def write_many(folder, n, sample_rate=SAMPLE_RATE):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
     write_many(tmp_path / "happy", 60)
-    output, unfinished = tmp_path / "features.json", tmp_path / "features_unfinished"
+    output, unfinished = tmp_path / "features.json", tmp_path / "features_unfinished" / ".frames"
     script = subprocess.Popen(
         [sys.executable, scripts.ROOT / "preprocess.py", tmp_path / "happy", "--output", output],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    while not list(unfinished.glob("*.npy")):
+    while not (unfinished.exists() and unfinished.stat().st_size):
         assert script.poll() is None
         time.sleep(0.001)
     script.send_signal(number := getattr(signal, name))
     _, notes = script.communicate(timeout=30)
     if name != "SIGKILL":
         assert (script.returncode, notes.strip()) == (128 + number, b"stopped")
-    kept = len(list(unfinished.glob("*.npy")))
+    with open(unfinished, "rb+") as file:
+        kept = len(read_unfinished(file))
     assert 0 < kept < 60
-    assert [path.name for path in tmp_path.iterdir()] != [output.name]
+    assert not output.exists()
     done = preprocess(tmp_path / "happy", "--output", output)
     n_taken = int(done.stdout.split(" computed, ")[1].split()[0])
-    assert kept - 1 <= n_taken <= kept  # the last one may be cut
+    assert n_taken == kept
     assert {path.name for path in tmp_path.iterdir()} == {"happy", output.name}
     path = tmp_path / "happy" / "000.wav"
     frames = {Path(r.file).name: r.frames for r in load_features(output)}
     assert len(frames) == 60
     expected = extract_frames(clean_audio(load_audio(path)))
-    np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(frames[path.name], expected, rtol=1e-5, atol=1e-4)
 
 
 def test_two_runs_do_not_write_one_output(tmp_path, here):

@@ -2,21 +2,25 @@
 
 import contextlib
 import hashlib
-import io
+import os
 import shutil
+import struct
 
 import numpy as np
 
-from sentimental.features import CHAIN
+from sentimental.features import CHAIN, N_STORED
 from sentimental.features_file import check_frames, load_features
 from sentimental.files import is_special, lock_folder
 from sentimental.scripts import SentimentalError, shown
+
+# Before the frames of a recording: what they depend on and what they are, as SHA-256; their bytes.
+HEAD = struct.Struct("<32s32sQ")
 
 
 class FrameCache:
     """Frames of recordings, from the features file of the last run and from a run that was stopped.
 
-    Until the features file is whole, the frames of each recording lie beside it in a folder, which
+    Until the features file is whole, frames are added to a file in a folder beside it, which
     belongs to one process at a time; another raises SentimentalError. Of babble only that folder
     counts: it is made of the recordings of the run.
 
@@ -29,12 +33,15 @@ class FrameCache:
 
     def __init__(self, output, condition="", voices=None):
         self.found = set()  # hashes of recordings whose frames were known
-        self._made_with = CHAIN, condition, [*(voices or {}).items()]
-        self._folder, self._known = None, {}
+        self._made_with = repr((CHAIN, condition, [*(voices or {}).items()]))
+        self._folder, self._known, self._unfinished = None, {}, {}
         if is_special(output):
             return
         self._folder = output.with_name(f"{output.stem}_unfinished")
         self._lock = lock_folder(self._folder)
+        # Hidden, so that nobody takes it for a recording; a kill would empty a buffer.
+        self._file = open(self._folder / ".frames", "a+b", buffering=0)  # noqa: SIM115
+        self._unfinished = read_unfinished(self._file)
         if condition != "babble" and output.exists():
             try:
                 recordings = [r for r in load_features(output) if r.condition == condition]
@@ -48,49 +55,54 @@ class FrameCache:
     def __exit__(self, kind, error, trace):
         # Let others use the folder; once all is written, remove it.
         if self._folder:
+            self._file.close()
             self._lock.release()
             if kind is None:
                 shutil.rmtree(self._folder)
 
-    def _path(self, content_hash):
-        """Where frames lie: the name tells all that they depend on."""
-        key = repr((*self._made_with, content_hash))
-        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
+    def _key(self, content_hash):
+        """All that frames depend on, as 32 bytes."""
+        return hashlib.sha256(f"{self._made_with} {content_hash}".encode()).digest()
 
     def load(self, content_hash):
         """Frames of a recording; None where they are not known, or damaged."""
         frames = self._known.get(content_hash)
-        if frames is None and self._folder:
-            frames = _read(self._path(content_hash))
+        if frames is None:
+            frames = self._unfinished.get(self._key(content_hash))
         if frames is not None:
             self.found.add(content_hash)
         return frames
 
     def save(self, content_hash, frames):
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
-        if not self._folder:
-            return
-        path, content = self._path(content_hash), io.BytesIO()
-        np.save(content, frames)
-        try:
-            path.write_bytes(content.getvalue() + _digest(path, content.getvalue()))
-        except OSError as error:
-            line = f"{self._folder}: cannot be written ({error.strerror or error})"
-            raise SentimentalError(line) from None
+        if self._folder:
+            key, content = self._key(content_hash), frames.tobytes()
+            try:
+                self._file.write(HEAD.pack(key, _digest(key, content), len(content)) + content)
+            except OSError as error:
+                line = f"{self._folder}: cannot be written ({error.strerror or error})"
+                raise SentimentalError(line) from None
 
 
-def _read(path):
-    """Frames that `save` wrote; None where there are none, a run was killed or a disk damaged."""
-    if path.is_dir():  # in the way of frames
-        shutil.rmtree(path)
-    with contextlib.suppress(OSError, ValueError, EOFError, MemoryError):
-        content = path.read_bytes()
-        if content[-32:] == _digest(path, content[:-32]):
-            frames = np.load(io.BytesIO(content))
+def read_unfinished(file):
+    """Frames that `FrameCache.save` wrote, by key, up to where a run was killed or a disk damaged.
+
+    What comes after that is cut off.
+    """
+    known, end, size = {}, 0, os.fstat(file.fileno()).st_size
+    file.seek(0)
+    with contextlib.suppress(ValueError):  # no frames
+        while len(head := file.read(HEAD.size)) == HEAD.size:
+            key, digest, n_bytes = HEAD.unpack(head)
+            content = file.read(n_bytes) if n_bytes < size else b""
+            if digest != _digest(key, content):
+                break
+            frames = np.frombuffer(content, np.float32).reshape(-1, N_STORED)
             check_frames(frames)
-            return frames
-    return None
+            known[key], end = frames, file.tell()
+    file.truncate(end)
+    return known
 
 
-def _digest(path, content):
-    return hashlib.sha256(path.name.encode() + content).digest()
+def _digest(key, content):
+    return hashlib.sha256(key + content).digest()
