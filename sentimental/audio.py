@@ -238,10 +238,9 @@ def _find_sound(samples):
     Where there are several sounds, or one that is too short, also the level of loud frames in dB
     re full scale; else None.
     """
-    from scipy.ndimage import uniform_filter1d
-
     power = np.maximum(frame_rms(samples) ** 2, 1e-12)
-    smooth_db = 10 * np.log10(uniform_filter1d(power, LEVEL_FRAMES, mode="constant"))
+    mean = np.convolve(power, np.full(LEVEL_FRAMES, 1 / LEVEL_FRAMES, np.float32))
+    smooth_db = 10 * np.log10(mean[LEVEL_FRAMES // 2 :][: len(power)])
     level_db = np.sort(10 * np.log10(power))
     loud_db = level_db[-LOUD_FRAMES:][0]
     distance = loud_db - np.percentile(smooth_db, FLOOR_PERCENTILE)

@@ -34,28 +34,24 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
     -------
     samples : np.ndarray [shape=(n,), float32]
     """
-    from scipy.fft import irfft, rfft
-    from scipy.ndimage import convolve1d
-
     window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
     padding = n_fft + n_fft // 2
     padded = np.pad(samples, padding)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    spectrum = rfft(frames * window, axis=1)
+    spectrum = np.fft.rfft(frames * window, axis=1)
     magnitude = np.abs(spectrum)
 
-    n_frames = NOISE_SECONDS * sample_rate / hop_length
-    weight = (np.sqrt(1 + 4 * n_frames**2) - 1) / (2 * n_frames**2)
+    n_noise = NOISE_SECONDS * sample_rate / hop_length
+    weight = (np.sqrt(1 + 4 * n_noise**2) - 1) / (2 * n_noise**2)
     noise = _mean_over_time(magnitude, weight)
     mask = 1 / (1 + np.exp(-SLOPE * ((magnitude - noise) / noise - THRESHOLD)))
-    widths = MASK_SECONDS * sample_rate / hop_length, MASK_HZ * n_fft / (2 * sample_rate)
-    for axis, width in enumerate(map(int, widths)):
-        triangle = 1 - np.abs(np.arange(-width, width + 1)) / (width + 1)
-        mask = convolve1d(mask, triangle / triangle.sum(), axis, mode="constant")
+    n_frames, n_bins = mask.shape
+    over_time = _triangles(n_frames, int(MASK_SECONDS * sample_rate / hop_length))
+    mask = over_time @ mask @ _triangles(n_bins, int(MASK_HZ * n_fft / (2 * sample_rate)))
     spectrum *= 1 - prop_decrease * (1 - mask)
 
     # Overlapping frames are added up, in parts of `hop_length`.
-    parts = (irfft(spectrum, axis=1) * window).reshape(len(frames), -1, hop_length)
+    parts = (np.fft.irfft(spectrum, axis=1) * window).reshape(len(frames), -1, hop_length)
     total = np.zeros((len(frames) + parts.shape[1] - 1, hop_length), np.float32)
     for number in range(parts.shape[1]):
         total[number : number + len(frames)] += parts[:, number]
@@ -74,3 +70,10 @@ def _mean_over_time(magnitude, weight):
     matrix = np.lib.stride_tricks.sliding_window_view(weights, n)[:, ::-1].astype(np.float32)
     matrix[:, 0] = decay  # the first frame stands for all that would be before it
     return matrix[::-1, ::-1] @ (matrix @ magnitude)
+
+
+def _triangles(n, width):
+    """The matrix that smooths n values: each becomes a mean of `width` more on both sides."""
+    place = np.arange(n)
+    heights = np.maximum(width + 1 - np.abs(place[:, None] - place), 0)
+    return (heights / (width + 1) ** 2).astype(np.float32)

@@ -115,14 +115,18 @@ def smooth_pitch(octaves, harmonicity, lengths):
 
     Octaves and harmonicity are np.ndarray [shape=(n, n_frames)], lengths as for `frame_features`.
     """
-    from scipy.ndimage import median_filter
-
     octaves, frame = octaves.copy(), np.arange(octaves.shape[1])
     voiced = (harmonicity >= VOICED) & mark_speech(lengths, octaves.shape[1])
     for row, is_voiced in zip(octaves, voiced, strict=True):
         known = np.flatnonzero(is_voiced)
         row[:] = np.interp(frame, known, row[known]) if len(known) else NO_PITCH
-    return median_filter(octaves, (1, PITCH_FRAMES), mode="nearest")
+    return np.sort(_windows(octaves, PITCH_FRAMES, "edge"))[..., PITCH_FRAMES // 2]
+
+
+def _windows(values, n, pad_mode):
+    """The `n` values around each along axis 1, as a last axis; ends are padded as by `np.pad`."""
+    sides = [(0, 0), (n // 2, n // 2), (0, 0)][: values.ndim]
+    return np.lib.stride_tricks.sliding_window_view(np.pad(values, sides, pad_mode), n, axis=1)
 
 
 def mark_speech(lengths, n_frames):
@@ -216,14 +220,13 @@ def add_slopes(features, lengths):
     ----------
     .. [1] https://librosa.org/doc/latest/generated/librosa.feature.delta.html
     """
-    from scipy.ndimage import correlate1d
-
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     # The last frame goes on, as if there were no padding to fit a slope to.
     frames = np.where(is_speech, features, features[np.arange(len(features)), lengths - 1][:, None])
     place = np.arange(DELTA_WIDTH) - DELTA_WIDTH // 2
     first, second = np.linalg.pinv(np.vander(place, 3))[1::-1]
-    slopes = [correlate1d(frames, fit, 1, mode="nearest") for fit in (first, 2 * second)]
+    windows = _windows(frames, DELTA_WIDTH, "edge")
+    slopes = [windows @ fit.astype(np.float32) for fit in (first, 2 * second)]
     return np.where(is_speech, np.concatenate([frames, *slopes], axis=-1), 0).astype(np.float32)
 
 
@@ -246,8 +249,6 @@ def summarize(features, lengths):
     .. [1] F. Eyben et al., "The Geneva minimalistic acoustic parameter set (GeMAPS) for voice
        research and affective computing", IEEE Trans. Affective Computing 7(2), 2016
     """
-    from scipy.ndimage import uniform_filter1d
-
     is_speech = mark_speech(lengths, features.shape[1])[..., None]
     n = lengths[:, None].astype(np.float32)
     mean = (features * is_speech).sum(axis=1) / n
@@ -272,7 +273,7 @@ def summarize(features, lengths):
     onsets = (voiced[:, 1:] & ~voiced[:, :-1]).sum(axis=1)
     level = np.log(np.maximum(rms, MIN_RMS))
     level = (level - (level * is_speech).sum(axis=1, keepdims=True) / n[..., None]) * is_speech
-    syllables = level - uniform_filter1d(level, PHRASE_FRAMES, axis=1, mode="constant")
+    syllables = level - _windows(level, PHRASE_FRAMES, "constant").mean(axis=-1)
     pitch_and_level = (level * (octaves - mean[:, None, -2:-1])).sum(axis=1)
     return np.concatenate(
         [mean, deviation, low, high, change, of_voice * (n_voiced > 0), of_loud, rise]

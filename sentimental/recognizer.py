@@ -289,14 +289,12 @@ def _run_lstm(sequence, kernel, recurrent_kernel, bias):
     .. [1] S. Hochreiter, J. Schmidhuber, "Long short-term memory", Neural Computation 9(8), 1997;
        gates in the order of https://keras.io/api/layers/recurrent_layers/lstm/
     """
-    from scipy.special import expit
-
     units = len(recurrent_kernel)
     output = cell = np.zeros(units, np.float32)
     outputs = np.empty((len(sequence), units), np.float32)
     for number, projected in enumerate(sequence @ kernel + bias):
         gates = (projected + output @ recurrent_kernel).reshape(4, units)
-        input_gate, forget_gate, output_gate = expit(gates[[0, 1, 3]])
+        input_gate, forget_gate, output_gate = 1 / (1 + np.exp(-gates[[0, 1, 3]]))
         cell = forget_gate * cell + input_gate * np.tanh(gates[2])
         output = output_gate * np.tanh(cell)
         outputs[number] = output
