@@ -38,7 +38,7 @@ from sentimental.live.microphone import BACKENDS, Microphone, choose_input
 from sentimental.live.options import add_options, check_files, check_options, try_to_save
 from sentimental.live.session import Replay, Session
 from sentimental.live.terminal import PlainLines, note, session_keys
-from sentimental.live.voices import NO_VOICE, Guide, KeptVoice, how_much_it_helps, teach_from_files
+from sentimental.live.voices import NO_VOICE, Guide, SavedVoice, how_it_helps, teach_from_files
 from sentimental.live.window import open_display
 from sentimental.live.writers import Audio, Log
 from sentimental.recognizer import load_recognizer
@@ -48,7 +48,7 @@ from sentimental.scripts import SentimentalError, mute_libraries, run_script, sh
 END_SECONDS = 60.0
 # s between two drawings, unless something new was recognized; more than between two updates.
 DRAW_SECONDS = 0.16
-# Signals that end a session and are told by other words than their names.
+# Signals that end a session, and the words for them where their names say little.
 SIGNAL_WORDS = {"SIGINT": "Ctrl-C", "SIGHUP": "the terminal was closed"}
 
 
@@ -73,14 +73,14 @@ def teach_folder(args):
     takes, _, unlabelled = describe_files(files, [Path(args.teach)])
     for line in (*refused, *unlabelled):
         note(f"error: {line}")
-    kept, recognizer = KeptVoice(args.voice), load_recognizer(args.model)
+    saved, recognizer = SavedVoice(args.voice), load_recognizer(args.model)
     try:
-        n_taught = teach_from_files(recognizer, kept.voice, takes)
+        n_taught = teach_from_files(recognizer, saved.voice, takes)
     finally:  # a signal leaves what was taught before
-        kept.save(args.voice)
+        saved.save(args.voice)
     if not n_taught:
         raise SentimentalError(f"{args.teach}: no recording there has an emotion in its name")
-    note(f"{n_taught} recordings taught. {how_much_it_helps(recognizer, kept.voice)}")
+    note(f"{n_taught} recordings taught. {how_it_helps(recognizer, saved.voice)}")
     return int(n_taught < len(takes))
 
 
@@ -96,9 +96,9 @@ def list_devices(backend):
 def recognize_live(args):
     """A session until a signal, a key, a closed window or silence ends it; returns a status."""
     device = None if args.replay else choose_input(BACKENDS[args.backend].inputs(), args.device)
-    kept = KeptVoice(args.voice)
+    saved = SavedVoice(args.voice)
     recognizer = load_recognizer(args.model)
-    session = Session(recognizer, kept.voice, emotions=args.emotions)
+    session = Session(recognizer, saved.voice, emotions=args.emotions)
     guide = Guide(session, args.emotions) if args.teach is not None else None
     with (
         Log(args.log) as log,
@@ -108,7 +108,7 @@ def recognize_live(args):
         try:
             display, failure = listen(args, stream, session, guide, log, audio)
         finally:  # whatever ended it
-            status = try_to_save(args.voice, kept.save)
+            status = try_to_save(args.voice, saved.save)
     seconds, number = session.endpointer.seconds, stop_signal()
     note(f"error: {failure}" if failure else f"Ended: {session.end}.")
     note(
@@ -120,7 +120,7 @@ def recognize_live(args):
         status = 128 + number
         display = PlainLines()  # nobody is there to close a window
     if guide:
-        note(how_much_it_helps(recognizer, kept.voice))
+        note(how_it_helps(recognizer, saved.voice))
     if session.utterances:
         status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
         display.show_summary(session)

@@ -101,7 +101,7 @@ def evaluate(network, reference, validation, test, runs=()):
 
     parts = {"validation": validation, "test": test}
     answers = {name: predict(network, reference, part) for name, part in parts.items() if part}
-    tested = {name: (parts[name], told, False) for name, told in answers.items()}
+    tested = {name: (parts[name], answer, False) for name, answer in answers.items()}
     everything = validation + test, np.concatenate([*answers.values()]), False
     if runs:
         _, _, are_unseen = everything = pool(runs, "h0")
@@ -123,12 +123,12 @@ def evaluate_saved_model(recordings, training, model, folder):
         metrics, _ = evaluate(network, reference, validation, test)
     for corpus in sorted(corpora - {*trained["corpora"]}):
         part = [recording for recording in recordings if recording.corpus == corpus]
-        ways = {"h0": None}
+        cases = {"h0": None}
         if any(recording.speaker for recording in part):
-            ways |= draw_histories(part, 1)
-        for way, heard in ways.items():
+            cases |= draw_histories(part, 1)
+        for case, heard in cases.items():
             probabilities = predict(network, reference, part, heard)
-            metrics[f"{corpus} {way}"] = compute_metrics(part, probabilities)
+            metrics[f"{corpus} {case}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(
             f"{', '.join(sorted(corpora))}: trained this model, and what it held out is not among "

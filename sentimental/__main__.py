@@ -31,7 +31,7 @@ from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
 from sentimental.live.options import add_options, check_files, check_options, try_to_save
 from sentimental.live.terminal import note
-from sentimental.live.voices import NO_VOICE, KeptVoice
+from sentimental.live.voices import NO_VOICE, SavedVoice
 from sentimental.live.writers import FORMATS, STDOUT, Report
 from sentimental.recognizer import load_recognizer
 from sentimental.scripts import SentimentalError, run_script
@@ -63,8 +63,8 @@ def recognize(args):
     recordings = demo_recordings() if args.demo else find_recordings(args.names, separate)
     names = [recording.name for recording in recordings]
     check_files(args, names)
-    kept = KeptVoice(args.voice)
-    voices = {None: kept.voice} if args.one_voice or args.voice not in (None, NO_VOICE) else None
+    saved = SavedVoice(args.voice)
+    voices = {None: saved.voice} if args.one_voice or args.voice not in (None, NO_VOICE) else None
     recognizer, status = load_recognizer(args.model), 0
     emotions = args.emotions or recognizer.emotions
     try:
@@ -74,7 +74,7 @@ def recognize(args):
     finally:  # a signal leaves voice and chart of what was recognized before
         heard = [recording for recording in recordings if recording.utterances]
         if heard:
-            status = try_to_save(args.voice, kept.save)
+            status = try_to_save(args.voice, saved.save)
             status |= try_to_save(args.save_plot, save_chart, heard)
     n_bad = sum(recording.failed for recording in recordings)
     if n_bad:

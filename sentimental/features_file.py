@@ -122,11 +122,11 @@ def _unpack_frames(content):
 
 def _checksum(content):
     """Of all that a features file tells, however it is written."""
-    told = [
+    described = [
         recording | {"frames": hashlib.sha256(recording["frames"].tobytes()).hexdigest()}
         for recording in content["recordings"]
     ]
-    return checksum(content | {"recordings": told})
+    return checksum(content | {"recordings": described})
 
 
 def check_frames(frames):

@@ -117,7 +117,7 @@ def _partial_file(path, mode=0o666):
             partial.unlink(missing_ok=True)  # a link that somebody put there is not followed
             partial.touch(mode, exist_ok=False)
             yield partial
-            with open(partial, "rb+") as file:  # the system may have told us too early
+            with open(partial, "rb+") as file:  # the system may have said so too early
                 os.fsync(file.fileno())
         except BaseException:
             with contextlib.suppress(OSError):  # the error that is raised here says more

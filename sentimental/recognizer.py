@@ -240,8 +240,8 @@ class Recognizer:
             exponentials = np.exp(logits - logits.max())
             probabilities = exponentials / exponentials.sum()
         check_probabilities(probabilities)
-        told = dict(zip(EMOTIONS, probabilities.tolist(), strict=True))
-        return {emotion: told[emotion] for emotion in emotions}
+        by_emotion = dict(zip(EMOTIONS, probabilities.tolist(), strict=True))
+        return {emotion: by_emotion[emotion] for emotion in emotions}
 
     def embed(self, features, voice):
         """What the dense layer reads of a recording: the last state of the LSTM, and the summary.

@@ -156,14 +156,14 @@ def run_script(main):
         _stop_number = None
         try:
             sys.stdout.flush()
-        except OSError:  # is told already; Python would try again, and tell it in many lines
+        except OSError:  # is reported already; Python would try again, and say so in many lines
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(main):
     try:
         status = main() or 0
-        sys.stdout.flush()  # here, where it can still be told that nobody reads it
+        sys.stdout.flush()  # here, where it can still be said that nobody reads it
         return status
     except KeyboardInterrupt as stopped:
         _tell("\nstopped")

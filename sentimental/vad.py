@@ -182,7 +182,7 @@ class Endpointer:
 
         Returns
         -------
-        finished : list of Speech, the utterances that ended meanwhile
+        utterances : list of Speech, those that ended meanwhile
         """
         chunks, self._rest = split_chunks(np.concatenate([self._rest, samples]))
         return [*filter(None, (self._hear(chunk, is_own) for chunk in chunks))]
@@ -194,10 +194,10 @@ class Endpointer:
 
     def end_utterance(self):
         """End the utterance in progress here, not at a pause; returns what `utterance` does."""
-        finished = self.utterance()
+        ended = self.utterance()
         self.speaking = False
         self._chunks.clear()
-        return finished
+        return ended
 
     def _hear(self, samples, is_own):
         self._chunks.append(self._judge(samples, is_own))
@@ -205,15 +205,15 @@ class Endpointer:
         if self._chunks[-1].is_speech:
             self.speaking = True
             self._n_spoken = self._n_heard
-        finished = None
+        ended = None
         if self.speaking and self._n_heard - self._n_spoken >= N_SILENCE:
-            finished = self.utterance()
+            ended = self.utterance()
             self.speaking = False
         elif len(self._chunks) >= N_LONGEST:
-            finished = self._cut()
+            ended = self._cut()
         if not self.speaking:
             del self._chunks[:-N_PAD]
-        return finished
+        return ended
 
     def _judge(self, samples, is_own):
         """Level a chunk, ask the detector and keep its answer."""
@@ -230,9 +230,9 @@ class Endpointer:
         """End the utterance, not in the middle of a word, and begin the next one there."""
         levels = [chunk.level for chunk in self._chunks[-N_CUT_FIRST:-N_CUT_LAST]]
         place = len(self._chunks) - N_CUT_FIRST + int(np.argmin(levels))
-        finished = self._join(self._chunks[:place])
+        ended = self._join(self._chunks[:place])
         del self._chunks[:place]
-        return finished
+        return ended
 
     def _join(self, chunks):
         """An utterance of the first chunks of `_chunks`, as `utterance` gives it."""

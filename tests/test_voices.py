@@ -17,7 +17,7 @@ from sentimental import Voice
 from sentimental.features import N_SUMMARY
 from sentimental.live.session import Session
 from sentimental.live.terminal import session_keys
-from sentimental.live.voices import Guide, KeptVoice, how_much_it_helps
+from sentimental.live.voices import Guide, SavedVoice, how_it_helps
 from sentimental.scripts import Stopped
 from sentimental.spectrum import SAMPLE_RATE
 
@@ -38,7 +38,7 @@ def taught(session):
 def test_sessions_share_a_voice_and_one_waits_while_the_other_keeps_it(tmp_path, monkeypatch):
     path, load = str(tmp_path / "me.json"), Voice.load
     known_voice(5).save(path)
-    first, second = KeptVoice(path), KeptVoice(path)
+    first, second = SavedVoice(path), SavedVoice(path)
     for kept, n in ((first, 2), (second, 3)):
         kept.voice.statistics += known_voice(n).statistics
     other = threading.Thread(target=second.save, args=(path,))
@@ -58,20 +58,20 @@ def test_sessions_share_a_voice_and_one_waits_while_the_other_keeps_it(tmp_path,
 
 def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
     path = str(tmp_path / "me.json")
-    KeptVoice(path).save(path)
+    SavedVoice(path).save(path)
     assert not os.path.exists(path)
-    assert KeptVoice("none").voice is None
-    assert KeptVoice(None).voice.n_recordings == 0
+    assert SavedVoice("none").voice is None
+    assert SavedVoice(None).voice.n_recordings == 0
 
 
 def test_lessons_are_kept_and_those_taken_back_are_forgotten(tmp_path):
     path = str(tmp_path / "me.json")
     for emotions in (["happy", "sad"], ["angry"]):
-        kept = KeptVoice(path)
+        kept = SavedVoice(path)
         for emotion in emotions:
             kept.voice.learn(Learning(), np.ones((60, 21), np.float32), emotion)
         kept.save(path)
-    first, second = KeptVoice(path), KeptVoice(path)
+    first, second = SavedVoice(path), SavedVoice(path)
     first.voice.take_back_lesson()
     second.voice.learn(Learning(), np.ones((60, 21), np.float32), "fear")
     for kept in (first, second):
@@ -148,16 +148,14 @@ def test_a_sentence_may_be_skipped_taken_back_and_the_end_may_come_early():
     assert session.end == "q was pressed"
 
 
-def test_how_much_it_helps_is_told_only_where_it_can_be():
+def test_how_it_helps_is_told_only_where_it_can_be():
     recognizer, voice = Learning(), Voice()
     for number in range(8):
-        assert how_much_it_helps(recognizer, voice).startswith(
-            f"{number} sentences taught: too few"
-        )
+        assert how_it_helps(recognizer, voice).startswith(f"{number} sentences taught: too few")
         emotion = ("happy", "sad")[number % 2]
         voice.learn(recognizer, np.ones((60, 21), np.float32), emotion)
     # What is read tells the two apart; the layer that was not taught takes all for the first.
-    words = how_much_it_helps(recognizer, voice)
+    words = how_it_helps(recognizer, voice)
     assert re.match("recognized 4 of 8 before, 8 of 8 now", words)
 
 
@@ -166,7 +164,7 @@ def test_a_lesson_does_not_help_to_recognize_itself():
     for number in range(8):  # what is read of them tells nothing
         lesson = np.concatenate([10 * rng.standard_normal(8), np.zeros(N_SUMMARY)])
         voice.lessons.append((("happy", "sad")[number % 2], lesson))
-    words = how_much_it_helps(recognizer, voice)
+    words = how_it_helps(recognizer, voice)
     assert "8 of 8 now" not in words
 
 

@@ -17,7 +17,7 @@ NO_VOICE = "none"
 TAUGHT, N_ROUNDS = ("neutral", "happy", "sad", "angry"), 2
 # s for which a session waits at most until another has written the voice.
 LOCK_SECONDS = 10.0
-# Lessons from which on it is told how much they help.
+# Lessons from which on it is said how much they help.
 MIN_LESSONS = 8
 # What is asked for: words of one's own, and a situation.
 SITUATIONS = {
@@ -32,11 +32,11 @@ SITUATIONS = {
 }
 
 
-class KeptVoice:
+class SavedVoice:
     """The `voice` of who speaks first, which is kept between sessions.
 
     Its file need not be there yet. ``NO_VOICE`` compares with nothing: there is no voice. None is a
-    voice that is not kept.
+    voice that is not stored.
     """
 
     def __init__(self, path):
@@ -53,13 +53,13 @@ class KeptVoice:
         if np.array_equal(voice.statistics, before.statistics) and not (new or forgotten):
             return
         with _locked(path):
-            kept = _load_or_begin(path)
-            kept.statistics += voice.statistics - before.statistics
-            kept.lessons = [lesson for lesson in kept.lessons if not _is_among(lesson, forgotten)]
+            saved = _load_or_begin(path)
+            saved.statistics += voice.statistics - before.statistics
+            saved.lessons = [lesson for lesson in saved.lessons if not _is_among(lesson, forgotten)]
             for lesson in new:
-                kept.lessons = add_lesson(kept.lessons, *lesson)
-                kept.taught_with = voice.taught_with
-            kept.save(path)
+                saved.lessons = add_lesson(saved.lessons, *lesson)
+                saved.taught_with = voice.taught_with
+            saved.save(path)
 
 
 def _load_or_begin(path):
@@ -142,7 +142,7 @@ class Guide:
         }
 
 
-def how_much_it_helps(recognizer, voice):
+def how_it_helps(recognizer, voice):
     """What lessons bring, in words; each is left out of those that adapt the network to it."""
     n = len(voice.lessons)
     if n < MIN_LESSONS:

@@ -1,6 +1,6 @@
 """What is written as it comes: log, audio, JSON Lines. Whatever ends the work, what came is there.
 
-When one cannot be written any more, that is told once, and the rest goes on.
+When one cannot be written any more, that is said once, and the rest goes on.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ COLUMNS = ("kind", "source", "clock", "start_s", "end_s", "emotion", "unsure", *
 SUBTITLES = {"srt": ",", "vtt": "."}
 # What the standard output can be.
 FORMATS = ("text", "json", "csv", *SUBTITLES)
-# Samples that are encoded to FLAC at once, and after which a header is told how many there are.
+# Samples that are encoded to FLAC at once, and after which a header says how many there are.
 AUDIO_BLOCK = 4096
 
 

@@ -137,7 +137,7 @@ class Labels:
         Raises
         ------
         SentimentalError
-            When the emotion cannot be told.
+            When the emotion is not known.
         """
         folder = absolute(path).parent
         if matches := _fitting(path):

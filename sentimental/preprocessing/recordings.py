@@ -142,9 +142,9 @@ def _group(recordings, content_of):
     for content, copies in [*groups.items()]:
         if len({copy.emotion for copy in copies}) > 1:
             del groups[content]
-            told = ", ".join(f"{copy.name} as {copy.emotion}" for copy in copies)
-            told = f"one recording with several emotions ({told}); keep the right one"
-            refused += [f"{copy.name}: {told}" for copy in copies]
+            labels = ", ".join(f"{copy.name} as {copy.emotion}" for copy in copies)
+            reason = f"one recording with several emotions ({labels}); keep the right one"
+            refused += [f"{copy.name}: {reason}" for copy in copies]
     return [*groups.values()], refused
 
 

@@ -65,7 +65,7 @@ def read_table(path, names=EMOTION_NAMES):
             reason = f"{file}: no such file" if name else "names no file"
         elif not emotion:
             reason = unknown_emotion(row["emotion"], names)
-            number = unknown.setdefault(reason, number)  # told once for each word
+            number = unknown.setdefault(reason, number)  # once for each word
         if reason:
             refused[f"{path}, line {number}: {reason}"] += 1
         parts.setdefault(part, None if reason else recording)
@@ -79,8 +79,8 @@ def _read_rows(path):
         if "\0" in text:
             raise ValueError("not a text")
         lines = text.splitlines() or [""]
-        told = re.fullmatch("sep=(.)", lines[0])  # Excel's own
-        separator, n_before = (told[1], 1) if told else (max(",;\t", key=lines[0].count), 0)
+        named = re.fullmatch("sep=(.)", lines[0])  # Excel's own
+        separator, n_before = (named[1], 1) if named else (max(",;\t", key=lines[0].count), 0)
         rows = csv.DictReader(lines[n_before:], delimiter=separator, restval="")
         rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or []]
         cells = [

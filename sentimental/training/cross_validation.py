@@ -1,6 +1,6 @@
 """Every fold of a protocol trained and tested, with several seeds, on all cores.
 
-What is tested is tested in several ways, by name:
+What is tested is tested in several cases, by name:
 
     h0                 each recording is the first that is heard of its speaker
     h10                ten others of the speaker were heard before, no matter which
@@ -64,7 +64,7 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     runs : list of dict, one for each seed and fold, with ``seed``, ``fold``, ``split_seed``,
         ``sizes`` (how many train, validate and test), ``tested`` (list of Recording),
         ``unseen_speakers`` (whether none of them trained), ``temperature``, ``seconds`` and
-        ``probabilities`` (dict of np.ndarray [shape=(n, 8)], by way of testing)
+        ``probabilities`` (dict of np.ndarray [shape=(n, 8)], by case)
 
     Raises
     ------
@@ -111,7 +111,7 @@ def run_fold(fold):
 
     Returns
     -------
-    result : dict with ``temperature``, ``seconds`` and ``probabilities``, by the way of testing
+    result : dict with ``temperature``, ``seconds`` and ``probabilities``, by case
     """
     from sentimental.training import fit
 
@@ -128,12 +128,12 @@ def run_fold(fold):
     return {
         "temperature": float(state["temperature"]),
         "seconds": float(state["seconds"]),
-        "probabilities": dict(zip(map(str, state["ways"]), state["probabilities"], strict=True)),
+        "probabilities": dict(zip(map(str, state["cases"]), state["probabilities"], strict=True)),
     }
 
 
 def _train_and_test(fold, checkpoint, label):
-    """Train a network of one fold, and recognize what is tested in all ways; what is saved."""
+    """Train a network of one fold, and recognize what is tested in all cases; what is saved."""
     from sentimental.training.fit import fit, predict
     from sentimental.training.network import build_network
 
@@ -148,7 +148,7 @@ def _train_and_test(fold, checkpoint, label):
     heard, drawn_with = {"h0": None}, [fold.seed, fold.number]
     if protocol in WITH_HISTORIES:
         heard |= draw_histories(tested, drawn_with)
-    answers = {way: predict(network, reference, tested, told) for way, told in heard.items()}
+    answers = {case: predict(network, reference, tested, before) for case, before in heard.items()}
     for name, part in fold.conditions.items():
         answers[name] = predict(network, reference, read_frames(part, frames))
     if protocol in WITH_HISTORIES:
@@ -157,7 +157,7 @@ def _train_and_test(fold, checkpoint, label):
     return {
         "temperature": history["temperature"],
         "seconds": history["seconds"],
-        "ways": [*answers],
+        "cases": [*answers],
         "probabilities": [*answers.values()],
     }
 
@@ -212,7 +212,7 @@ def match_conditions(tested, conditions):
 
 
 def draw_histories(recordings, seed):
-    """What was heard before of each speaker, by way of testing; [shape=(n, N_STATISTICS)]."""
+    """What was heard before of each speaker, by case; [shape=(n, N_STATISTICS)]."""
     rng = np.random.default_rng(seed)
     return {
         f"h{N_HISTORY}": draw_statistics(recordings, N_HISTORY, rng),
@@ -245,14 +245,14 @@ def set_temperatures(runs):
     """Give each corpus the temperature that fits the others, each of which was left out as well."""
     fitted = []
     for run in runs:
-        answers = [run["probabilities"][way] for way in ("h0", f"h{N_HISTORY}")]
+        answers = [run["probabilities"][case] for case in ("h0", f"h{N_HISTORY}")]
         fitted.append(fit_temperature(run["tested"] * 2, np.concatenate(answers)))
     for run in runs:
         others = [t for other, t in zip(runs, fitted, strict=True) if other["fold"] != run["fold"]]
         run["temperature"] = float(np.exp(np.mean(np.log(others))))
         run["probabilities"] = {
-            way: p if way in LESSONS else _at_temperature(p, run["temperature"])
-            for way, p in run["probabilities"].items()
+            case: p if case in LESSONS else _at_temperature(p, run["temperature"])
+            for case, p in run["probabilities"].items()
         }
 
 

@@ -69,8 +69,8 @@ def fit(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     training, augmentation = settings["training"], settings["augmentation"]
-    usual = start and start["usual"]
-    batches = AugmentedBatches(recordings, training, augmentation, seed, usual)
+    reference = start and start["usual"]
+    batches = AugmentedBatches(recordings, training, augmentation, seed, reference)
     nothing_heard = np.zeros((len(validation), N_STATISTICS))
     frames, summaries = recordings_to_inputs(validation, batches.reference, nothing_heard)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]

@@ -18,8 +18,8 @@ from sentimental.voice import adapt_layer, lessons_to_inputs
 
 # Lessons of each emotion.
 N_LESSONS = (1, 2, 3)
-# The ways of testing.
-LESSONS = [f"{way}{n}" for n in N_LESSONS for way in ("heard", "taught")]
+# The cases that are tested.
+LESSONS = [f"{case}{n}" for n in N_LESSONS for case in ("heard", "taught")]
 # Fewer emotions of a speaker measure nothing.
 LEAST_EMOTIONS = 3
 
@@ -59,7 +59,7 @@ def measure_lessons(network, reference, recordings, seed, temperature=1.0):
 
     Returns
     -------
-    probabilities : dict of np.ndarray [shape=(len(recordings), 8)], by the name of the way; NaN
+    probabilities : dict of np.ndarray [shape=(len(recordings), 8)], by case; NaN
         where a recording is not tested
     """
     from scipy.special import softmax

@@ -49,8 +49,8 @@ def compute_metrics(recordings, probabilities, over_speakers=True):
     true, answers, own_answers = _answers(recordings, probabilities)
     confusion, own = confusion_matrix(true, answers, labels=range(len(EMOTIONS))), np.unique(true)
     recall, own_recall = (
-        recall_score(true, told, labels=own, average=None).tolist()
-        for told in (answers, own_answers)
+        recall_score(true, answered, labels=own, average=None).tolist()
+        for answered in (answers, own_answers)
     )
     recall = dict(zip([EMOTIONS[number] for number in own], recall, strict=True))
     shares = confusion.sum(axis=0) / len(recordings)
@@ -81,10 +81,10 @@ def _answers(recordings, probabilities):
     return true, probabilities.argmax(axis=1), own[probabilities[:, own].argmax(axis=1)]
 
 
-def pool(runs, way):
+def pool(runs, case):
     """Recordings that some runs tested, their probabilities, and whether no speaker trained."""
     recordings = [recording for run in runs for recording in run["tested"]]
-    probabilities = np.concatenate([run["probabilities"][way] for run in runs])
+    probabilities = np.concatenate([run["probabilities"][case] for run in runs])
     tested = np.isfinite(probabilities[:, 0])
     over_speakers = all(run["unseen_speakers"] for run in runs)
     return [*itertools.compress(recordings, tested)], probabilities[tested], over_speakers

@@ -31,7 +31,7 @@ from sentimental.training.metrics import (
 PACKAGES = ("numpy", "scipy", "soxr", "noisereduce", "scikit-learn", "tensorflow", "keras")
 # Columns of a table, and what `compute_metrics` calls them.
 COLUMNS = {"accuracy": "accuracy", "UAR": "uar", "own": "uar_own", "ECE": "calibration_error"}
-# What is told with its spread over seeds.
+# What is printed with its spread over seeds.
 SPREAD = ("accuracy", "uar", "uar_own")
 # Letters of a name in a table, at most.
 MOST_LETTERS = 34
@@ -123,11 +123,11 @@ def report_model(folder, record, metrics, network, history):
 # Protocols --------------------------------------------------------------------------------------
 
 
-def measure_runs(protocol, runs, way):
+def measure_runs(protocol, runs, case):
     """Metrics of some runs together; UAR is the mean of corpora, or actresses, where they test."""
-    metrics = compute_metrics(*pool(runs, way))
+    metrics = compute_metrics(*pool(runs, case))
     if protocol in ("tess-speaker", "corpus"):  # folds of speakers are pooled
-        folds = [pool(group, way) for group in _group(runs, "fold")]
+        folds = [pool(group, case) for group in _group(runs, "fold")]
         measured, drawn = [compute_metrics(*fold) for fold in folds], [bootstrap(*f) for f in folds]
         metrics["intervals"]["over"] = drawn[0][1]
         for name in ("uar", "uar_own"):
@@ -141,16 +141,16 @@ def report_runs(protocol, runs, recordings, folder, settings):
     """Write the metrics of runs that `run_folds` returned, and three plots; print the tables."""
     by_seed = _group(runs, "seed")
     # Lessons need speakers with enough recordings in every fold.
-    ways = [way for way in runs[0]["probabilities"] if all(pool([run], way)[0] for run in runs)]
-    ways = {way: measure_runs(protocol, runs, way) for way in ways}
+    cases = [case for case in runs[0]["probabilities"] if all(pool([run], case)[0] for run in runs)]
+    cases = {case: measure_runs(protocol, runs, case) for case in cases}
     spread, folds = {}, {}
-    for way, metrics in ways.items():
-        of_seeds = [measure_runs(protocol, of_seed, way) for of_seed in by_seed]
-        spread[way] = {name: _spread([one[name] for one in of_seeds]) for name in SPREAD}
-        metrics["uar"] = spread[way]["uar"][0]  # the figure of the protocol
+    for case, metrics in cases.items():
+        of_seeds = [measure_runs(protocol, of_seed, case) for of_seed in by_seed]
+        spread[case] = {name: _spread([one[name] for one in of_seeds]) for name in SPREAD}
+        metrics["uar"] = spread[case]["uar"][0]  # the figure of the protocol
     for index, group in enumerate(_group(runs, "fold"), 1):
         name = group[0]["tested"][0].corpus if protocol == "corpus" else f"fold {index}"
-        folds[name] = {way: measure_runs("", group, way) for way in ways}
+        folds[name] = {case: measure_runs("", group, case) for case in cases}
     tested, probabilities, over_speakers = pool(runs, "h0")
     groups = compute_group_metrics(tested, probabilities, over_speakers)
     bins, error = calibration(tested, probabilities)
@@ -163,7 +163,7 @@ def report_runs(protocol, runs, recordings, folder, settings):
     record = run_record(protocol, recordings, [run["sizes"] for run in by_seed[0]], seeds, settings)
     record |= {
         "mean_and_standard_deviation": spread,
-        "pooled": ways,
+        "pooled": cases,
         "folds": folds,
         "groups": groups,
         "calibration": bins,
@@ -172,13 +172,13 @@ def report_runs(protocol, runs, recordings, folder, settings):
         "mean_training_seconds": float(np.mean([run["seconds"] for run in runs])),
     }
     write_json(folder / f"{protocol}.json", record)
-    update_headline(folder, _headline_figures(protocol, ways, folds))
-    shown_ways = {f"{protocol}, {way}": ways[way] for way in ways if way in ("h0", "h10")}
-    plot_confusion(shown_ways, folder / f"{protocol}.png")
+    update_headline(folder, _headline_figures(protocol, cases, folds))
+    drawn = {f"{protocol}, {case}": cases[case] for case in cases if case in ("h0", "h10")}
+    plot_confusion(drawn, folder / f"{protocol}.png")
     title = f"Protocol {protocol}"
     plot_calibration(bins, error, title, folder / f"{protocol}_calibration.png")
     plot_risk_coverage(curve, title, folder / f"{protocol}_left_out.png")
-    _print_report(protocol, ways, spread, folds, groups, len(by_seed))
+    _print_report(protocol, cases, spread, folds, groups, len(by_seed))
     print(f"written: {folder}/{protocol}.json and plots")
 
 
@@ -192,28 +192,28 @@ def _spread(values):
     return [float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None]
 
 
-def _headline_figures(protocol, ways, folds):
+def _headline_figures(protocol, cases, folds):
     """The main figures of a protocol, by their names in headline.json."""
     if protocol == "random":
-        return {"splits_of_random": ways["h0"]["accuracy"]}
+        return {"splits_of_random": cases["h0"]["accuracy"]}
     if protocol != "corpus":
-        return {f"{protocol}_{way}": metrics["uar"] for way, metrics in ways.items()}
-    parts = {"mean": ways} | folds
-    return {f"corpus_{n}_{way}": m["uar"] for n, part in parts.items() for way, m in part.items()}
+        return {f"{protocol}_{case}": metrics["uar"] for case, metrics in cases.items()}
+    parts = {"mean": cases} | folds
+    return {f"corpus_{n}_{case}": m["uar"] for n, part in parts.items() for case, m in part.items()}
 
 
-def _print_report(protocol, ways, spread, folds, groups, n_seeds):
-    """Print a table of each fold, one of all, and a line of each way."""
+def _print_report(protocol, cases, spread, folds, groups, n_seeds):
+    """Print a table of each fold, one of all, and a line of each case."""
     for name, fold in folds.items():
-        print_metrics({f"{name} {way}": metrics for way, metrics in fold.items()})
-    print_metrics(ways | groups)
+        print_metrics({f"{name} {case}": metrics for case, metrics in fold.items()})
+    print_metrics(cases | groups)
     figure = "accuracy" if protocol == "random" else "uar"
-    for way, figures in spread.items():
+    for case, figures in spread.items():
         mean, deviation = figures[figure]
         over = f"± {deviation:.4f} over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
-        low, high = ways[way]["intervals"][figure]
-        unit = ways[way]["intervals"]["over"]
-        print(f"{protocol} {way}: {mean:.4f} {over}; 95 % over {unit}: {low:.3f} to {high:.3f}")
+        low, high = cases[case]["intervals"][figure]
+        unit = cases[case]["intervals"]["over"]
+        print(f"{protocol} {case}: {mean:.4f} {over}; 95 % over {unit}: {low:.3f} to {high:.3f}")
 
 
 # Plots ------------------------------------------------------------------------------------------
