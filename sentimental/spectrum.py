@@ -54,7 +54,8 @@ def frame_zcr(samples):
 
 def power_spectrum(samples):
     """Power of each frequency in each frame; [shape=(n_frames, 1 + FRAME_LENGTH // 2), float32]."""
-    return np.abs(np.fft.rfft(split_frames(samples) * _window(), axis=1)) ** 2
+    spectrum = np.fft.rfft(split_frames(samples) * _window(), axis=1)
+    return np.abs(spectrum).astype(np.float32, copy=False) ** 2  # NumPy 1 has float64
 
 
 @functools.cache

@@ -168,10 +168,8 @@ class Voice:
             raise ValueError("n_recordings")
         if not {emotion for emotion, _ in lessons} <= {*EMOTIONS}:
             raise ValueError("lessons")
-        for emotion, lesson in lessons:
-            size = max(
-                len(lessons[0][1]), N_SUMMARY + 1
-            )  # all alike, with a state before the summary
+        for emotion, lesson in lessons:  # all alike, with a state before the summary
+            size = max(len(lessons[0][1]), N_SUMMARY + 1)
             self.lessons.append((emotion, parse_numbers(lesson, size).astype(np.float32)))
         self.taught_with = str(content.get("taught_with", ""))
 

@@ -35,7 +35,7 @@ def cells(text, start):
 def with_interval(metrics, name):
     """A figure as the tables tell it."""
     low, high = metrics["intervals"][name]
-    return f"{metrics[name]:.3f} ({low:.2f} to {high:.2f})"
+    return f"{metrics[name]:.3f} ({low:.2f}–{high:.2f})"
 
 
 def recalls(metrics):
