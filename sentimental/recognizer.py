@@ -294,8 +294,7 @@ def _run_lstm(sequence, kernel, recurrent_kernel, bias):
     outputs = np.empty((len(sequence), units), np.float32)
     for number, projected in enumerate(sequence @ kernel + bias):
         gates = (projected + output @ recurrent_kernel).reshape(4, units)
-        input_gate, forget_gate, output_gate = 1 / (1 + np.exp(-gates[[0, 1, 3]]))
+        input_gate, forget_gate, _, output_gate = 1 / (1 + np.exp(-gates))
         cell = forget_gate * cell + input_gate * np.tanh(gates[2])
-        output = output_gate * np.tanh(cell)
-        outputs[number] = output
+        output = outputs[number] = output_gate * np.tanh(cell)
     return outputs
