@@ -106,7 +106,7 @@ class Window(PlainLines):
         names, with_digits = self._emotions, "1" in self._keys
         if with_digits:
             names = [f"{number} {emotion}" for number, emotion in enumerate(names, 1)]
-        bars.set_xticks(range(n), names, fontsize=18 if with_digits and n > 6 else 21)
+        bars.set_xticks(range(n), names, fontsize=17 if with_digits and n > 6 else 21)
         bars.tick_params(length=0)
         meter = figure.add_axes((0.94, 0.41, 0.03, 0.45))
         meter.set(xlim=(-0.5, 0.5), ylim=(LOWEST_DBFS, 0), xticks=[], yticks=[])
