@@ -72,9 +72,8 @@ def test_no_flipped_bit_of_unfinished_frames_is_taken_for_frames(unfinished, tmp
 def test_what_are_no_frames_are_not_taken_though_their_checksum_is_right(
     unfinished, tmp_path, content
 ):
-    key = unfinished.read_bytes()[:32]
-    digest = hashlib.sha256(key + content).digest()
-    unfinished.write_bytes(HEAD.pack(key, digest, len(content)) + content)
+    entry = unfinished.read_bytes()[HEAD.size :][:32] + content
+    unfinished.write_bytes(HEAD.pack(hashlib.sha256(entry).digest(), len(entry)) + entry)
     assert load(tmp_path / "features.json") is None
 
 

@@ -13,8 +13,8 @@ from sentimental.features_file import check_frames, load_features
 from sentimental.files import is_special, lock_folder
 from sentimental.scripts import SentimentalError, shown
 
-# Before the frames of a recording: what they depend on and what they are, as SHA-256; their bytes.
-HEAD = struct.Struct("<32s32sQ")
+# Before each entry: its SHA-256, and its bytes. It begins with what the frames depend on.
+HEAD = struct.Struct("<32sQ")
 
 
 class FrameCache:
@@ -76,9 +76,9 @@ class FrameCache:
     def save(self, content_hash, frames):
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
         if self._folder:
-            key, content = self._key(content_hash), frames.tobytes()
+            entry = self._key(content_hash) + frames.tobytes()
             try:
-                self._file.write(HEAD.pack(key, _digest(key, content), len(content)) + content)
+                self._file.write(HEAD.pack(hashlib.sha256(entry).digest(), len(entry)) + entry)
             except OSError as error:
                 line = f"{self._folder}: cannot be written ({error.strerror or error})"
                 raise SentimentalError(line) from None
@@ -93,16 +93,12 @@ def read_unfinished(file):
     file.seek(0)
     with contextlib.suppress(ValueError):  # no frames
         while len(head := file.read(HEAD.size)) == HEAD.size:
-            key, digest, n_bytes = HEAD.unpack(head)
-            content = file.read(n_bytes) if n_bytes < size else b""
-            if digest != _digest(key, content):
+            digest, n_bytes = HEAD.unpack(head)
+            entry = file.read(n_bytes) if n_bytes < size else b""
+            if digest != hashlib.sha256(entry).digest():
                 break
-            frames = np.frombuffer(content, np.float32).reshape(-1, N_STORED)
+            frames = np.frombuffer(entry[32:], np.float32).reshape(-1, N_STORED)
             check_frames(frames)
-            known[key], end = frames, file.tell()
+            known[entry[:32]], end = frames, file.tell()
     file.truncate(end)
     return known
-
-
-def _digest(key, content):
-    return hashlib.sha256(key + content).digest()
