@@ -211,7 +211,7 @@ def check_stopped(name, folder, number, output):
 
 def count_frames(path):
     """How many recordings a stopped preprocess.py has left there."""
-    with open(path, "rb+") as file:
+    with open(path, "rb") as file:
         return len(read_unfinished(file))
 
 

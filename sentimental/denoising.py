@@ -41,13 +41,13 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
     spectrum = np.fft.rfft(frames * window, axis=1)
     magnitude = np.abs(spectrum)
 
-    n_noise = NOISE_SECONDS * sample_rate / hop_length
-    weight = (np.sqrt(1 + 4 * n_noise**2) - 1) / (2 * n_noise**2)
-    noise = _mean_over_time(magnitude, weight)
+    n_frames = NOISE_SECONDS * sample_rate / hop_length
+    weight = (np.sqrt(1 + 4 * n_frames**2) - 1) / (2 * n_frames**2)
+    noise = _moving_mean(_moving_mean(magnitude, weight)[::-1], weight)[::-1]
     mask = 1 / (1 + np.exp(-SLOPE * ((magnitude - noise) / noise - THRESHOLD)))
-    n_frames, n_bins = mask.shape
-    over_time = _triangles(n_frames, int(MASK_SECONDS * sample_rate / hop_length))
-    mask = over_time @ mask @ _triangles(n_bins, int(MASK_HZ * n_fft / (2 * sample_rate)))
+    widths = MASK_SECONDS * sample_rate / hop_length, MASK_HZ * n_fft / (2 * sample_rate)
+    for width in map(int, widths):  # over time, then over frequency
+        mask = _smooth(mask, width).T
     spectrum *= 1 - prop_decrease * (1 - mask)
 
     # Overlapping frames are added up, in parts of `hop_length`.
@@ -59,21 +59,18 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
     return total.ravel()[padding:][: len(samples)]
 
 
-def _mean_over_time(magnitude, weight):
-    """Of each frame the mean with those before it, which count exponentially less; then backwards.
-
-    As a matrix, because a loop over the frames takes four times as long.
-    """
-    n = len(magnitude)
-    decay = (1 - weight) ** np.arange(n)
-    weights = np.concatenate([np.zeros(n - 1), weight * decay])
-    matrix = np.lib.stride_tricks.sliding_window_view(weights, n)[:, ::-1].astype(np.float32)
-    matrix[:, 0] = decay  # the first frame stands for all that would be before it
-    return matrix[::-1, ::-1] @ (matrix @ magnitude)
+def _moving_mean(rows, weight):
+    """The mean of each row and those before it, which count exponentially less."""
+    means, mean = np.empty_like(rows), rows[0]
+    for number, row in enumerate(rows):
+        mean = means[number] = mean + weight * (row - mean)
+    return means
 
 
-def _triangles(n, width):
-    """The matrix that smooths n values: each becomes a mean of `width` more on both sides."""
-    place = np.arange(n)
-    heights = np.maximum(width + 1 - np.abs(place[:, None] - place), 0)
-    return (heights / (width + 1) ** 2).astype(np.float32)
+def _smooth(rows, width):
+    """Of each row the mean with `width` rows before and after it, which count linearly less."""
+    padded, smooth = np.pad(rows, ((width, width), (0, 0))), np.zeros_like(rows)
+    triangle = width + 1 - np.abs(np.arange(-width, width + 1, dtype=np.float32))
+    for first, weight in enumerate(triangle / (width + 1) ** 2):
+        smooth += weight * padded[first : first + len(rows)]
+    return smooth

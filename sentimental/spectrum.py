@@ -2,7 +2,7 @@
 
 All but the pitch are what librosa gives [1]_, and tests hold them to it. librosa itself is not
 imported, because with its compiler (Numba) that takes a second and 180 MB, more than all the rest
-of recognition; nor is SciPy, which takes longer than NumPy and our own modules.
+of recognition; nor is SciPy, which takes longer to import than NumPy.
 
 References
 ----------

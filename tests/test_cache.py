@@ -57,6 +57,9 @@ def test_no_flipped_bit_of_unfinished_frames_is_taken_for_frames(unfinished, tmp
     unfinished.write_bytes(content + unfinished.read_bytes()[:-1])  # killed at the second
     np.testing.assert_array_equal(load(output), FRAMES)
     assert unfinished.read_bytes() == content
+    unfinished.unlink()
+    (unfinished / "file").mkdir(parents=True)  # a folder in their place costs them alone
+    assert load(output) is None
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,9 @@ def test_the_first_answer_waits_for_no_library_that_it_does_not_need():
         "session = Session(load_recognizer())\nsession.warm_up()\n"
         "session._worker.submit(lambda: None).result()\n"
         "assert session.is_ready and 'scipy' not in sys.modules\n"
+        "import numpy, scipy.signal\n"
+        "peak = numpy.exp(-numpy.linspace(-3, 3, 60) ** 2)\n"
+        "assert abs(scipy.signal.find_peaks_cwt(peak, [5])[0] - 30) < 5\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

@@ -39,9 +39,12 @@ class FrameCache:
             return
         self._folder = output.with_name(f"{output.stem}_unfinished")
         self._lock = lock_folder(self._folder)
-        # Hidden, so that nobody takes it for a recording; a kill would empty a buffer.
-        self._file = open(self._folder / ".frames", "a+b", buffering=0)  # noqa: SIM115
+        path = self._folder / ".frames"  # hidden, so that nobody takes it for a recording
+        if path.is_dir():  # in the way of frames
+            shutil.rmtree(path)
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (a kill would empty a buffer)
         self._unfinished = read_unfinished(self._file)
+        self._file.truncate()  # what was cut
         if condition != "babble" and output.exists():
             try:
                 recordings = [r for r in load_features(output) if r.condition == condition]
@@ -87,7 +90,7 @@ class FrameCache:
 def read_unfinished(file):
     """Frames that `FrameCache.save` wrote, by key, up to where a run was killed or a disk damaged.
 
-    What comes after that is cut off.
+    The place in the file is there afterwards.
     """
     known, end, size = {}, 0, os.fstat(file.fileno()).st_size
     file.seek(0)
@@ -100,5 +103,5 @@ def read_unfinished(file):
             frames = np.frombuffer(entry[32:], np.float32).reshape(-1, N_STORED)
             check_frames(frames)
             known[entry[:32]], end = frames, file.tell()
-    file.truncate(end)
+    file.seek(end)
     return known

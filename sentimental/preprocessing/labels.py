@@ -1,7 +1,6 @@
 """Corpus, speaker, emotion and take of a recording: by its name, or its folders' names."""
 
 import difflib
-import functools
 import os
 import re
 import unicodedata
@@ -189,7 +188,6 @@ def _match(corpus, location):
     return re.fullmatch(pattern, location, re.IGNORECASE)
 
 
-@functools.cache
 def _fitting(path):
     """The corpora that a path fits, as a dict of matches by name."""
     at = _location(path)

@@ -59,8 +59,8 @@ def measure_lessons(network, reference, recordings, seed, temperature=1.0):
 
     Returns
     -------
-    probabilities : dict of np.ndarray [shape=(len(recordings), 8)], by case; NaN
-        where a recording is not tested
+    probabilities : dict of np.ndarray [shape=(len(recordings), 8)], by case; NaN where a recording
+        is not tested
     """
     from scipy.special import softmax
 
