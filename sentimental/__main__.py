@@ -28,7 +28,7 @@ from pathlib import Path
 
 from sentimental.files import shipped
 from sentimental.live.chart import save_chart
-from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
+from sentimental.live.long_recordings import Recording, find_recordings
 from sentimental.live.options import add_options, check_files, check_options, try_to_save
 from sentimental.live.terminal import note
 from sentimental.live.voices import NO_VOICE, SavedVoice
@@ -69,8 +69,9 @@ def recognize(args):
     emotions = args.emotions or recognizer.emotions
     try:
         with Report(args.log, args.format, names) as report:
-            for recording, finding in recognize_all(recordings, recognizer, voices, emotions):
-                report.tell(recording.name, *finding)
+            for recording in recordings:
+                for finding in recording.recognize(recognizer, voices, emotions):
+                    report.tell(recording.name, *finding)
     finally:  # a signal leaves voice and chart of what was recognized before
         heard = [recording for recording in recordings if recording.utterances]
         if heard:

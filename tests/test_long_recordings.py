@@ -21,7 +21,7 @@ from sentimental.decoding import Block
 from sentimental.live import chart
 from sentimental.live import long_recordings as inputs
 from sentimental.live.chart import save_chart
-from sentimental.live.long_recordings import Recording, find_recordings, recognize_all
+from sentimental.live.long_recordings import Recording, find_recordings
 from sentimental.recognizer import Utterance
 from sentimental.spectrum import SAMPLE_RATE
 
@@ -44,7 +44,7 @@ def names(found):
 def recognize(path, separate=False, recognizer=None):
     """A recording and its findings."""
     recording = Recording(path, separate)
-    return recording, [one for _, one in recognize_all([recording], recognizer or Loudness())]
+    return recording, [*recording.recognize(recognizer or Loudness())]
 
 
 def spans(findings, channel=None):
@@ -87,8 +87,8 @@ def test_names_keep_their_order_and_only_a_pattern_that_is_no_name_is_expanded(t
 
 @pytest.mark.parametrize("name", ["*.wav", ""])
 def test_what_holds_no_recordings_is_one_error(tmp_path, name):
-    found = find_recordings([str(tmp_path / name)])
-    ((recording, finding),) = recognize_all(found, Loudness())
+    (recording,) = find_recordings([str(tmp_path / name)])
+    (finding,) = recording.recognize(Loudness())
     assert finding.kind == "error"
     assert recording.failed
     assert str(finding.result).startswith(str(tmp_path))
@@ -214,7 +214,7 @@ def call(tmp_path):
 def test_each_channel_is_heard_by_itself_and_has_a_voice_and_a_summary(call, capsys):
     path, *channels = call
     voices, recording = {}, Recording(path, separate=True)
-    findings = [one for _, one in recognize_all([recording], load_recognizer(), voices)]
+    findings = [*recording.recognize(load_recognizer(), voices)]
     lines = capsys.readouterr().err.splitlines()
     for number, (sound, line) in enumerate(zip(channels, lines, strict=True), 1):
         expected = [start for start, *_ in find_utterances(sound)]
@@ -265,7 +265,8 @@ def test_a_chart_of_recordings_one_after_the_other(monkeypatch, long_file, call)
     drawn = []
     monkeypatch.setattr(chart, "_save", lambda path, size, *what: drawn.append(what))
     recordings = [Recording(path, separate=True) for path in (SAMPLES[0], long_file, call[0])]
-    all(recognize_all(recordings, Loudness()))
+    for recording in recordings:
+        assert all(recording.recognize(Loudness()))
     save_chart("a.png", recordings)
     save_chart("a.png", recordings[:1])
     (draw, tracks, seconds, files), (draw_short, utterances, *_) = drawn

@@ -101,6 +101,8 @@ class Recording:
     def recognize(self, recognizer, voices=None, emotions=EMOTIONS):
         """Hear it, and recognize each utterance as soon as it is over.
 
+        What goes wrong costs this recording alone.
+
         Parameters
         ----------
         recognizer : sentimental.Recognizer
@@ -109,13 +111,23 @@ class Recording:
 
         Yields
         ------
-        finding : Finding; a channel in which nothing is recognized has one that says why
-
-        Raises
-        ------
-        SentimentalError
-            When the recording cannot be decoded, or not to its end.
+        finding : Finding; a channel in which nothing is recognized has one that says why, and so
+            has a recording that cannot be decoded, or not to its end
         """
+        check_stop()
+        try:
+            yield from self._hear(recognizer, voices, emotions)
+            self.failed = not self.utterances
+        except SentimentalError as error:
+            yield Finding(None, "error", error)
+        except Exception as error:
+            yield Finding(None, "error", program_error(self.name, error))
+        if self.is_cut:
+            for channel, utterances in sorted(self.utterances.items()):
+                source = f"{self.name}, channel {channel}" if channel else self.name
+                note(f"{source}: {summary_line(utterances, self.seconds)}")
+
+    def _hear(self, recognizer, voices, emotions):
         if self._error:
             raise self._error
         refused = set()  # channels
@@ -165,30 +177,3 @@ class Recording:
                 bar.total = n_declared and round(n_declared / rate)
                 bar.update(len(samples) / rate)
                 yield samples, rate
-
-
-def recognize_all(recordings, recognizer, voices=None, emotions=EMOTIONS):
-    """Recognize one recording after the other; what goes wrong with one costs that one only.
-
-    The parameters are those of `Recording.recognize`.
-
-    Yields
-    ------
-    recording, finding : Recording, Finding
-    """
-    for recording in recordings:
-        check_stop()
-        name = recording.name
-        try:
-            for finding in recording.recognize(recognizer, voices, emotions):
-                yield recording, finding
-        except SentimentalError as error:
-            yield recording, Finding(None, "error", error)
-        except Exception as error:
-            yield recording, Finding(None, "error", program_error(name, error))
-        else:
-            recording.failed = not recording.utterances
-        if recording.is_cut:
-            for channel, utterances in sorted(recording.utterances.items()):
-                source = f"{name}, channel {channel}" if channel else name
-                note(f"{source}: {summary_line(utterances, recording.seconds)}")
