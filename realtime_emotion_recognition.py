@@ -35,9 +35,9 @@ from pathlib import Path
 from sentimental.files import find_files
 from sentimental.live.chart import result_line, save_plot
 from sentimental.live.microphone import BACKENDS, Microphone, choose_input
-from sentimental.live.options import add_options, check_files, check_options, try_to_save
+from sentimental.live.options import add_options, check_files, check_options
 from sentimental.live.session import Replay, Session
-from sentimental.live.terminal import PlainLines, note, session_keys
+from sentimental.live.terminal import PlainLines, attempt, note, session_keys
 from sentimental.live.voices import NO_VOICE, Guide, SavedVoice, how_it_helps, teach_from_files
 from sentimental.live.window import open_display
 from sentimental.live.writers import Audio, Log
@@ -77,7 +77,7 @@ def teach_folder(args):
     try:
         n_taught = teach_from_files(recognizer, saved.voice, takes)
     finally:  # a signal leaves what was taught before
-        saved.save(args.voice)
+        saved.save()
     if not n_taught:
         raise SentimentalError(f"{args.teach}: no recording there has an emotion in its name")
     note(f"{n_taught} recordings taught. {how_it_helps(recognizer, saved.voice)}")
@@ -108,7 +108,7 @@ def recognize_live(args):
         try:
             display, failure = listen(args, stream, session, guide, log, audio)
         finally:  # whatever ended it
-            status = try_to_save(args.voice, saved.save)
+            status = not attempt(saved.save)
     seconds, number = session.endpointer.seconds, stop_signal()
     note(f"error: {failure}" if failure else f"Ended: {session.end}.")
     note(
@@ -122,7 +122,8 @@ def recognize_live(args):
     if guide:
         note(how_it_helps(recognizer, saved.voice))
     if session.utterances:
-        status |= try_to_save(args.save_plot, save_plot, session.utterances, seconds)
+        if args.save_plot:
+            status |= not attempt(save_plot, args.save_plot, session.utterances, seconds)
         display.show_summary(session)
     elif not (failure or status > 128):
         raise nothing_heard(session, args.replay)

@@ -29,8 +29,8 @@ from pathlib import Path
 from sentimental.files import shipped
 from sentimental.live.chart import save_chart
 from sentimental.live.long_recordings import Recording, find_recordings
-from sentimental.live.options import add_options, check_files, check_options, try_to_save
-from sentimental.live.terminal import note
+from sentimental.live.options import add_options, check_files, check_options
+from sentimental.live.terminal import attempt, note
 from sentimental.live.voices import NO_VOICE, SavedVoice
 from sentimental.live.writers import FORMATS, STDOUT, Report
 from sentimental.recognizer import load_recognizer
@@ -75,8 +75,9 @@ def recognize(args):
     finally:  # a signal leaves voice and chart of what was recognized before
         heard = [recording for recording in recordings if recording.utterances]
         if heard:
-            status = try_to_save(args.voice, saved.save)
-            status |= try_to_save(args.save_plot, save_chart, heard)
+            status = not attempt(saved.save)
+            if args.save_plot:
+                status |= not attempt(save_chart, args.save_plot, heard)
     n_bad = sum(recording.failed for recording in recordings)
     if n_bad:
         raise SentimentalError(f"{n_bad} of {len(recordings)} files could not be recognized")

@@ -41,7 +41,7 @@ def test_sessions_share_a_voice_and_one_waits_while_the_other_keeps_it(tmp_path,
     first, second = SavedVoice(path), SavedVoice(path)
     for kept, n in ((first, 2), (second, 3)):
         kept.voice.statistics += known_voice(n).statistics
-    other = threading.Thread(target=second.save, args=(path,))
+    other = threading.Thread(target=second.save)
 
     def load_while_the_other_saves(path):
         monkeypatch.setattr(Voice, "load", load)
@@ -51,14 +51,14 @@ def test_sessions_share_a_voice_and_one_waits_while_the_other_keeps_it(tmp_path,
         return voice
 
     monkeypatch.setattr(Voice, "load", load_while_the_other_saves)
-    first.save(path)
+    first.save()
     other.join()
     np.testing.assert_allclose(Voice.load(path).statistics, known_voice(10).statistics)
 
 
 def test_a_voice_of_which_nothing_is_new_is_not_written(tmp_path):
     path = str(tmp_path / "me.json")
-    SavedVoice(path).save(path)
+    SavedVoice(path).save()
     assert not os.path.exists(path)
     assert SavedVoice("none").voice is None
     assert SavedVoice(None).voice.n_recordings == 0
@@ -70,12 +70,12 @@ def test_lessons_are_kept_and_those_taken_back_are_forgotten(tmp_path):
         kept = SavedVoice(path)
         for emotion in emotions:
             kept.voice.learn(Learning(), np.ones((60, 21), np.float32), emotion)
-        kept.save(path)
+        kept.save()
     first, second = SavedVoice(path), SavedVoice(path)
     first.voice.take_back_lesson()
     second.voice.learn(Learning(), np.ones((60, 21), np.float32), "fear")
     for kept in (first, second):
-        kept.save(path)
+        kept.save()
     assert [emotion for emotion, _ in Voice.load(path).lessons] == ["happy", "sad", "fear"]
 
 

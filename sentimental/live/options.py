@@ -5,7 +5,6 @@ from pathlib import Path
 
 from sentimental import __version__
 from sentimental.files import check_outputs
-from sentimental.live.terminal import note
 from sentimental.live.voices import NO_VOICE
 from sentimental.live.writers import STDOUT
 from sentimental.model import SHIPPED_MODEL, weights_path_of
@@ -68,14 +67,3 @@ def check_files(args, inputs):
         if not Path(path).absolute().parent.is_dir():
             raise SentimentalError(f"{path}: cannot be written (there is no such folder)")
     check_outputs(paths, [*inputs, args.model, weights_path_of(args.model)])
-
-
-def try_to_save(path, save, *arguments):
-    """Save what is wanted if its path is given; an error costs this file only. Returns a status."""
-    try:
-        if path:
-            save(path, *arguments)
-    except SentimentalError as error:
-        note(f"error: {error}")
-        return 1
-    return 0

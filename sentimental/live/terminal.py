@@ -41,6 +41,16 @@ def note(text):
         print(f"{clear}{shown(text)}", file=sys.stderr, flush=True)
 
 
+def attempt(act, *arguments):
+    """Do something; a SentimentalError is told, and costs nothing else. Returns whether it went."""
+    try:
+        act(*arguments)
+    except SentimentalError as error:
+        note(f"error: {error}")
+        return False
+    return True
+
+
 def knows_escapes(stream):
     """Whether a stream is a terminal in which the cursor can be moved."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -223,11 +233,7 @@ def save_chart_so_far(session, plot_path):
         return
     path = Path(plot_path)
     path = path.with_stem(f"{path.stem}_{time.strftime('%Y-%m-%d_%H-%M-%S')}")
-    try:
-        save_plot(path, session.utterances, session.endpointer.seconds)
-    except SentimentalError as error:
-        note(f"error: {error}")
-    else:
+    if attempt(save_plot, path, session.utterances, session.endpointer.seconds):
         note(f"saved: {path}")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sentimental.live.terminal import Key, note
-from sentimental.scripts import SentimentalError, check_stop
+from sentimental.live.terminal import Key, attempt, note
+from sentimental.scripts import check_stop
 from sentimental.voice import Voice, adapt_layer, add_lesson
 
 # What --voice takes for a history that is not wanted.
@@ -40,13 +40,14 @@ class SavedVoice:
     """
 
     def __init__(self, path):
+        self._path = path
         self.voice = None if path == NO_VOICE else _load_or_begin(path)
         self._before = copy.deepcopy(self.voice)
 
-    def save(self, path):
+    def save(self):
         """Add what is new of the voice to its file, which others may have written meanwhile."""
-        voice, before = self.voice, self._before
-        if voice is None:
+        path, voice, before = self._path, self.voice, self._before
+        if path in (None, NO_VOICE):
             return
         new = [lesson for lesson in voice.lessons if not _is_among(lesson, before.lessons)]
         forgotten = [lesson for lesson in before.lessons if not _is_among(lesson, voice.lessons)]
@@ -164,9 +165,5 @@ def teach_from_files(recognizer, voice, takes):
     n = 0
     for recording, *_ in takes:
         check_stop()
-        try:
-            voice.teach(recognizer, recording.file, recording.emotion)
-            n += 1
-        except SentimentalError as error:
-            note(f"error: {error}")
+        n += attempt(voice.teach, recognizer, recording.file, recording.emotion)
     return n
