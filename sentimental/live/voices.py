@@ -96,17 +96,16 @@ class Guide:
     """
 
     def __init__(self, session, emotions=None):
-        self._session = session
-        self._asked = [*(emotions or TAUGHT)] * N_ROUNDS
-        self._place, self._taught = 0, []  # places that were taught
-        self._ask()
+        self._session, self._asked = session, [*(emotions or TAUGHT)] * N_ROUNDS
+        self._taught = []  # places that were taught
+        self._ask(0)
 
-    def _ask(self):
-        if self._place < len(self._asked):
-            emotion, n = self._asked[self._place], len(self._asked)
-            self._session.task = (
-                f"{emotion}, {self._place + 1} of {n}: say anything, {SITUATIONS[emotion]}"
-            )
+    def _ask(self, place):
+        self._place, n = place, len(self._asked)
+        if place < n:
+            emotion = self._asked[place]
+            what = f"say anything, {SITUATIONS[emotion]}"
+            self._session.task = f"{emotion}, {place + 1} of {n}: {what}"
         else:
             self._session.end = self._session.end or "all was taught"
 
@@ -116,26 +115,21 @@ class Guide:
         if is_said and self._place < len(self._asked):
             if error := self._session.label(self._asked[self._place]).result():
                 note(error)
-                return
-            self._taught.append(self._place)
-            self._skip()
-
-    def _skip(self):
-        self._place = min(self._place + 1, len(self._asked))
-        self._ask()
+            else:
+                self._taught.append(self._place)
+                self._ask(self._place + 1)
 
     def _take_back(self):
         """Forget the last sentence and ask for it again."""
         if self._taught:
             self._session.take_label_back().result()
-            self._place = self._taught.pop()
-            self._ask()
+            self._ask(self._taught.pop())
 
     def keys(self):
         """The keys that are heeded meanwhile, as of `sentimental.live.terminal.session_keys`."""
         return {
             "q": Key("q quit", self._session.quit),
-            " ": Key("space skip", self._skip),
+            " ": Key("space skip", lambda: self._ask(self._place + 1)),
             "backspace": Key("backspace take back", self._take_back),
             # As terminals have it.
             "\x7f": Key("", self._take_back),
