@@ -79,7 +79,7 @@ class Window(PlainLines):
         self._fit_screen()
         self._emotions, self._keys = session.emotions, dict(keys)
         self._lay_out(with_voice=session.voice is not None)
-        self._font_sizes = self._find_font_sizes()
+        self._font_sizes = {}  # points of each text in a window of the usual size
         self._fit_fonts()
         connect = self._canvas.mpl_connect
         # What does not move is copied the first time, and when the window got another size.
@@ -147,15 +147,11 @@ class Window(PlainLines):
             self._acquaintance = figure.text(0.295, 0.05, "", fontsize=18, animated=True)
             self._parts.append(_Part((0.125, 0.035, 0.75, 0.1), [self._known, self._acquaintance]))
 
-    def _find_font_sizes(self):
-        """The size, in points, of each text in a window of the usual size."""
-        texts = self._figure.findobj(lambda artist: hasattr(artist, "set_fontsize"))
-        return {text: text.get_fontsize() for text in texts}
-
     def _fit_fonts(self):
         """Let what is written grow and shrink with the window, so that nothing overlaps."""
         scale = min(self._figure.get_size_inches() / WINDOW_SIZE)
-        for text, size in self._font_sizes.items():
+        for text in self._figure.findobj(lambda artist: hasattr(artist, "set_fontsize")):
+            size = self._font_sizes.setdefault(text, text.get_fontsize())
             text.set_fontsize(max(MIN_FONT_SIZE, scale * size))
 
     @property
@@ -223,7 +219,6 @@ class Window(PlainLines):
         self._canvas.mpl_disconnect(self._on_draw_id)
         seconds = session.endpointer.seconds
         draw_summary(self._figure, session.utterances, seconds)
-        self._font_sizes = self._find_font_sizes()
         self._fit_fonts()
         self._canvas.draw()
         self._keys["q"] = Key("q leave", lambda: self._plt.close(self._figure))
