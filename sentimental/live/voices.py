@@ -53,7 +53,15 @@ class SavedVoice:
         forgotten = [lesson for lesson in before.lessons if not _is_among(lesson, voice.lessons)]
         if np.array_equal(voice.statistics, before.statistics) and not (new or forgotten):
             return
-        with _locked(path):
+        from filelock import FileLock
+
+        place = Path(os.path.realpath(path))
+        lock = FileLock(place.with_name(f".{place.name}.lock"), timeout=LOCK_SECONDS)
+        with contextlib.ExitStack() as opened:
+            # Where there can be no lock, as on some network drives, or another session holds it for
+            # too long, what was heard is worth more than the order.
+            with contextlib.suppress(OSError, NotImplementedError):
+                opened.enter_context(lock)
             saved = _load_or_begin(path)
             saved.statistics += voice.statistics - before.statistics
             saved.lessons = [lesson for lesson in saved.lessons if not _is_among(lesson, forgotten)]
@@ -65,23 +73,6 @@ class SavedVoice:
 
 def _load_or_begin(path):
     return Voice.load(path) if path and os.path.exists(path) else Voice()
-
-
-@contextlib.contextmanager
-def _locked(path):
-    """Let no other session read and write the file meanwhile."""
-    from filelock import FileLock
-
-    place = Path(os.path.realpath(path))
-    lock = FileLock(place.with_name(f".{place.name}.lock"), timeout=LOCK_SECONDS)
-    # Where there can be no lock, as on some network drives, or another holds it for too long, what
-    # was heard is worth more than the order.
-    with contextlib.suppress(OSError, NotImplementedError):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _is_among(lesson, lessons):
