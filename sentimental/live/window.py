@@ -6,27 +6,8 @@ import sys
 
 import numpy as np
 
-from sentimental.live.chart import (
-    COLORS,
-    GRAY,
-    SILENCE_COLOR,
-    WINDOW_SIZE,
-    answer,
-    draw_summary,
-    own_style,
-    to_rgb,
-)
-from sentimental.live.terminal import (
-    Key,
-    PlainLines,
-    TerminalBars,
-    acquaintance,
-    headline,
-    knows_escapes,
-    legend,
-    note,
-    press,
-)
+from sentimental.live import chart, terminal
+from sentimental.live.terminal import PlainLines, note
 from sentimental.scripts import SentimentalError, on_end_signals
 from sentimental.vad import LOWEST_DBFS
 
@@ -55,7 +36,7 @@ def open_display(with_window, keys, session):
             return Window(keys, session)
         except Exception as error:  # each toolkit has errors of its own
             note(f"no window ({' '.join(str(error).split())}); the bars come in the terminal")
-    return TerminalBars(keys) if knows_escapes(sys.stdout) else PlainLines()
+    return terminal.TerminalBars(keys) if terminal.knows_escapes(sys.stdout) else PlainLines()
 
 
 class Window(PlainLines):
@@ -68,11 +49,11 @@ class Window(PlainLines):
 
     def __init__(self, keys, session):
         self._style = contextlib.ExitStack()  # for as long as the process lives
-        self._style.enter_context(own_style())
+        self._style.enter_context(chart.own_style())
         import matplotlib.pyplot as plt
 
         plt.rcParams["toolbar"] = "None"
-        self._figure = plt.figure("Emotions in speech", WINDOW_SIZE, facecolor="white")
+        self._figure = plt.figure("Emotions in speech", chart.WINDOW_SIZE, facecolor="white")
         self._plt, self._canvas = plt, self._figure.canvas
         if self._canvas.required_interactive_framework is None:  # it draws into files only
             raise SentimentalError("no screen, or no toolkit: apt install python3-tk")
@@ -87,7 +68,7 @@ class Window(PlainLines):
         connect("resize_event", lambda event: self._fit_fonts())
         # Matplotlib's own keys would close the window, or give its axes a grid.
         self._canvas.mpl_disconnect(self._canvas.manager.key_press_handler_id)
-        connect("key_press_event", lambda event: press(self._keys, event.key))
+        connect("key_press_event", lambda event: terminal.press(self._keys, event.key))
         self._column = 0  # the last one of the strip, counted from the start of the session
         plt.show(block=False)
         self._canvas.draw()
@@ -97,7 +78,7 @@ class Window(PlainLines):
         with contextlib.suppress(Exception):  # only Tk has these methods
             screen = np.array([window.winfo_screenwidth(), window.winfo_screenheight()])
             scale = min(1.0, *(SCREEN_SHARE * screen / self._figure.bbox.size))
-            self._figure.set_size_inches(scale * np.array(WINDOW_SIZE))
+            self._figure.set_size_inches(scale * np.array(chart.WINDOW_SIZE))
 
     def _lay_out(self, with_voice):
         figure, n = self._figure, len(self._emotions)
@@ -121,16 +102,16 @@ class Window(PlainLines):
             axes.spines[["top", "right", "left"]].set_visible(False)
 
         style = {"animated": True}
-        colors = [COLORS[emotion] for emotion in self._emotions]
+        colors = [chart.COLORS[emotion] for emotion in self._emotions]
         self._bars = bars.bar(range(n), np.zeros(n), color=colors, edgecolor="black", **style)
         centered = style | {"ha": "center", "va": "bottom", "fontsize": 20}
         self._percents = [bars.text(i, 0, "", **centered) for i in range(n)]
         self._title = figure.text(0.03, 0.905, "", fontsize=38, weight="bold", **style)
-        right = style | {"fontsize": 18, "ha": "right", "color": GRAY}
+        right = style | {"fontsize": 18, "ha": "right", "color": chart.GRAY}
         self._last = figure.text(0.97, 0.915, "", **right)
-        (self._level,) = meter.bar(0, 0, 0.9, bottom=LOWEST_DBFS, color=GRAY, **style)
+        (self._level,) = meter.bar(0, 0, 0.9, bottom=LOWEST_DBFS, color=chart.GRAY, **style)
         n_columns = round(STRIP_SECONDS / COLUMN_SECONDS)
-        silence = np.full((STRIP_ROWS, n_columns), _rgba(SILENCE_COLOR))
+        silence = np.full((STRIP_ROWS, n_columns), _rgba(chart.SILENCE_COLOR))
         self._strip = strip.add_artist(_pixels(strip, silence))
         self._parts = [  # each of which is drawn by itself
             _Part((0.0, 0.875, 1.0, 1.0), [self._title, self._last]),
@@ -138,18 +119,19 @@ class Window(PlainLines):
             _Part((0.935, 0.40, 0.98, 0.87), [self._level]),
             _Part((0.06, 0.15, 0.98, 0.33), [self._strip]),
         ]
-        figure.text(0.97, 0.012, legend(self._keys), fontsize=13, ha="right", color=GRAY)
+        words = terminal.legend(self._keys)
+        figure.text(0.97, 0.012, words, fontsize=13, ha="right", color=chart.GRAY)
         if with_voice:
             axes = figure.add_axes((0.13, 0.05, 0.15, 0.03))
             axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
             figure.text(0.065, 0.05, "voice", fontsize=18)
-            (self._known,) = axes.barh(0, 0, color=GRAY, animated=True)
+            (self._known,) = axes.barh(0, 0, color=chart.GRAY, animated=True)
             self._acquaintance = figure.text(0.295, 0.05, "", fontsize=18, animated=True)
             self._parts.append(_Part((0.125, 0.035, 0.75, 0.1), [self._known, self._acquaintance]))
 
     def _fit_fonts(self):
         """Let what is written grow and shrink with the window, so that nothing overlaps."""
-        scale = min(self._figure.get_size_inches() / WINDOW_SIZE)
+        scale = min(self._figure.get_size_inches() / chart.WINDOW_SIZE)
         for text in self._figure.findobj(lambda artist: hasattr(artist, "set_fontsize")):
             size = self._font_sizes.setdefault(text, text.get_fontsize())
             text.set_fontsize(max(MIN_FONT_SIZE, scale * size))
@@ -175,9 +157,9 @@ class Window(PlainLines):
         probabilities = session.update.probabilities if session.update else None
         is_silent = probabilities is None
         color = "#777777" if is_silent else "black"
-        words, last = headline(session), ""
+        words, last = terminal.headline(session), ""
         if session.utterances:
-            last = f"last: {answer(session.utterances[-1])}"
+            last = f"last: {chart.answer(session.utterances[-1])}"
         if session.task and not session.end:
             color, (words, _, last) = "black", session.task.partition(": ")
         self._title.set(text=words, color=color)
@@ -192,7 +174,7 @@ class Window(PlainLines):
         shown = [title, bars, round(session.endpointer.level), self._column]
         if session.voice is not None:
             self._known.set_width(session.voice.known)
-            self._acquaintance.set_text(acquaintance(session.voice))
+            self._acquaintance.set_text(terminal.acquaintance(session.voice))
             shown.append(self._acquaintance.get_text())
         return shown
 
@@ -204,11 +186,11 @@ class Window(PlainLines):
             return
         self._column = int(seconds / COLUMN_SECONDS)
         strip[:, :-n_new] = strip[:, n_new:]
-        strip[:, -n_new:] = _rgba(SILENCE_COLOR)
+        strip[:, -n_new:] = _rgba(chart.SILENCE_COLOR)
         if probabilities is not None:
             rows = (np.arange(STRIP_ROWS) + 0.5) / STRIP_ROWS
             which = np.searchsorted(np.cumsum([*probabilities.values()]), rows)
-            colors = np.array([_rgba(COLORS[emotion]) for emotion in probabilities])
+            colors = np.array([_rgba(chart.COLORS[emotion]) for emotion in probabilities])
             strip[:, -n_new:] = colors[which.clip(max=len(colors) - 1)][:, None]
 
     def show_summary(self, session):
@@ -218,10 +200,10 @@ class Window(PlainLines):
             return
         self._canvas.mpl_disconnect(self._on_draw_id)
         seconds = session.endpointer.seconds
-        draw_summary(self._figure, session.utterances, seconds)
+        chart.draw_summary(self._figure, session.utterances, seconds)
         self._fit_fonts()
         self._canvas.draw()
-        self._keys["q"] = Key("q leave", lambda: self._plt.close(self._figure))
+        self._keys["q"] = terminal.Key("q leave", lambda: self._plt.close(self._figure))
         on_end_signals(lambda number: self._plt.close(self._figure))
         timer = self._canvas.new_timer(100)  # Python hears of signals only when something happens
         timer.start()
@@ -231,7 +213,7 @@ class Window(PlainLines):
 
 def _rgba(color):
     """A color like "#f0e442" as one number, in whose bytes are red, green, blue and opacity."""
-    return np.array([*to_rgb(color), 255], np.uint8).view(np.uint32)[0]
+    return np.array([*chart.to_rgb(color), 255], np.uint8).view(np.uint32)[0]
 
 
 def _pixels(axes, colors):
