@@ -63,8 +63,6 @@ class Window(PlainLines):
         self._font_sizes = {}  # points of each text in a window of the usual size
         self._fit_fonts()
         connect = self._canvas.mpl_connect
-        # What does not move is copied the first time, and when the window got another size.
-        self._on_draw_id = connect("draw_event", lambda event: self._copy_backgrounds())
         connect("resize_event", lambda event: self._fit_fonts())
         # Matplotlib's own keys would close the window, or give its axes a grid.
         self._canvas.mpl_disconnect(self._canvas.manager.key_press_handler_id)
@@ -145,12 +143,8 @@ class Window(PlainLines):
         if self.closed:  # the last utterances may still come
             return
         for part, shown in zip(self._parts, self._set_results(session), strict=False):
-            part.draw(self._figure, shown)
+            part.draw(shown)
         self._canvas.flush_events()
-
-    def _copy_backgrounds(self):
-        for part in self._parts:
-            part.copy_background(self._figure)
 
     def _set_results(self, session):
         """Set what is to be drawn; returns of each part what tells whether it has changed."""
@@ -198,9 +192,7 @@ class Window(PlainLines):
         super().show_summary(session)
         if self.closed:
             return
-        self._canvas.mpl_disconnect(self._on_draw_id)
-        seconds = session.endpointer.seconds
-        chart.draw_summary(self._figure, session.utterances, seconds)
+        chart.draw_summary(self._figure, session.utterances, session.endpointer.seconds)
         self._fit_fonts()
         self._canvas.draw()
         self._keys["q"] = terminal.Key("q leave", lambda: self._plt.close(self._figure))
@@ -243,22 +235,24 @@ class _Part:
     """A part of the window: its place (left, bottom, right, top, as shares), and what moves."""
 
     def __init__(self, place, artists):
-        self._place, self._artists = place, artists
+        self._figure, self._place, self._artists = artists[0].get_figure(), place, artists
+        # All else is drawn the first time, and when the window got another size.
+        self._figure.canvas.mpl_connect("draw_event", self._copy_background)
 
-    def copy_background(self, figure):
+    def _copy_background(self, event):
         from matplotlib.transforms import Bbox
 
-        corners = np.reshape(self._place, (2, 2)) * figure.bbox.size
+        corners = np.reshape(self._place, (2, 2)) * self._figure.bbox.size
         self._box = Bbox(corners.round())
-        self._background = figure.canvas.copy_from_bbox(self._box)
+        self._background = event.canvas.copy_from_bbox(self._box)
         self._shown = None
 
-    def draw(self, figure, shown):
+    def draw(self, shown):
         """Draw it, unless `shown` says that nothing has changed."""
         if shown == self._shown:
             return
         self._shown = shown
-        figure.canvas.restore_region(self._background)
+        self._figure.canvas.restore_region(self._background)
         for artist in self._artists:
-            figure.draw_artist(artist)
-        figure.canvas.blit(self._box)
+            self._figure.draw_artist(artist)
+        self._figure.canvas.blit(self._box)
