@@ -64,16 +64,13 @@ def _natural_order(name):
     return [int(part) if number % 2 else part.casefold() for number, part in enumerate(parts)]
 
 
-@contextlib.contextmanager
 def _opened(name):
-    """The path of a recording; the standard input is kept in a file as long as it is read."""
+    """A ``with`` of the path of a recording; the standard input is kept in a file meanwhile."""
     if name != STDIN:
-        yield name
-        return
+        return contextlib.nullcontext(name)
     if sys.stdin is None or sys.stdin.isatty():
         raise SentimentalError(f"{name}: nothing comes from the standard input; add: < FILE")
-    with as_file(sys.stdin.buffer, name) as path:
-        yield path
+    return as_file(sys.stdin.buffer, name)
 
 
 class Recording:
