@@ -110,12 +110,12 @@ class Window(PlainLines):
         (self._level,) = meter.bar(0, 0, 0.9, bottom=LOWEST_DBFS, color=chart.GRAY, **style)
         n_columns = round(STRIP_SECONDS / COLUMN_SECONDS)
         silence = np.full((STRIP_ROWS, n_columns), _rgba(chart.SILENCE_COLOR))
-        self._strip = strip.add_artist(_pixels(strip, silence))
-        self._parts = [  # each of which is drawn by itself
-            _Part((0.0, 0.875, 1.0, 1.0), [self._title, self._last]),
-            _Part((0.065, 0.405, 0.93, 0.875), [*self._bars, *self._percents]),
-            _Part((0.935, 0.40, 0.98, 0.87), [self._level]),
-            _Part((0.06, 0.15, 0.98, 0.33), [self._strip]),
+        self._strip = _Strip(strip, silence)
+        parts = [  # each of which is drawn by itself
+            ((0.0, 0.875, 1.0, 1.0), [self._title, self._last]),
+            ((0.065, 0.405, 0.93, 0.875), [*self._bars, *self._percents]),
+            ((0.935, 0.40, 0.98, 0.87), [self._level]),
+            ((0.06, 0.15, 0.98, 0.33), [self._strip]),
         ]
         words = terminal.legend(self._keys)
         figure.text(0.97, 0.012, words, fontsize=13, ha="right", color=chart.GRAY)
@@ -125,7 +125,8 @@ class Window(PlainLines):
             figure.text(0.065, 0.05, "voice", fontsize=18)
             (self._known,) = axes.barh(0, 0, color=chart.GRAY, animated=True)
             self._acquaintance = figure.text(0.295, 0.05, "", fontsize=18, animated=True)
-            self._parts.append(_Part((0.125, 0.035, 0.75, 0.1), [self._known, self._acquaintance]))
+            parts.append(((0.125, 0.035, 0.75, 0.1), [self._known, self._acquaintance]))
+        self._parts = [_Part(figure, *part) for part in parts]
 
     def _fit_fonts(self):
         """Let what is written grow and shrink with the window, so that nothing overlaps."""
@@ -208,36 +209,32 @@ def _rgba(color):
     return np.array([*chart.to_rgb(color), 255], np.uint8).view(np.uint32)[0]
 
 
-def _pixels(axes, colors):
-    """An animated artist that fills axes with `colors`, `_rgba` [shape=(rows, columns)].
+class _Strip:
+    """Draws `colors`, `_rgba` [shape=(rows, columns)], all over some axes.
 
     Matplotlib's own image takes several times as long.
     """
-    from matplotlib.artist import Artist
 
-    class Pixels(Artist):
-        def draw(self, renderer):
-            (left, bottom), (right, top) = axes.bbox.get_points().round().astype(int)
-            rows, columns = self.colors.shape
-            rows = np.arange(top - bottom) * rows // (top - bottom)
-            columns = np.arange(right - left) * columns // (right - left)
-            image = self.colors[rows[:, None], columns].view(np.uint8)
-            image = image.reshape(len(rows), len(columns), 4)
-            renderer.draw_image(renderer.new_gc(), left, bottom, image)
+    def __init__(self, axes, colors):
+        self._axes, self.colors = axes, colors
 
-    pixels = Pixels()
-    pixels.colors = colors
-    pixels.set_animated(True)
-    return pixels
+    def draw(self, renderer):
+        (left, bottom), (right, top) = self._axes.bbox.get_points().round().astype(int)
+        rows, columns = self.colors.shape
+        rows = np.arange(top - bottom) * rows // (top - bottom)
+        columns = np.arange(right - left) * columns // (right - left)
+        image = self.colors[rows[:, None], columns].view(np.uint8)
+        image = image.reshape(len(rows), len(columns), 4)
+        renderer.draw_image(renderer.new_gc(), left, bottom, image)
 
 
 class _Part:
     """A part of the window: its place (left, bottom, right, top, as shares), and what moves."""
 
-    def __init__(self, place, artists):
-        self._figure, self._place, self._artists = artists[0].get_figure(), place, artists
+    def __init__(self, figure, place, artists):
+        self._figure, self._place, self._artists = figure, place, artists
         # All else is drawn the first time, and when the window got another size.
-        self._figure.canvas.mpl_connect("draw_event", self._copy_background)
+        figure.canvas.mpl_connect("draw_event", self._copy_background)
 
     def _copy_background(self, event):
         from matplotlib.transforms import Bbox
