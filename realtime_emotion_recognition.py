@@ -145,7 +145,9 @@ def listen(args, stream, session, guide, log, audio):
     keys = guide.keys() if guide else session_keys(session, args.save_plot)
     with open_display(not args.no_window, keys, session) as display:
 
-        def draw(results):
+        def tell(results):
+            if guide:
+                guide.hear(results)
             lines = []
             for kind, utterance in results:
                 if kind == "utterance":
@@ -165,10 +167,8 @@ def listen(args, stream, session, guide, log, audio):
                 audio.write(original * (not session.paused))  # the times in it stay right
                 session.hear(samples)
                 results = session.collect()
-                if guide:
-                    guide.hear(results)
                 if results or time.monotonic() - drawn >= DRAW_SECONDS:
-                    draw(results)
+                    tell(results)
                     drawn = time.monotonic()
                 session.end = session.end or why_end(args, session, display)
                 if session.end:
@@ -176,11 +176,8 @@ def listen(args, stream, session, guide, log, audio):
         except SentimentalError as error:
             failure = error
         session.end = session.end or "the recording is over"
-        draw([])
-    results = session.finish()
-    if guide:
-        guide.hear(results)
-    draw(results)
+        tell([])
+    tell(session.finish())
     return display, failure
 
 
