@@ -1,6 +1,5 @@
 """What was recognized of a session or of recordings: in a line, as a summary, as a time line."""
 
-import contextlib
 import os
 from collections import namedtuple
 from pathlib import Path
@@ -90,15 +89,12 @@ def to_rgb(color):
     return tuple(bytes.fromhex(color[1:]))
 
 
-@contextlib.contextmanager
 def own_style():
-    """Matplotlib as it comes, whatever style, backend or size of letters has been set outside."""
+    """A ``with`` of Matplotlib as it comes, whatever style, backend or size of letters is set."""
     os.environ.pop("MPLBACKEND", None)  # of a notebook, for instance
-    import matplotlib
+    from matplotlib import style
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        yield
+    return style.context([], after_reset=True)
 
 
 # Charts -----------------------------------------------------------------------------------------
