@@ -40,9 +40,9 @@ def test_an_answer_is_unsure_below_the_limit_alone():
 
 
 def tracks():
-    levels = [(second, second + 1, -60.0 if second < 10 else -20.0) for second in range(100)]
+    powers = [(second, second + 1, 1e-6 if second < 10 else 0.01) for second in range(100)]
     first = [Utterance(10, 30, sure("happy")), Utterance(50, 60, sure("sad"))]
-    return [Track(1, first, levels), Track(2, [Utterance(0, 100, sure("angry"))], levels)]
+    return [Track(1, first, powers), Track(2, [Utterance(0, 100, sure("angry"))], powers)]
 
 
 def heights(axes, emotion, second):
@@ -75,7 +75,7 @@ def test_the_time_line_stacks_the_probabilities_where_they_were_found():
 def test_the_time_line_is_as_high_as_the_share_that_is_spoken():
     spoken = [Utterance(n, n + 0.5, sure("sad")) for n in range(3600)]  # half of an hour
     figure = Figure((12, 7))
-    draw_timeline(figure, [Track(None, spoken, [(0, 3600, -30.0)])], 3600.0)
+    draw_timeline(figure, [Track(None, spoken, [(0, 3600, 0.001)])], 3600.0)
     top = [heights(figure.axes[0], "surprise", second)[1] for second in (900, 1800, 2700)]
     assert top == pytest.approx([0.5] * 3, abs=0.1)
 
@@ -89,7 +89,7 @@ def test_files_have_names_and_borders_and_emotions_that_are_never_answered_do_no
         assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["happy", "sad"]
         assert figure.axes[0].get_ylim()[1] > 1  # bars do not grow with the panel
     else:
-        draw_timeline(figure, [Track(None, one, [(0, 100, -30.0)])], 100.0, files)
+        draw_timeline(figure, [Track(None, one, [(0, 100, 0.001)])], 100.0, files)
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["happy", "sad"]
     figure.canvas.draw()
     axes = figure.axes[1 if draw == "summary" else 0]
@@ -122,7 +122,7 @@ def test_pictures_have_their_own_style(tmp_path):
 @pytest.mark.parametrize("seconds", [8, 300, 3600, 100_000])
 def test_places_can_be_read_at_any_length(seconds):
     figure = Figure((12, 7))
-    one = Track(None, [Utterance(0, seconds, sure("sad"))], [(0, seconds, -30.0)])
+    one = Track(None, [Utterance(0, seconds, sure("sad"))], [(0, seconds, 0.001)])
     draw_timeline(figure, [one], seconds)
     figure.canvas.draw()
     labels = [text.get_window_extent() for text in figure.axes[-1].get_xticklabels()]

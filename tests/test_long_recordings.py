@@ -283,6 +283,6 @@ def test_a_chart_of_recordings_one_after_the_other(monkeypatch, long_file, call)
     assert mixed.utterances[1].start == pytest.approx(starts[1] + first_of_long)
     assert first.utterances[0].start >= starts[2]
     for track in (first, second):
-        assert track.levels[0][0] == pytest.approx(starts[2])
-        assert track.levels[-1][1] == pytest.approx(seconds)
-    assert not np.allclose([x[2] for x in first.levels], [x[2] for x in second.levels])
+        assert track.powers[0][0] == pytest.approx(starts[2])
+        assert track.powers[-1][1] == pytest.approx(seconds)
+    assert not np.allclose([x[2] for x in first.powers], [x[2] for x in second.powers])

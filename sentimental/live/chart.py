@@ -35,9 +35,9 @@ TRACK_SIZE, AROUND = (12, 5), 2
 # Letters of a file's name that fit into the whole width of a chart.
 NAME_LETTERS = 110
 
-# A channel, counted from 1, or None where all are mixed; list of Utterance; levels as a list of
-# (start, end, dB re full scale).
-Track = namedtuple("Track", "channel utterances levels")
+# A channel, counted from 1, or None where all are mixed; list of Utterance; list of (start, end,
+# power), which is 1.0 at full scale.
+Track = namedtuple("Track", "channel utterances powers")
 
 
 def strongest(probabilities):
@@ -161,8 +161,8 @@ def draw_timeline(figure, tracks, seconds, files=()):
         stack.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"], fontsize=14)
         if track.channel:
             stack.set_ylabel(f"channel {track.channel}", fontsize=16)
-        starts, ends, levels = zip(*track.levels, strict=True)
-        powers = _sum_columns(edges, starts, ends, 10 ** (np.array(levels)[:, None] / 10))[:, 0]
+        starts, ends, powers = zip(*track.powers, strict=True)
+        powers = _sum_columns(edges, starts, ends, np.array(powers)[:, None])[:, 0]
         dbfs = 10 * np.log10(powers / np.diff(edges) + 10 ** (LOWEST_DBFS / 10))
         level.stairs(dbfs, edges, baseline=LOWEST_DBFS, fill=True, color=GRAY)
         level.set(ylim=(LOWEST_DBFS, 0))
@@ -219,8 +219,8 @@ def save_chart(path, recordings):
             track = tracks.setdefault(channel, Track(channel, [], []))
             for start, end, *what in utterances:
                 track.utterances.append(Utterance(seconds + start, seconds + end, *what))
-            for start, end, levels in recording.levels:
-                track.levels.append((seconds + start, seconds + end, levels[(channel or 1) - 1]))
+            for start, end, powers in recording.powers:
+                track.powers.append((seconds + start, seconds + end, powers[(channel or 1) - 1]))
         seconds += recording.seconds
     if any(recording.is_cut for recording in recordings):
         tracks = [tracks[channel] for channel in sorted(tracks, key=str)]

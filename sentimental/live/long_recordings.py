@@ -8,7 +8,6 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from sentimental.decoding import decode_blocks
@@ -17,7 +16,6 @@ from sentimental.live.chart import summary_line
 from sentimental.live.terminal import note
 from sentimental.scripts import EMOTIONS, SentimentalError, check_stop, program_error, shown
 from sentimental.utterances import WHOLE_SECONDS, as_file, cut
-from sentimental.vad import LOWEST_DBFS
 from sentimental.voice import Voice
 
 # The name of the standard input.
@@ -87,7 +85,7 @@ class Recording:
         self.name, self._separate, self._error = name, separate, error
         self.seconds = 0.0  # how much of it was heard
         self.utterances = {}  # list of Utterance, by channel
-        self.levels = []  # (start, end, dB re full scale of each channel, or of all in one)
+        self.powers = []  # (start, end, power of each channel, or of all in one)
         self.failed = True  # nothing was recognized of it, or it could not be read to its end
 
     @property
@@ -149,7 +147,7 @@ class Recording:
             yield Finding(channel, "error", SentimentalError(f"{self.name}: {words}"))
 
     def _read(self, path):
-        """Blocks, whose level is kept; what takes longer than a second shows how far it is."""
+        """Blocks, whose power is kept; what takes longer than a second shows how far it is."""
 
         def tell(line):
             with tqdm.external_write_mode(file=sys.stderr, nolock=True):
@@ -169,8 +167,7 @@ class Recording:
                 if not self._separate:
                     powers = powers.mean(keepdims=True)
                 start, self.seconds = self.seconds, self.seconds + len(samples) / rate
-                levels = 10 * np.log10(powers + 10 ** (LOWEST_DBFS / 10))
-                self.levels.append((start, self.seconds, levels))
+                self.powers.append((start, self.seconds, powers))
                 bar.total = n_declared and round(n_declared / rate)
                 bar.update(len(samples) / rate)
                 yield samples, rate
