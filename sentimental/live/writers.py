@@ -79,7 +79,8 @@ class Log(Output):
             write = functools.partial(print, end="", file=sys.stdout, flush=True)
             self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
         else:
-            file = open(self._path, "wb", buffering=0, opener=_open_as_it_is)  # noqa: SIM115
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666)  # not emptied yet
+            file = open(descriptor, "wb", buffering=0)  # noqa: SIM115
             self._file, self._size = self._closing.enter_context(file), 0
             write = self._append
         self._rows = csv.DictWriter(SimpleNamespace(write=write), COLUMNS, lineterminator="\n")
@@ -115,10 +116,6 @@ def _is_stdout(path):
         return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
     except (OSError, ValueError):
         return False
-
-
-def _open_as_it_is(path, flags):
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 class Report(contextlib.ExitStack):
