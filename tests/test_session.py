@@ -18,7 +18,7 @@ from sentimental.live.session import Session
 from sentimental.live.terminal import session_keys
 from sentimental.speaker import WHISPERED
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS, Speech
+from sentimental.vad import CHUNK_LENGTH, CHUNK_SECONDS
 
 
 def n_known(results):
@@ -113,7 +113,8 @@ def test_the_voice_grows_by_utterances_and_not_by_updates():
 def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
     session = Session(Counting(), Voice())
     hear(session, np.concatenate([noise(1), speech(0), noise(1), speech(1)[:SAMPLE_RATE]]))
-    session.new_voice()
+    for _ in range(2):  # twice is as once
+        session.new_voice()
     results = hear(session, np.concatenate([speech(1)[SAMPLE_RATE:], noise(1)]))
     assert n_known(results) == {("update", 1), ("utterance", 1)}
     assert session.voice.n_recordings == 0
@@ -125,8 +126,8 @@ def test_what_begins_with_the_click_of_the_key_is_of_the_new_voice():
     session = Session(Counting(), Voice())
     hear(session, np.concatenate([talk(0), noise(1)]))
     session.new_voice()
-    session._submit("utterance", Speech(session.endpointer.seconds - 0.2, 9.0, speech(1)))
-    assert n_known(session.collect(wait=True)) == {("utterance", 0)}
+    results = hear(session, np.concatenate([speech(1), noise(1)]))
+    assert n_known(results) == {("update", 0), ("utterance", 0)}
     assert session.voice.n_recordings == 1
 
 

@@ -13,7 +13,7 @@ from sentimental.decoding import check_samples, decode_blocks
 from sentimental.live.terminal import note
 from sentimental.scripts import SentimentalError, shown
 from sentimental.spectrum import SAMPLE_RATE
-from sentimental.vad import SPEECH_PAD, Endpointer, Speech
+from sentimental.vad import Endpointer, Speech
 from sentimental.voice import Voice
 
 # s of sound that a stream hands over at once.
@@ -106,8 +106,7 @@ class Session:
         self.voice = voice  # of who speaks now
         self.when_recognized = lambda: None  # called when there is something to collect
         self._went_on = 0.0  # s of the stream at the end of the last pause
-        self._first_voice = voice  # that was begun with, and may be saved
-        self._last_voice, self._new_voice_from = None, 0.0  # s of the stream
+        self._speaker = voice  # of the utterance in progress, or else of the next
         self._last_heard = None  # voice, samples of the last utterance, whether it knows them
         self._taught = []  # voices, one for each label
         self._recognizer = recognizer
@@ -146,13 +145,8 @@ class Session:
 
     def new_voice(self):
         """Somebody else speaks from now on; what began before is still the last one's."""
-        is_pressed_again = self.voice is not self._first_voice and not self.voice.n_recordings
-        if self.voice is None or is_pressed_again:
-            return
-        # What begins now is found with some of the silence before it.
-        padding = 0 if self.endpointer.speaking else SPEECH_PAD
-        self._last_voice, self._new_voice_from = self.voice, self.endpointer.seconds - padding
-        self.voice = Voice()
+        if self.voice is not None:
+            self.voice = Voice()
 
     def hear(self, samples):
         """Take more of the stream, and have recognized what is said; `collect` gives the answers.
@@ -165,8 +159,11 @@ class Session:
         if self.paused:
             samples = np.zeros_like(samples)  # time goes on
             self._went_on = self.endpointer.seconds
+        if not self.endpointer.speaking:
+            self._speaker = self.voice
         for speech in self.endpointer.feed(samples):
             self._submit("utterance", speech)
+            self._speaker = self.voice
         speech = None if self._pending else self.endpointer.utterance()
         if speech and self._update_is_due(speech.end):
             self._submit("update", speech)
@@ -179,8 +176,7 @@ class Session:
         return is_long_ago or self._updated < end <= now - BREATH_SECONDS
 
     def _submit(self, kind, speech):
-        voice = self.voice if speech.start >= self._new_voice_from else self._last_voice
-        future = self._worker.submit(self._recognize, kind, speech, voice)
+        future = self._worker.submit(self._recognize, kind, speech, self._speaker)
         self._pending.append(Pending(kind, future))
         future.add_done_callback(lambda future: self.when_recognized())
 
