@@ -81,7 +81,7 @@ def recognize(args):
     n_bad = sum(recording.failed for recording in recordings)
     if n_bad:
         raise SentimentalError(f"{n_bad} of {len(recordings)} files could not be recognized")
-    return status | report.failed
+    return status | report.log.failed
 
 
 def parse_args(argv):

@@ -129,21 +129,17 @@ class Report(contextlib.ExitStack):
         self._form, self._several = form, len(names) > 1
         self._width = max((len(shown(name)) for name in names), default=0)
         self._n_subtitles = 0
-        paths = log, STDOUT if form == "csv" else None
-        self._logs = [self.enter_context(Log(path)) for path in paths]
+        self.log = self.enter_context(Log(log))
+        self._rows = self.enter_context(Log(STDOUT if form == "csv" else None))
         if form == "vtt":
             print("WEBVTT\n", flush=True)
-
-    @property
-    def failed(self):
-        return any(log.failed for log in self._logs)
 
     def tell(self, name, channel, kind, result):
         """Tell what was found of a recording, as of `sentimental.live.long_recordings.Finding`."""
         source = f"{name}, channel {channel}" if channel else str(name)
         with tqdm.external_write_mode(nolock=True):  # a signal may come while one is taken
-            for log in self._logs:
-                log.write(kind, source, result)
+            self.log.write(kind, source, result)
+            self._rows.write(kind, source, result)
             if self._form == "json":
                 print(_json_line(name, channel, kind, result), flush=True)
             if kind == "error":
