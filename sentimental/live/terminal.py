@@ -119,12 +119,9 @@ class TerminalBars(PlainLines):
     def __init__(self, keys):
         self._keys, self._is_open = keys, True
         self._typing = contextlib.ExitStack()
+        self._read_keys = self._typing.enter_context(typed_keys())
         if os.name == "nt":
             os.system("")  # switches escape codes on
-
-    def __enter__(self):
-        self._read_keys = self._typing.enter_context(typed_keys())
-        return self
 
     def __exit__(self, *error):
         self._is_open = False
