@@ -13,7 +13,7 @@ from sentimental.files import DAMAGED, atomic_write, checksum
 from sentimental.scripts import EMOTIONS, SentimentalError
 
 # Letters of the frames of a recording, in base 64, at most. Packed by gzip, as json_tricks does by
-# itself, they may unpack to a thousand times as much, which is then refused, and still is no burden.
+# itself, they may unpack to a thousand times as much: that is refused, and still is no burden.
 MAX_PACKED = 2 * MAX_FRAMES * N_STORED * np.float32().nbytes
 
 
