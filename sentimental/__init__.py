@@ -11,7 +11,6 @@ The common room, which more than one script needs:
     files          files found, files written whole, outputs checked before the work
     workers        jobs on all cores, each of which costs itself alone
     audio          level, trim, denoise: samples in, samples out
-    denoising      steady noise lowered by spectral gating
     spectrum       frames of samples; their spectrum, pitch, level and zero crossings
     decoding       a file of any format, damaged or not: file in, samples out
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary

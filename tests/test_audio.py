@@ -12,10 +12,10 @@ from sentimental.audio import (
     PEAK_DBFS,
     ToMono,
     clean_audio,
+    gate,
     load_audio,
     to_mono,
 )
-from sentimental.denoising import gate
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import HOP_LENGTH, SAMPLE_RATE
 
