@@ -223,26 +223,19 @@ def trim(samples, name="recording"):
 
 
 def reduce_noise(speech):
-    """Lower steady noise in speech, np.ndarray [shape=(n,), float32], as `trim` returns it."""
-    return gate(speech, SAMPLE_RATE, GATE_N_FFT, GATE_HOP_LENGTH, GATE_PROP_DECREASE)
+    """Lower steady noise by spectral gating: what hardly rises above its own mean over time.
 
-
-def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
-    """Lower what hardly rises above its own mean over time, frequency by frequency.
-
-    Sample for sample as noisereduce does it [1]_, and tests hold this to it. noisereduce itself is
-    not imported: with what it brings it takes a second to start, and then three times as long.
+    It is lowered frequency by frequency, sample for sample as noisereduce does it [1]_, and tests
+    hold this to it. noisereduce itself is not imported: with what it brings it takes a second to
+    start, and then three times as long.
 
     Parameters
     ----------
-    samples : np.ndarray [shape=(n,), float32]
-    sample_rate : int, Hz
-    n_fft, hop_length : int, samples; the first is a multiple of the second
-    prop_decrease : float, share of the noise that is taken away
+    speech : np.ndarray [shape=(n,), float32], as `trim` returns it
 
     Returns
     -------
-    samples : np.ndarray [shape=(n,), float32]
+    speech : np.ndarray [shape=(n,), float32]
 
     References
     ----------
@@ -256,29 +249,29 @@ def gate(samples, sample_rate, n_fft, hop_length, prop_decrease):
     threshold, slope = 2, 10
     # s and Hz over which the mask is smoothed.
     mask_seconds, mask_hz = 0.05, 500
-    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
-    padding = n_fft + n_fft // 2
-    padded = np.pad(samples, padding)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+    window = np.hanning(GATE_N_FFT + 1)[:-1].astype(np.float32)
+    padding = GATE_N_FFT + GATE_N_FFT // 2
+    padded = np.pad(speech, padding)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, GATE_N_FFT)[::GATE_HOP_LENGTH]
     spectrum = np.fft.rfft(frames * window, axis=1)
     magnitude = np.abs(spectrum)
 
-    n_frames = noise_seconds * sample_rate / hop_length
+    n_frames = noise_seconds * SAMPLE_RATE / GATE_HOP_LENGTH
     weight = (np.sqrt(1 + 4 * n_frames**2) - 1) / (2 * n_frames**2)
     noise = _moving_mean(_moving_mean(magnitude, weight)[::-1], weight)[::-1]
     mask = 1 / (1 + np.exp(-slope * ((magnitude - noise) / noise - threshold)))
-    widths = mask_seconds * sample_rate / hop_length, mask_hz * n_fft / (2 * sample_rate)
+    widths = mask_seconds * SAMPLE_RATE / GATE_HOP_LENGTH, mask_hz * GATE_N_FFT / (2 * SAMPLE_RATE)
     for width in map(int, widths):  # over time, then over frequency
         mask = _smooth(mask, width).T
-    spectrum *= 1 - prop_decrease * (1 - mask)
+    spectrum *= 1 - GATE_PROP_DECREASE * (1 - mask)
 
-    # Overlapping frames are added up, in parts of `hop_length`.
-    parts = (np.fft.irfft(spectrum, axis=1) * window).reshape(len(frames), -1, hop_length)
-    total = np.zeros((len(frames) + parts.shape[1] - 1, hop_length), np.float32)
+    # Overlapping frames are added up, in parts of `GATE_HOP_LENGTH`.
+    parts = (np.fft.irfft(spectrum, axis=1) * window).reshape(len(frames), -1, GATE_HOP_LENGTH)
+    total = np.zeros((len(frames) + parts.shape[1] - 1, GATE_HOP_LENGTH), np.float32)
     for number in range(parts.shape[1]):
         total[number : number + len(frames)] += parts[:, number]
-    total /= (window**2).reshape(-1, hop_length).sum(axis=0)
-    return total.ravel()[padding:][: len(samples)]
+    total /= (window**2).reshape(-1, GATE_HOP_LENGTH).sum(axis=0)
+    return total.ravel()[padding:][: len(speech)]
 
 
 def _moving_mean(rows, weight):
