@@ -176,7 +176,7 @@ def main():
     print_summary(recordings, n_duplicates, n_passed_over, left_out, refused)
     for line in notes:
         print(shown(f"  note: {line}"))
-    n_known = sum(recording.hash in cache.found for recording in recordings)
+    n_known = sum(cache.load(recording.hash) is not None for recording in recordings)
     print(
         f"{len(recordings) - n_known} computed, {n_known} taken from the last run, "
         f"in {time.monotonic() - start:.1f} s; "

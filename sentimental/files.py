@@ -163,10 +163,11 @@ def _naming(path, rest=""):
         names = {str(path), str(partial), str(partial.parent), os.path.realpath(path), None}
         if isinstance(error, BrokenPipeError) or error.filename not in names:
             raise
-        raise _unwritable(path, error, rest) from None
+        raise unwritable(path, error, rest) from None
 
 
-def _unwritable(path, error, rest=""):
+def unwritable(path, error, rest=""):
+    """The error of a file or folder that the system does not let us write."""
     return SentimentalError(f"{path}: cannot be written ({error.strerror or error}){rest}")
 
 
@@ -197,7 +198,7 @@ def lock_folder(folder):
             f"{folder}: {name} is at work there; wait for its end, or write something else"
         ) from None
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     return lock
 
 

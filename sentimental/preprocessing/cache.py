@@ -10,7 +10,7 @@ import numpy as np
 
 from sentimental.features import CHAIN, N_STORED
 from sentimental.features_file import check_frames, load_features
-from sentimental.files import is_special, lock_folder
+from sentimental.files import is_special, lock_folder, unwritable
 from sentimental.scripts import SentimentalError, shown
 
 # Before each entry: its SHA-256, and its bytes. It begins with what the frames depend on.
@@ -32,9 +32,9 @@ class FrameCache:
     """
 
     def __init__(self, output, condition="", voices=None):
-        self.found = set()  # hashes of recordings whose frames were known
-        self._made_with = repr((CHAIN, condition, [*(voices or {}).items()]))
-        self._folder, self._known, self._unfinished = None, {}, {}
+        made_with = repr((CHAIN, condition, [*(voices or {}).items()]))
+        self._made_with = hashlib.sha256(made_with.encode())  # of babble it is long
+        self._folder, self._known = None, {}  # frames by `_key`
         if is_special(output):
             return
         self._folder = output.with_name(f"{output.stem}_unfinished")
@@ -43,12 +43,13 @@ class FrameCache:
         if path.is_dir():  # in the way of frames
             shutil.rmtree(path)
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (a kill would empty a buffer)
-        self._unfinished = read_unfinished(self._file)
+        self._known = read_unfinished(self._file)
         self._file.truncate()  # what was cut
         if condition != "babble" and output.exists():
             try:
-                recordings = [r for r in load_features(output) if r.condition == condition]
-                self._known = {recording.hash: recording.frames for recording in recordings}
+                for recording in load_features(output):
+                    if recording.condition == condition:
+                        self._known[self._key(recording.hash)] = recording.frames
             except SentimentalError as error:
                 print(shown(f"Computing everything again: {error}"))
 
@@ -65,16 +66,13 @@ class FrameCache:
 
     def _key(self, content_hash):
         """All that frames depend on, as 32 bytes."""
-        return hashlib.sha256(f"{self._made_with} {content_hash}".encode()).digest()
+        key = self._made_with.copy()
+        key.update(f" {content_hash}".encode())
+        return key.digest()
 
     def load(self, content_hash):
         """Frames of a recording; None where they are not known, or damaged."""
-        frames = self._known.get(content_hash)
-        if frames is None:
-            frames = self._unfinished.get(self._key(content_hash))
-        if frames is not None:
-            self.found.add(content_hash)
-        return frames
+        return self._known.get(self._key(content_hash))
 
     def save(self, content_hash, frames):
         """Keep the frames of a recording; raise SentimentalError where they cannot be written."""
@@ -83,8 +81,7 @@ class FrameCache:
             try:
                 self._file.write(HEAD.pack(hashlib.sha256(entry).digest(), len(entry)) + entry)
             except OSError as error:
-                line = f"{self._folder}: cannot be written ({error.strerror or error})"
-                raise SentimentalError(line) from None
+                raise unwritable(self._folder, error) from None
 
 
 def read_unfinished(file):
