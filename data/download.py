@@ -33,6 +33,7 @@ import os
 import re
 import shlex
 import shutil
+import tempfile
 import zipfile
 from urllib.parse import urljoin
 
@@ -63,32 +64,28 @@ def is_recording(path):
 # Download
 
 
-def refuse_redirect_to_http(response, **_):
-    """Raise an error where HTTPS leads to HTTP, where anybody on the way may change the content."""
-    target = urljoin(response.url, response.headers.get("Location", ""))
-    if response.url.startswith("https:") and target.startswith("http:"):
-        raise SentimentalError(f"{response.url}: leads to {target}, which is not encrypted")
+def http_downloader(beginning=None, **options):
+    """The downloader of pooch; of `beginning`, a file, it drops what it does not go on from."""
 
+    def check(response, **_):
+        target = urljoin(response.url, response.headers.get("Location", ""))
+        if response.url.startswith("https:") and target.startswith("http:"):
+            # Where anybody on the way may change the content.
+            raise SentimentalError(f"{response.url}: leads to {target}, which is not encrypted")
+        # 200 brings the whole file, and 416 says that there is more here than there.
+        if beginning and response.status_code in (200, 416):
+            os.truncate(beginning, 0)
 
-def http_downloader(*hooks, **options):
-    """The downloader of pooch; each of `hooks` sees each response before its content."""
-    hooks = {"response": [refuse_redirect_to_http, *hooks]}
-    return pooch.HTTPDownloader(chunk_size=CHUNK_SIZE, hooks=hooks, **options)
+    return pooch.HTTPDownloader(chunk_size=CHUNK_SIZE, hooks={"response": check}, **options)
 
 
 def resuming_downloader(beginning, **options):
-    """The same, but keeps what came before an interruption in a file, `beginning`."""
+    """The same, but it keeps what came before an interruption in `beginning`."""
 
     def download(url, output, pooch):
         with open(beginning, "ab") as stream:
-
-            def drop_unusable_beginning(response, **_):
-                # 200 brings the whole file, and 416 says that there is more here than there.
-                if response.status_code in (200, 416):
-                    stream.truncate(0)
-
             headers = {"Range": f"bytes={stream.tell()}-", "Accept-Encoding": "identity"}
-            http_downloader(drop_unusable_beginning, headers=headers, **options)(url, stream, pooch)
+            http_downloader(beginning, headers=headers, **options)(url, stream, pooch)
         os.replace(beginning, output)
 
     return download
@@ -195,9 +192,10 @@ def read_recordings(name, archive):
 
 def unpack(name, archive, folder, work):
     """Put the recordings of an archive into a new folder, all or none; `work` is for the rest."""
-    known, fetched, unpacked = ARCHIVES[name], work / "fetched", work / "unpacked"
+    known, fetched = ARCHIVES[name], work / "fetched"
     hashes, pointers = {}, {}  # of each path, the SHA-256; pointers stand for a recording
-    try:
+    with tempfile.TemporaryDirectory(dir=work) as unfinished:
+        unpacked = Path(unfinished, name)  # with the usual rights
         for path, content in read_recordings(name, archive):
             (unpacked / path).parent.mkdir(parents=True, exist_ok=True)
             if pointer := POINTER.fullmatch(content):
@@ -215,8 +213,6 @@ def unpack(name, archive, folder, work):
         for path in pointers:
             (fetched / path).replace(unpacked / path)
         unpacked.rename(folder)
-    finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def provide(name, folder, archive):
