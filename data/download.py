@@ -138,27 +138,12 @@ def fetch_recordings(name, pointers, folder):
 # Archives
 
 
-@contextlib.contextmanager
-def opened(archive):
-    """Open a ZIP archive; whatever is wrong with it becomes one line."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            yield content
-    except SentimentalError:
-        raise
-    except Exception as error:  # zipfile, and what unpacks for it, raise a dozen kinds
-        raise SentimentalError(
-            f"{archive}: damaged, encrypted or packed in an unknown way ({error}); delete it and "
-            "download it again"
-        ) from None
-
-
 def recognize(archive):
     """The name of the corpus that an archive holds, by its MD5 or the folder in it."""
     if not archive.is_file():
         raise SentimentalError(f"{archive}: no such file; check the name")
     md5, paths = pooch.file_hash(archive, "md5"), []
-    with contextlib.suppress(SentimentalError), opened(archive) as content:
+    with contextlib.suppress(Exception), zipfile.ZipFile(archive) as content:  # or it is none
         paths = content.namelist()
     for name, known in ARCHIVES.items():
         if known.md5 == md5 or (known.root and any(path.startswith(known.root) for path in paths)):
@@ -175,19 +160,27 @@ def read_recordings(name, archive):
     One that would write out of its folder, or more than the corpus has, is refused before.
     """
     root, expected, harm = ARCHIVES[name].root, ARCHIVES[name].megabytes, ""
-    with opened(archive) as content:
-        members = [info for info in content.infolist() if info.filename.startswith(root)]
-        infos = {m.filename.removeprefix(root): m for m in members if is_recording(m.filename)}
-        if (megabytes := sum(info.file_size for info in infos.values()) / 1e6) > 1.1 * expected:
-            harm = f"would become {megabytes:.0f} MB instead of {expected}"
-        for path in infos:
-            is_inside = (ROOT / path).resolve().is_relative_to(ROOT)
-            if not is_inside or path.count("/") > MOST_FOLDERS:
-                harm = f"holds the path {path[:80]}, which leads out of the folder or too deep"
-        if harm:
-            raise SentimentalError(f"{archive}: {harm}; nothing was unpacked, do not trust it")
-        for path, info in tqdm(infos.items(), "Unpacking", unit=" files", disable=None):
-            yield path, content.read(info)
+    try:
+        with zipfile.ZipFile(archive) as content:
+            members = [info for info in content.infolist() if info.filename.startswith(root)]
+            infos = {m.filename.removeprefix(root): m for m in members if is_recording(m.filename)}
+            if (megabytes := sum(info.file_size for info in infos.values()) / 1e6) > 1.1 * expected:
+                harm = f"would become {megabytes:.0f} MB instead of {expected}"
+            for path in infos:
+                is_inside = (ROOT / path).resolve().is_relative_to(ROOT)
+                if not is_inside or path.count("/") > MOST_FOLDERS:
+                    harm = f"holds the path {path[:80]}, which leads out of the folder or too deep"
+            if harm:
+                raise SentimentalError(f"{archive}: {harm}; nothing was unpacked, do not trust it")
+            for path, info in tqdm(infos.items(), "Unpacking", unit=" files", disable=None):
+                yield path, content.read(info)
+    except SentimentalError:
+        raise
+    except Exception as error:  # zipfile, and what unpacks for it, raise a dozen kinds
+        raise SentimentalError(
+            f"{archive}: damaged, encrypted or packed in an unknown way ({error}); delete it and "
+            "download it again"
+        ) from None
 
 
 def unpack(name, archive, folder, work):
