@@ -49,7 +49,7 @@ from sentimental.preprocessing.conditions import (
     CONDITIONS,
     apply_condition,
 )
-from sentimental.preprocessing.labels import read_names
+from sentimental.preprocessing.labels import read_names, read_table
 from sentimental.preprocessing.recordings import (
     collect,
     describe_files,
@@ -58,7 +58,6 @@ from sentimental.preprocessing.recordings import (
     print_refused,
     print_summary,
 )
-from sentimental.preprocessing.table import read_table
 from sentimental.scripts import SentimentalError, mute_libraries, program_error, shown
 from sentimental.workers import run_jobs
 

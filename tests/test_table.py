@@ -5,8 +5,7 @@ from unicodedata import normalize
 import pytest
 
 from sentimental.features_file import Recording
-from sentimental.preprocessing.labels import read_names
-from sentimental.preprocessing.table import read_table
+from sentimental.preprocessing.labels import read_names, read_table
 from sentimental.scripts import SentimentalError
 
 
