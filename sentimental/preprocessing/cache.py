@@ -17,7 +17,7 @@ from sentimental.scripts import SentimentalError, shown
 HEAD = struct.Struct("<32sQ")
 
 
-class FrameCache:
+class FrameCache(contextlib.AbstractContextManager):
     """Frames of recordings, from the features file of the last run and from a run that was stopped.
 
     Until the features file is whole, frames are added to a file in a folder beside it, which
@@ -53,10 +53,7 @@ class FrameCache:
             except SentimentalError as error:
                 print(shown(f"Computing everything again: {error}"))
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
+    def __exit__(self, kind, *_):
         # Let others use the folder; once all is written, remove it.
         if self._folder:
             self._file.close()
