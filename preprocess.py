@@ -58,7 +58,7 @@ from sentimental.preprocessing.recordings import (
     print_refused,
     print_summary,
 )
-from sentimental.scripts import SentimentalError, mute_libraries, program_error, shown
+from sentimental.scripts import SentimentalError, file_error, mute_libraries, shown
 from sentimental.workers import run_jobs
 
 # Where corpora lie and features are written, if nothing else is said.
@@ -84,10 +84,8 @@ def compute_frames(recording, condition="", voices=()):
         speech = trim(samples, name)
         speech = reduce_noise(speech)
         return extract_frames(speech), "; ".join(notes) or None
-    except SentimentalError as error:
-        return None, str(error)
     except Exception as error:
-        return None, str(program_error(name, error))
+        return None, str(file_error(name, error))
 
 
 def compute_all(recordings, cache, condition, voices):

@@ -20,7 +20,7 @@ from sentimental.scripts import (
     UNSURE_BELOW,
     SentimentalError,
     check_emotions,
-    program_error,
+    file_error,
 )
 from sentimental.speaker import find_doubt, normalize
 from sentimental.utterances import Source, find_utterances
@@ -277,10 +277,8 @@ def mean_probabilities(utterances):
 def _predict_file(recognizer, path):
     try:
         return FileResult(path, recognizer.predict(path), None)
-    except SentimentalError as error:
-        return FileResult(path, None, error)
     except Exception as error:
-        return FileResult(path, None, program_error(path, error))
+        return FileResult(path, None, file_error(path, error))
 
 
 def _run_lstm(sequence, kernel, recurrent_kernel, bias):

@@ -95,11 +95,13 @@ def end_at_once(number):
     os._exit(128 + number)
 
 
-def program_error(name, error):
-    """A fault of the program as the error of one file, `name`, so that the rest of a batch goes on.
+def file_error(name, error):
+    """What went wrong with one file, `name`, as SentimentalError: the rest of a batch goes on.
 
-    With SENTIMENTAL_DEBUG=1 in the environment its traceback is printed.
+    Of a fault of the program the traceback is printed with SENTIMENTAL_DEBUG=1 in the environment.
     """
+    if isinstance(error, SentimentalError):
+        return error
     if _is_debugged():
         # In one piece: workers share the stream.
         sys.stderr.write("".join(traceback.format_exception(error)))

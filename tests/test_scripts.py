@@ -17,9 +17,9 @@ from sentimental.scripts import (
     SentimentalError,
     Stopped,
     check_stop,
+    file_error,
     interruptible,
     mute_libraries,
-    program_error,
     run_script,
     shown,
     stop_signal,
@@ -133,7 +133,7 @@ def test_an_error_of_the_program_is_a_line_and_its_traceback_is_to_be_had(
     monkeypatch, capsys, debug
 ):
     monkeypatch.setenv("SENTIMENTAL_DEBUG", debug)
-    line = str(program_error("a.wav", ZeroDivisionError("by zero")))
+    line = str(file_error("a.wav", ZeroDivisionError("by zero")))
     assert line.startswith("a.wav: a fault of this program")
     assert "ZeroDivisionError: by zero" in line
     assert ("ZeroDivisionError" in capsys.readouterr().err) == (debug == "1")

@@ -14,7 +14,7 @@ from sentimental.decoding import decode_blocks
 from sentimental.files import find_files
 from sentimental.live.chart import summary_line
 from sentimental.live.terminal import note
-from sentimental.scripts import EMOTIONS, SentimentalError, check_stop, program_error, shown
+from sentimental.scripts import EMOTIONS, SentimentalError, check_stop, file_error, shown
 from sentimental.utterances import WHOLE_SECONDS, as_file, cut
 from sentimental.voice import Voice
 
@@ -113,10 +113,8 @@ class Recording:
         try:
             yield from self._hear(recognizer, voices, emotions)
             self.failed = not self.utterances
-        except SentimentalError as error:
-            yield Finding(None, "error", error)
         except Exception as error:
-            yield Finding(None, "error", program_error(self.name, error))
+            yield Finding(None, "error", file_error(self.name, error))
         if self.is_cut:
             for channel, utterances in sorted(self.utterances.items()):
                 source = f"{self.name}, channel {channel}" if channel else self.name
