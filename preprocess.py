@@ -51,8 +51,8 @@ from sentimental.preprocessing.conditions import (
 )
 from sentimental.preprocessing.labels import read_names, read_table
 from sentimental.preprocessing.recordings import (
-    collect,
     describe_files,
+    drop_twins,
     find_corpora,
     load_recording,
     print_refused,
@@ -89,10 +89,11 @@ def compute_frames(recording, condition="", voices=()):
 
 
 def compute_all(recordings, cache, condition, voices):
-    """What `compute_frames` gives, by the recordings' names: from the cache, or on all cores."""
+    """Give recordings their frames, from the cache or on all cores; returns lines by name."""
     died = "the process that read it was killed; does it take more memory than there is?"
-    computed = {recording.name: (cache.load(recording.hash), None) for recording in recordings}
-    new = [recording for recording in recordings if computed[recording.name][0] is None]
+    for recording in recordings:
+        recording.condition, recording.frames = condition, cache.load(recording.hash)
+    new, lines = [recording for recording in recordings if recording.frames is None], {}
     jobs = ((recording, condition, voices) for recording in new)
     with (
         contextlib.closing(run_jobs(compute_frames, jobs)) as results,
@@ -100,20 +101,32 @@ def compute_all(recordings, cache, condition, voices):
     ):
         for number, result in progress:
             recording = new[number]
-            result = frames, _ = result or (None, f"{recording.name}: {died}")
-            computed[recording.name] = result
-            if frames is not None:
-                cache.save(recording.hash, frames)
-    return computed
+            recording.frames, lines[recording.name] = result or (None, f"{recording.name}: {died}")
+            if recording.frames is not None:
+                cache.save(recording.hash, recording.frames)
+    return lines
 
 
 def compute_takes(takes, cache, condition, voices):
-    """The same of the first file of each take, and of the next where one is refused."""
-    computed = {}
-    while takes:
-        computed |= compute_all([first for first, *_ in takes], cache, condition, voices)
-        takes = [rest for first, *rest in takes if rest and computed[first.name][0] is None]
-    return computed
+    """The same of the first file of each take, and of the next where one is refused.
+
+    Returns
+    -------
+    recordings : list of Recording, those that are used
+    refused, notes : list of str, lines about recordings that are not used, and that are
+    """
+    lines, rest = {}, takes
+    while rest:
+        lines |= compute_all([first for first, *_ in rest], cache, condition, voices)
+        rest = [others for first, *others in rest if others and first.frames is None]
+    recordings, refused, notes = [], [], []
+    for copy in (copy for copies in takes for copy in copies):
+        if copy.frames is not None:
+            recordings.append(copy)
+        if line := lines.get(copy.name):
+            (refused if copy.frames is None else notes).append(line)
+    recordings, contradictions = drop_twins(recordings)
+    return recordings, refused + contradictions, notes
 
 
 def parse_arguments():
@@ -158,8 +171,7 @@ def main():
 
     voices = {first.file: first.hash for first, *_ in takes} if condition == "babble" else {}
     with FrameCache(output, condition, voices) as cache:
-        computed = compute_takes(takes, cache, condition, [*voices])
-        recordings, lines, notes = collect(takes, computed, condition)
+        recordings, lines, notes = compute_takes(takes, cache, condition, [*voices])
         if recordings:
             save_features(output, recordings)
     refused.update(lines)

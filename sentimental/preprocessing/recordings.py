@@ -191,32 +191,6 @@ def _load_file(path):
     return load_audio(path, notes.append), notes
 
 
-def collect(takes, computed, condition=""):
-    """The recordings with their frames, once all are computed.
-
-    Parameters
-    ----------
-    takes : as `describe_files` gives them
-    computed : dict by name of a recording, its frames and a line, either of which may be None
-    condition : str
-
-    Returns
-    -------
-    recordings : list of Recording
-    refused : list of str, a line for each that is not used
-    notes : list of str, lines about recordings that are used
-    """
-    recordings, refused, notes = [], [], []
-    for copy in (copy for copies in takes for copy in copies if copy.name in computed):
-        frames, line = computed[copy.name]
-        if frames is not None:
-            recordings.append(replace(copy, condition=condition, frames=frames))
-        if line:
-            (refused if frames is None else notes).append(line)
-    recordings, contradictions = drop_twins(recordings)
-    return recordings, refused + contradictions, notes
-
-
 def drop_twins(recordings):
     """Of recordings whose frames are the same keep one: they were the same when decoded.
 
