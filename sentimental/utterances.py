@@ -48,7 +48,21 @@ def find_utterances(
     name : str or Path, what error messages call the recording
     speech : sentimental.vad.Speech
     """
-    with _opened(recording, sample_rate) as (name, blocks):
+    with contextlib.ExitStack() as stack:
+        if isinstance(recording, np.ndarray):
+            if sample_rate is None:
+                raise TypeError("samples: give their sample_rate as well, in Hz")
+            name, blocks = "recording", iter([(recording, sample_rate)])
+        elif isinstance(recording, str | os.PathLike):
+            name, blocks = recording, decode_blocks(recording)
+        elif hasattr(recording, "read"):
+            name = getattr(recording, "name", "recording")
+            blocks = decode_blocks(stack.enter_context(as_file(recording, name)))
+        else:
+            raise TypeError(
+                f"a {type(recording).__name__} is no recording; give a path, an open file, or "
+                "samples as np.ndarray"
+            )
         for _, speech in cut(name, blocks):
             if isinstance(speech, SentimentalError):
                 raise speech
@@ -61,7 +75,7 @@ def cut(name, blocks, separate=False):
     Parameters
     ----------
     name : str or Path, what error messages call the recording
-    blocks : iterator of (samples [shape=(n,) or (n, channels), float32], rate in Hz)
+    blocks : iterator of (samples [shape=(n,) or (n, channels), float32], rate in Hz, ...)
     separate : bool, whether each channel is cut by itself; else they are mixed
 
     Yields
@@ -70,7 +84,7 @@ def cut(name, blocks, separate=False):
     speech : Speech, or the SentimentalError of a channel in which nobody speaks
     """
     head, n_seconds = [], 0.0
-    for samples, rate in blocks:
+    for samples, rate, *_ in blocks:
         head.append(samples)
         n_seconds += len(samples) / rate
         if n_seconds > WHOLE_SECONDS:
@@ -78,7 +92,7 @@ def cut(name, blocks, separate=False):
     several = separate and samples.shape[1] > 1
     channels = [*range(1, samples.shape[1] + 1)] if several else [None]
     if n_seconds > WHOLE_SECONDS:
-        rest = (samples for samples, _ in blocks)
+        rest = (samples for samples, *_ in blocks)
         yield from _cut_long(name, itertools.chain(head, rest), rate, channels)
     else:
         yield from _judge_whole(name, np.concatenate(head), rate, channels)
@@ -148,31 +162,16 @@ class _Gate:
 
 
 @contextlib.contextmanager
-def _opened(recording, sample_rate):
-    """The name of a recording, and its blocks: (samples, rate in Hz) after each other."""
-    if isinstance(recording, np.ndarray):
-        if sample_rate is None:
-            raise TypeError("samples: give their sample_rate as well, in Hz")
-        yield "recording", iter([(recording, sample_rate)])
-    elif isinstance(recording, str | os.PathLike):
-        yield recording, (block[:2] for block in decode_blocks(recording))
-    elif hasattr(recording, "read"):
-        name = getattr(recording, "name", "recording")
-        with as_file(recording, name) as path:
-            yield name, (block[:2] for block in decode_blocks(path))
-    else:
-        raise TypeError(
-            f"a {type(recording).__name__} is no recording; give a path, an open file, or samples "
-            "as np.ndarray"
-        )
-
-
-@contextlib.contextmanager
 def as_file(stream, name):
     """The path of a temporary file with all bytes of a stream; errors call it by its `name`."""
     with contextlib.ExitStack() as opened:
         try:
-            path, file = opened.enter_context(_unnamed_file())
+            if os.path.exists("/proc/self/fd"):  # where no name of it is left by a kill
+                file = opened.enter_context(tempfile.TemporaryFile())
+                path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+            else:
+                path = os.path.join(opened.enter_context(tempfile.TemporaryDirectory()), "file")
+                file = opened.enter_context(open(path, "wb"))
             with interruptible():
                 shutil.copyfileobj(stream, file)
             file.flush()
@@ -184,14 +183,3 @@ def as_file(stream, name):
             yield path
         except SentimentalError as error:
             raise SentimentalError(str(error).replace(path, str(name))) from None
-
-
-@contextlib.contextmanager
-def _unnamed_file():
-    """A temporary file and its path. Where the system can, no name of it is left by a kill."""
-    if os.path.exists("/proc/self/fd"):
-        with tempfile.TemporaryFile() as file:
-            yield f"/proc/{os.getpid()}/fd/{file.fileno()}", file
-    else:
-        with tempfile.TemporaryDirectory() as folder, open(f"{folder}/recording", "wb") as file:
-            yield file.name, file
