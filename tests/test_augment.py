@@ -11,8 +11,6 @@ from sentimental.training import augment
 from sentimental.training.augment import ALMOST_ZERO, change_recording, vtlp_matrices
 from sentimental.training.settings import Augmentation
 
-MATRICES = vtlp_matrices(Augmentation().vtlp)
-SAME_VOICE = vtlp_matrices(0.0)
 # Places of what is told beside the mel spectrum.
 RMS, ZCR, PITCH, HARMONICITY = range(4)
 # Nothing of it is switched on.
@@ -42,19 +40,19 @@ def batch():
     return clips, lengths
 
 
-def change(mel, others, lengths=None, matrices=SAME_VOICE, **settings):
+def change(mel, others, lengths=None, **settings):
     """Mel spectrum and the rest, where nothing happens but what the settings switch on."""
     lengths = np.full(len(mel), mel.shape[1]) if lengths is None else lengths
-    return change_recording(mel, others, lengths, matrices, only(**settings), rng())
+    return change_recording(mel, others, lengths, only(**settings), rng())
 
 
-def features_of(batch, settings=NOTHING, matrices=SAME_VOICE, seed=0):
-    return augment.augment(*batch, matrices, settings, rng(seed))
+def features_of(batch, settings=NOTHING, seed=0):
+    return augment.augment(*batch, settings, rng(seed))
 
 
 def test_augmented_clips_are_padded_with_zeros_and_nowhere_else(batch):
     settings = Augmentation()
-    features, lengths = features_of(batch, settings, MATRICES)
+    features, lengths = features_of(batch, settings)
     assert features.dtype == np.float32
     assert features.shape == (3, settings.crop_frames, N_FEATURES)
     assert np.isfinite(features).all()
@@ -75,9 +73,7 @@ def test_without_augmentation_the_features_are_those_of_prediction(batch):
     dirty = clips.copy()  # the padding is never read
     for clip, length in zip(dirty, lengths, strict=True):
         clip[length:] = 50
-    first, second = (
-        features_of((x, lengths), Augmentation(), MATRICES, seed=5)[0] for x in (clips, dirty)
-    )
+    first, second = (features_of((x, lengths), Augmentation(), seed=5)[0] for x in (clips, dirty))
     np.testing.assert_array_equal(first, second)
 
 
@@ -120,7 +116,8 @@ def test_of_a_long_clip_a_part_is_drawn_and_of_a_short_one_all():
 def test_a_higher_voice_has_its_formants_higher():
     centers, _ = mel_bands()
     formant = np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
-    peaks = sorted(centers[(formant @ matrix).argmax()] for matrix in MATRICES)
+    matrices = vtlp_matrices(Augmentation().vtlp)
+    peaks = sorted(centers[(formant @ matrix).argmax()] for matrix in matrices)
     limit = np.exp(Augmentation().vtlp)
     some = [peaks[0], peaks[len(peaks) // 2], peaks[-1]]
     assert some == pytest.approx([1500 / limit, 1500, 1500 * limit], rel=0.04)
@@ -174,7 +171,7 @@ def test_pitch_and_zero_crossings_follow_the_formants_of_a_higher_voice():
     mel += 60 * np.exp(-0.5 * ((centers - 1500) / 250) ** 2)
     others = np.full((100, 10, 4), 0.2, np.float32)
     others[..., PITCH] = 7.0
-    mel, others = change(mel, others, matrices=MATRICES, vtlp=Augmentation().vtlp)
+    mel, others = change(mel, others, vtlp=Augmentation().vtlp)
     factors = centers[mel[:, 0].argmax(axis=-1)] / 1500
     assert factors.min() < 0.9 < 1.1 < factors.max()
     np.testing.assert_allclose(2 ** (others[:, 0, PITCH] - 7), factors, rtol=0.03)

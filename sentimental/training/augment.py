@@ -9,6 +9,8 @@ nearly the sum of their powers. In the order of events:
     mask_time          gaps in time
 """
 
+import functools
+
 import numpy as np
 
 from sentimental.features import frame_features, mark_speech
@@ -24,7 +26,7 @@ LOG_2 = np.log(2)
 ALMOST_ZERO = 1e-3
 
 
-def augment(clips, lengths, matrices, settings, rng):
+def augment(clips, lengths, settings, rng):
     """Features of a batch of clips as other speakers and recordings would give them.
 
     Parameters
@@ -32,7 +34,6 @@ def augment(clips, lengths, matrices, settings, rng):
     clips : np.ndarray [shape=(n, n_frames, N_MELS + 4), float32]
         Mel spectrum, RMS, zero-crossing rate, pitch and harmonicity, as `extract_frames` has them
     lengths : np.ndarray of int [shape=(n,)], frames of each clip that are not padding
-    matrices : np.ndarray, as `vtlp_matrices` returns them
     settings : Augmentation
     rng : np.random.Generator
 
@@ -43,7 +44,7 @@ def augment(clips, lengths, matrices, settings, rng):
     """
     clips, lengths = warp_time(clips, lengths, settings, rng)
     mel, others = np.ascontiguousarray(clips[..., :N_MELS]), clips[..., N_MELS:]
-    mel, others = change_recording(mel, others, lengths, matrices, settings, rng)
+    mel, others = change_recording(mel, others, lengths, settings, rng)
     return frame_features(mel, others, lengths), lengths
 
 
@@ -85,6 +86,7 @@ def warp_time(clips, lengths, settings, rng):
     return clips[rows, before] * (1 - weight) + clips[rows, before + 1] * weight, new_lengths
 
 
+@functools.cache
 def vtlp_matrices(vtlp):
     """Matrices for ``mel @ matrix``, the mel spectrum of a lower or a higher voice [1]_.
 
@@ -172,7 +174,7 @@ def draw_babble(n, power, lengths, settings, rng):
     return babble
 
 
-def change_recording(mel, others, lengths, matrices, settings, rng):
+def change_recording(mel, others, lengths, settings, rng):
     """Clips as other speakers, microphones and rooms would have made them, in noise or babble.
 
     Parameters and results are as for `augment`: `mel` [shape=(n, n_frames, N_MELS), float32] in dB,
@@ -191,7 +193,7 @@ def change_recording(mel, others, lengths, matrices, settings, rng):
     level_before = np.maximum(before @ widths, 1e-10)
 
     factor = rng.integers(0, N_FACTORS, n)
-    mel = mel @ matrices[factor]
+    mel = mel @ vtlp_matrices(settings.vtlp)[factor]
     mel = mel + draw_colors(n, settings.octave_db, (-settings.tilt_db, settings.tilt_db), rng)
     loudest = np.where(is_speech, mel, -np.inf).max(axis=(1, 2), keepdims=True)
     contrast = np.exp(rng.uniform(-settings.contrast, settings.contrast, (n, 1, 1)))

@@ -8,7 +8,7 @@ from sentimental.features import add_slopes, pad, summarize
 from sentimental.scripts import SentimentalError
 from sentimental.speaker import STATISTICS, compute_statistics, normalize
 from sentimental.spectrum import N_MELS, mfcc_to_mel
-from sentimental.training.augment import add_jitter, augment, mask_time, standardize, vtlp_matrices
+from sentimental.training.augment import add_jitter, augment, mask_time, standardize
 from sentimental.training.histories import (
     draw_history,
     feature_chunks,
@@ -60,7 +60,6 @@ class AugmentedBatches(keras.utils.PyDataset):
         voices = [voice_of(recording) for recording in recordings]
         self.same_voice = find_same_voice(voices)
         self.reference = reference or find_reference(self.statistics, voices)
-        self.matrices = vtlp_matrices(augmentation.vtlp)
         self.draw_epoch(0)
         self.prior = self.labels[self.batches.ravel()].mean(axis=0)
 
@@ -100,7 +99,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         # The epoch's own stream is that of number 0: NumPy pads a seed with zeros.
         rng = np.random.default_rng([self.seed, self.epoch, number + 1])
         clips, lengths = pad([self.clips[index] for index in batch])
-        features, lengths = augment(clips, lengths, self.matrices, self.augmentation, rng)
+        features, lengths = augment(clips, lengths, self.augmentation, rng)
         # The voice's earlier recordings went through the same voice, microphone and room.
         summaries = summarize(features, lengths)
         changed, before = compute_statistics(features, lengths, summaries), self.statistics[batch]
