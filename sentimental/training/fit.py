@@ -74,25 +74,25 @@ def fit(
     nothing_heard = np.zeros((len(validation), N_STATISTICS))
     frames, summaries = recordings_to_inputs(validation, batches.reference, nothing_heard)
     inputs = [standardize(frames, batches.mean, batches.std), summaries]
+    validated = inputs, one_hot(validation)
     model = _compile_model(network, batches, training, start)
     model([part[:1] for part in inputs])  # builds it, so that its weights can be set
     options = settings, seed, [tuple(w.shape) for w in model.weights], start and start["checksum"]
     key = fingerprint([*recordings, *validation], *options)
-    progress = Progress(model, checkpoint, key, batches, name)
-    progress.run(training.epochs, (inputs, one_hot(validation)))
-    if not progress.best:
+    history, best = _run_epochs(model, batches, validated, checkpoint, key, name)
+    if not best:
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
-    weights = merge_prior(progress.best, training.expected() / model.prior)
+    weights = merge_prior(best, training.expected() / model.prior)
     network.set_weights(silence_untrained(weights, batches.labels.any(axis=0)))
     if temperature is None:
         probabilities = network.predict(inputs, PREDICTION_BATCH, verbose=0)
         temperature = fit_temperature(validation, probabilities)
     weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
     network.set_weights(merge_temperature(weights, temperature))
-    history = progress.history | {"temperature": temperature}
+    history |= {"temperature": temperature, "seconds": sum(history["seconds"])}
     history["epoch_saved"] = int(np.nanargmin(history["val_loss"])) + 1
-    return batches.reference, history | {"seconds": sum(history["seconds"])}
+    return batches.reference, history
 
 
 def _compile_model(network, batches, training, start):
@@ -120,79 +120,57 @@ def _compile_model(network, batches, training, start):
     return model
 
 
-class Progress(keras.callbacks.Callback):
-    """Draw the batches of each epoch; after it, print a line and save all that a resumed one needs.
+def _run_epochs(model, batches, validation, path, key, name):
+    """Fit a model for the epochs that are left; after each, save all that a resumed one needs.
 
     Keras' `ModelCheckpoint` and `BackupAndRestore` write into the file itself: a training that is
     stopped at that moment leaves a file that is cut, or weights of another epoch than noted beside
     them. Here everything is one file, which is whole or not at all, with a checksum at its end.
+
+    Returns
+    -------
+    history : dict of list, a value of each epoch for each of ``HISTORY``
+    best : list of np.ndarray, the averaged weights with the lowest validation loss; empty where
+        that was never a number
     """
-
-    def __init__(self, model, path, fingerprint, batches, name):
-        super().__init__()
-        self.set_model(model)
-        self.path, self.fingerprint, self.batches, self.name = path, fingerprint, batches, name
-        # A value of each epoch, and the averaged weights with the lowest validation loss.
-        self.history, self.best = {key: [] for key in HISTORY}, None
-
-    def run(self, epochs, validation):
-        """Fit the model for the epochs that are left."""
-        self.model.fit(
-            self.batches,
+    history, best, epochs = {figure: [] for figure in HISTORY}, [], model.training.epochs
+    variables = [*model.weights, *model.optimizer.variables]
+    if state := load_state(path, key, name):
+        for number, variable in enumerate(variables):
+            variable.assign(state[f"variable_{number}"])
+        history = {figure: state[figure].tolist() for figure in HISTORY}
+        best = [state[part] for part in state if part.startswith("best_")]
+        print(f"{name}going on after epoch {len(history['loss'])}")
+    stopping = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: check_stop())
+    for epoch in range(len(history["loss"]), epochs):
+        begin = time.monotonic()
+        batches.draw_epoch(epoch)  # from seed and epoch alone, as what dropout leaves out
+        model.seed_dropout(batches.seed, epoch)
+        fitted = model.fit(
+            batches,
             shuffle=False,  # they are drawn in random order
             validation_data=validation,
             validation_batch_size=PREDICTION_BATCH,
-            initial_epoch=self._resume(),
-            epochs=epochs,
             verbose=0,
-            callbacks=[self],
+            callbacks=[stopping],
         )
-
-    def _variables(self):
-        variables = [*self.model.weights, *self.model.optimizer.variables]
-        return {f"variable_{number}": variable for number, variable in enumerate(variables)}
-
-    def _resume(self):
-        """Set the weights that a stopped training left; returns how many epochs it had done."""
-        if not (state := load_state(self.path, self.fingerprint, self.name)):
-            return 0
-        for key, variable in self._variables().items():
-            variable.assign(state[key])
-        self.history = {key: state[key].tolist() for key in HISTORY}
-        if "best_0" in state:
-            self.best = [state[f"best_{n}"] for n in range(len(self.model.average.weights))]
-        n_done = len(self.history["loss"])
-        print(f"{self.name}going on after epoch {n_done}")
-        return n_done
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Draw what the epoch depends on from seed and epoch alone."""
-        self.begin = time.monotonic()
-        self.batches.draw_epoch(epoch)
-        self.model.seed_dropout(self.batches.seed, epoch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        """End here if a signal asks for it."""
-        check_stop()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Print the line and save the state."""
-        logs["seconds"] = time.monotonic() - self.begin
-        epochs = self.params["epochs"]
-        minutes, seconds = divmod(round(logs["seconds"] * (epochs - epoch - 1)), 60)
+        told = {figure: values[0] for figure, values in fitted.history.items()}
+        told["seconds"] = time.monotonic() - begin
+        minutes, seconds = divmod(round(told["seconds"] * (epochs - epoch - 1)), 60)
         print(
-            f"{self.name}epoch {epoch + 1:3}/{epochs}  loss {logs['loss']:.3f}  validation: "
-            f"loss {logs['val_loss']:.3f}, accuracy {logs['val_accuracy']:.3f}  "
+            f"{name}epoch {epoch + 1:3}/{epochs}  loss {told['loss']:.3f}  validation: "
+            f"loss {told['val_loss']:.3f}, accuracy {told['val_accuracy']:.3f}  "
             f"{minutes} min {seconds:02} s left",
             flush=True,
         )
-        if logs["val_loss"] < np.nanmin([*self.history["val_loss"], np.inf]):
-            self.best = self.model.average.get_weights()
-        for key, values in self.history.items():
-            values.append(float(logs[key]))
-        values = {k: keras.ops.convert_to_numpy(v) for k, v in self._variables().items()}
-        values |= {f"best_{n}": weight for n, weight in enumerate(self.best or [])}
-        save_state(self.path, self.fingerprint, values | self.history)
+        if told["val_loss"] < np.nanmin([*history["val_loss"], np.inf]):
+            best = model.average.get_weights()
+        for figure, values in history.items():
+            values.append(float(told[figure]))
+        state = {f"variable_{n}": variable.numpy() for n, variable in enumerate(variables)}
+        state |= {f"best_{n}": weight for n, weight in enumerate(best)}
+        save_state(path, key, state | history)
+    return history, best
 
 
 def save_state(path, fingerprint, state):
