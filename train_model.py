@@ -28,7 +28,6 @@ import numpy as np
 
 from sentimental.model import weights_path_of
 from sentimental.training.cross_validation import (
-    clear_folds,
     draw_histories,
     run_folds,
     unfinished_work,
@@ -90,8 +89,8 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
         record = run_record("random", recordings, count_parts(fold), seeds, settings)
         record |= metrics | {"groups": groups, "untrained": untrained}
         report_model(folder, record, metrics, network, history)
-        clear_folds("random", runs, unfinished)
-        checkpoint.unlink()
+        for path in [checkpoint, *(run["path"] for run in runs)]:
+            path.unlink()
     print(f"\nWritten: {model}, {weights_path_of(model)}, and figures in {folder}/")
 
 
@@ -148,7 +147,8 @@ def run_protocol(recordings, conditions, settings, arguments, start):
         options = conditions, arguments.seeds or 1, unfinished, settings, start
         runs = run_folds(protocol, recordings, *options)
         report_runs(protocol, runs, recordings, folder, settings)
-        clear_folds(protocol, runs, unfinished)
+        for run in runs:
+            run["path"].unlink()
 
 
 def parse_arguments(argv):

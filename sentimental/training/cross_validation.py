@@ -41,7 +41,8 @@ class Fold:
     number: int
     parts: tuple  # what trains, validates and is tested
     conditions: dict  # what is tested, under other conditions
-    folder: Path
+    frames: Path  # of all recordings
+    path: Path  # of the result
     settings: dict
     start: dict | None
 
@@ -55,14 +56,14 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     recordings : list of Recording
     conditions : dict of list of Recording; as they are under other conditions, by its name
     n_seeds : int > 0
-    folder : Path, where folds that are complete wait for the rest
+    folder : Path, where folds that are complete wait for the rest, until the caller deletes them
     settings : dict with ``training`` and ``augmentation``
     start : dict or None, as for `sentimental.training.fit.fit`
 
     Returns
     -------
     runs : list of dict, one for each seed and fold, with ``seed``, ``fold``, ``split_seed``,
-        ``sizes`` (how many train, validate and test), ``tested`` (list of Recording),
+        ``path`` (where it waits), ``sizes`` (how many train, validate and test), ``tested``,
         ``unseen_speakers`` (whether none of them trained), ``temperature``, ``seconds`` and
         ``probabilities`` (dict of np.ndarray [shape=(n, 8)], by case)
 
@@ -73,7 +74,7 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
     """
     frames, (recordings, *changed) = join_frames([recordings, *conditions.values()])
     conditions, runs, jobs = dict(zip(conditions, changed, strict=True)), [], []
-    training = settings["training"]
+    training, mapped = settings["training"], folder / f"{protocol}_frames.npy"
     for seed in range(1, n_seeds + 1):
         # Only protocol random is another split with each seed.
         split_seed = training.split_seed + (seed - 1 if protocol == "random" else 0)
@@ -82,20 +83,22 @@ def run_folds(protocol, recordings, conditions, n_seeds, folder, settings, start
             train, validation, test = fold
             # The one split of protocol random tests few: what validates counts as well.
             tested = validation + test if protocol == "random" and len(folds) == 1 else test
+            path = folder / f"{protocol}_seed{seed}_fold{number}.npz"
             run = {"seed": seed, "fold": number, "split_seed": split_seed, "tested": tested}
             run |= {"sizes": count_parts(fold), "unseen_speakers": has_unseen_speakers(fold)}
-            runs.append(run)
+            runs.append(run | {"path": path})
             parts, matched = (train, validation, tested), match_conditions(tested, conditions)
-            jobs.append((Fold(protocol, seed, number, parts, matched, folder, settings, start),))
-    with atomic_write(_frames_path(folder, protocol)) as partial:
+            jobs.append(Fold(protocol, seed, number, parts, matched, mapped, path, settings, start))
+    with atomic_write(mapped) as partial:
         np.save(partial, frames)
     killed = []
-    with contextlib.closing(run_jobs(run_fold, jobs)) as results:
+    with contextlib.closing(run_jobs(run_fold, ((job,) for job in jobs))) as results:
         for index, result in results:
             if result is None:
                 killed.append("seed {seed}, fold {fold}".format(**runs[index]))
             else:
                 runs[index] |= result
+    mapped.unlink()
     if killed:
         raise SentimentalError(
             f"{'; '.join(killed)}: killed; is there too little memory? Given again, the command "
@@ -115,15 +118,15 @@ def run_fold(fold):
     """
     from sentimental.training import fit
 
-    path, checkpoint = _paths(fold.folder, fold.protocol, fold.seed, fold.number)
+    checkpoint = fold.path.with_name(f"{fold.path.stem}_checkpoint.npz")
     label = f"seed {fold.seed}, fold {fold.number}: "
     options = fold.settings, fold.protocol, fold.seed, [*fold.conditions]
     recordings = sum([*fold.parts, *fold.conditions.values()], [])
     key = fit.fingerprint(recordings, *options, fold.start and fold.start["checksum"])
-    state = fit.load_state(path, key, label)
+    state = fit.load_state(fold.path, key, label)
     if not state:
         state = _train_and_test(fold, checkpoint, label)
-        fit.save_state(path, key, state)
+        fit.save_state(fold.path, key, state)
     checkpoint.unlink(missing_ok=True)
     return {
         "temperature": float(state["temperature"]),
@@ -138,7 +141,7 @@ def _train_and_test(fold, checkpoint, label):
     from sentimental.training.network import build_network
 
     protocol, training = fold.protocol, fold.settings["training"]
-    frames = np.load(_frames_path(fold.folder, protocol), mmap_mode="r")
+    frames = np.load(fold.frames, mmap_mode="r")
     train, validation, tested = (read_frames(part, frames) for part in fold.parts)
     network = build_network(training.units)
     temperature = {"speaker": None, "corpus": 1.0}.get(protocol, training.temperature)
@@ -162,16 +165,6 @@ def _train_and_test(fold, checkpoint, label):
     }
 
 
-def _paths(folder, protocol, seed, number):
-    """Where the result of a fold lies, and the checkpoint of its training."""
-    name = f"{protocol}_seed{seed}_fold{number}"
-    return folder / f"{name}.npz", folder / f"{name}_checkpoint.npz"
-
-
-def _frames_path(folder, protocol):
-    return folder / f"{protocol}_frames.npy"
-
-
 @contextlib.contextmanager
 def unfinished_work(folder):
     """A folder with which a stopped run goes on, for this process alone; removed when empty."""
@@ -183,14 +176,6 @@ def unfinished_work(folder):
         lock.release()
         if all(path.name.startswith(".") for path in folder.iterdir()):  # the lock's own files
             shutil.rmtree(folder)
-
-
-def clear_folds(protocol, runs, folder):
-    """Delete what waited in `folder`, once all is written."""
-    _frames_path(folder, protocol).unlink(missing_ok=True)
-    for run in runs:
-        for path in _paths(folder, protocol, run["seed"], run["fold"]):
-            path.unlink(missing_ok=True)
 
 
 # What is tested ---------------------------------------------------------------------------------
