@@ -27,11 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from sentimental.model import weights_path_of
-from sentimental.training.cross_validation import (
-    draw_histories,
-    run_folds,
-    unfinished_work,
-)
+from sentimental.training.cross_validation import run_folds, unfinished_work
+from sentimental.training.histories import draw_histories
 from sentimental.training.inputs import (
     fingerprint_files,
     load_conditions,

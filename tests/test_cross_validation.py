@@ -11,13 +11,8 @@ from signals import make_corpora, make_recording, make_recordings
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import STATISTICS
 from sentimental.training import cross_validation as module
-from sentimental.training.cross_validation import (
-    N_HISTORY,
-    draw_histories,
-    match_conditions,
-    run_folds,
-    set_temperatures,
-)
+from sentimental.training.cross_validation import match_conditions, run_folds, set_temperatures
+from sentimental.training.histories import N_HISTORY, draw_histories
 from sentimental.training.metrics import one_hot
 from sentimental.training.protocols import protocol_folds
 from sentimental.training.settings import Augmentation, Training

@@ -34,8 +34,8 @@ from sentimental.speaker import (
 )
 from sentimental.spectrum import SAMPLE_RATE
 from sentimental.training.histories import (
+    draw_histories,
     draw_history,
-    draw_statistics,
     find_reference,
     group_voices,
     recording_statistics,
@@ -170,20 +170,22 @@ def members(statistics):
     return [{n for n in range(16) if total >> n & 1} for total in sums]
 
 
-def test_histories_that_are_drawn_are_of_one_voice_without_the_recording_itself():
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        for number, history in enumerate(members(draw_statistics(make_told(), 3, rng))):
+def test_histories_that_are_drawn_are_of_one_voice_without_the_recording_itself(monkeypatch):
+    for seed in range(10):
+        for number, history in enumerate(members(draw_histories(make_told(), seed)["h10"])):
             first = number // 4 * 4
             others = {*range(first, first + 4)} - {number}
             assert history == (others if number < 12 else set())  # of nobody known there is none
-        assert {len(one) for one in members(draw_statistics(make_told(), 1, rng))[:12]} == {1}
+    monkeypatch.setattr("sentimental.training.histories.N_HISTORY", 1)
+    for seed in range(10):
+        drawn = members(draw_histories(make_told(), seed)["h1"])
+        assert {len(history) for history in drawn[:12]} == {1}
 
 
 def test_histories_of_one_emotion():
-    rng, seen = np.random.default_rng(0), {number: set() for number in range(16)}
-    for _ in range(30):
-        statistics = draw_statistics(make_told(), 5, rng, one_emotion=True)
+    seen = {number: set() for number in range(16)}
+    for seed in range(30):
+        statistics = draw_histories(make_told(), seed)["h10, one emotion"]
         for number, history in enumerate(members(statistics)):
             seen[number].add(frozenset(history))
     assert seen[0] == {frozenset({1}), frozenset({2}), frozenset({3})}

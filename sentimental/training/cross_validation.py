@@ -20,14 +20,12 @@ import numpy as np
 
 from sentimental.files import atomic_write, lock_folder
 from sentimental.scripts import SentimentalError
-from sentimental.training.histories import draw_statistics
+from sentimental.training.histories import N_HISTORY, draw_histories
 from sentimental.training.lessons import LESSONS, measure_lessons
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, has_unseen_speakers, protocol_folds
 from sentimental.workers import run_jobs
 
-# Earlier recordings of a speaker.
-N_HISTORY = 10
 # Protocols that also test what it brings to have heard a speaker before, or to be taught.
 WITH_HISTORIES = ("speaker", "corpus")
 
@@ -194,15 +192,6 @@ def match_conditions(tested, conditions):
                 "let preprocess.py make it of all recordings that this protocol tests"
             ) from None
     return parts
-
-
-def draw_histories(recordings, seed):
-    """What was heard before of each speaker, by case; [shape=(n, N_STATISTICS)]."""
-    rng = np.random.default_rng(seed)
-    return {
-        f"h{N_HISTORY}": draw_statistics(recordings, N_HISTORY, rng),
-        f"h{N_HISTORY}, one emotion": draw_statistics(recordings, N_HISTORY, rng, one_emotion=True),
-    }
 
 
 def join_frames(lists):

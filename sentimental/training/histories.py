@@ -7,6 +7,8 @@ from sentimental.speaker import STATISTICS, Reference, compute_statistics
 
 # Recordings that are computed at once.
 CHUNK = 512
+# Earlier recordings of a voice, in tests.
+N_HISTORY = 10
 
 
 def find_reference(statistics, voices):
@@ -70,27 +72,32 @@ def feature_chunks(recordings):
         yield frames_to_features([r.frames for r in recordings[start : start + CHUNK]])
 
 
-def draw_statistics(recordings, n, rng, one_emotion=False):
-    """For each recording, the statistics of others of the same voice, without their labels.
+def draw_histories(recordings, seed):
+    """What was heard before of the voice of each recording, without labels.
 
     Parameters
     ----------
     recordings : list of Recording
-    n : int, others as far as there are so many
-    rng : np.random.Generator
-    one_emotion : bool, whether all others are of one emotion of that voice, drawn at random
+    seed : int or list of int
 
     Returns
     -------
-    statistics : np.ndarray [shape=(len(recordings), N_STATISTICS)]
+    histories : dict of np.ndarray [shape=(len(recordings), N_STATISTICS)]
+        "h10": of ten others of the same voice, as far as there are so many; "h10, one emotion": of
+        ten that share an emotion, which is drawn at random of those of that voice
     """
-    statistics = recording_statistics(recordings)
-    voices = [voice_of(recording) for recording in recordings]
+    rng, statistics = np.random.default_rng(seed), recording_statistics(recordings)
     emotions = np.array([recording.emotion for recording in recordings])
-    drawn = np.zeros_like(statistics)
-    for number, same_voice in enumerate(find_same_voice(voices)):
-        if one_emotion and len(same_voice):
-            emotion = rng.choice(np.unique(emotions[same_voice]))
-            same_voice = same_voice[emotions[same_voice] == emotion]
-        drawn[number] = statistics[draw_history(number, same_voice, n, rng)].sum(axis=0)
-    return drawn
+    same_voice = find_same_voice([voice_of(recording) for recording in recordings])
+    drawn = [draw_history(*pair, N_HISTORY, rng) for pair in enumerate(same_voice)]
+    of_one = []
+    for number, others in enumerate(same_voice):
+        if len(others):
+            emotion = rng.choice(np.unique(emotions[others]))
+            others = others[emotions[others] == emotion]
+        of_one.append(draw_history(number, others, N_HISTORY, rng))
+    cases = {f"h{N_HISTORY}": drawn, f"h{N_HISTORY}, one emotion": of_one}
+    return {
+        case: np.stack([statistics[numbers].sum(axis=0) for numbers in histories])
+        for case, histories in cases.items()
+    }
