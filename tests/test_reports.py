@@ -263,7 +263,9 @@ def test_calibration_shows_accuracy_over_confidence(figures, tmp_path):
     plot_calibration(*calibration(recordings, probabilities), "A title", tmp_path / "c.png")
     (axes,) = figures["c.png"].axes
     assert axes.get_title() == "A title: calibration error 0.525"
-    np.testing.assert_allclose(axes.get_lines()[1].get_xydata(), [[0.65, 0.125]])
+    _, (points, (low, high), _) = axes.containers
+    np.testing.assert_allclose(points.get_xydata(), [[0.65, 0.125]])
+    assert [low.get_ydata()[0], high.get_ydata()[0]] == pytest.approx([0.0224, 0.4709], abs=1e-4)
     (bar,) = axes.patches
     assert (bar.get_x(), bar.get_height()) == pytest.approx((9 / 15, 1))
     assert drawn(tmp_path / "c.png").std() > 0

@@ -25,6 +25,7 @@ from sentimental.training.metrics import (
     interval,
     pool,
     risk_coverage,
+    wilson,
 )
 
 # Packages whose versions a record names.
@@ -296,12 +297,14 @@ def _draw_confusion(metrics, axes):
 def plot_calibration(bins, error, title, path):
     """Draw accuracy over confidence, and how many clips have it, as `calibration` returns them."""
     n, confidence, accuracy = np.array(bins).T
+    low, high = np.transpose([wilson(right, number) for number, _, right in bins])
     with _new_plot(path, 5.5, 5) as axes:
         axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="perfect calibration")
         left = np.floor(confidence * N_BINS) / N_BINS
         share = {"color": "lightsteelblue", "label": "share of all clips"}
         axes.bar(left, n / n.sum(), 1 / N_BINS, align="edge", **share)
-        axes.plot(confidence, accuracy, "o-", label="accuracy")
+        errors = {"yerr": np.clip([accuracy - low, high - accuracy], 0, 1), "capsize": 3}
+        axes.errorbar(confidence, accuracy, **errors, fmt="o", label="accuracy, 95% interval")
         axes.set(xlim=(0, 1), ylim=(0, 1), title=f"{title}: calibration error {error:.3f}")
         axes.set_xlabel("confidence: probability of the strongest emotion")
         axes.legend()
