@@ -6,6 +6,7 @@ import http.server
 import io
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -200,6 +201,19 @@ def assert_provided(folder, name):
     (name,) = [known for known in ARCHIVES if known.lower() == name.lower()]
     assert content_of(folder) == expected_content(name)
     assert [path.name for path in folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("archive", download.ARCHIVES.values(), ids=download.ARCHIVES)
+def test_what_is_downloaded_can_be_checked(archive):
+    assert bool(re.fullmatch("[0-9a-f]{32}", archive.md5)) != bool(
+        re.fullmatch("[0-9a-f]{64}", archive.sha256)
+    )
+    if archive.sha256:  # a fixed commit, in the archive's address as in that of single files
+        commit = re.search("[0-9a-f]{40}", archive.url)[0]
+        assert commit in archive.root
+        assert commit in archive.media
+        assert archive.root.endswith("/")
+        assert archive.media.endswith("/")
 
 
 def test_all_corpora_then_nothing_left_to_do(server, tmp_path, capsys):

@@ -59,6 +59,11 @@ def test_the_file_name_tells_corpus_speaker_and_emotion(name, corpus, speaker, e
     assert speaker_sex(told) == sex
 
 
+def test_ased_has_as_many_women_and_men_as_it_was_published_with():
+    sexes = [CORPORA["ASED"].sex_of(f"{speaker:02}") for speaker in range(1, 66)]
+    assert (sexes.count("female"), sexes.count("male")) == (25, 40)
+
+
 def test_other_recordings_are_told_by_their_folder():
     told = describe(Path("mine/Disgust/monday.wav"))
     assert (told.corpus, told.speaker, told.emotion) == ("mine", "", "disgust")
