@@ -1,13 +1,10 @@
 """The shipped model and the chain before it are pinned: code that moves must not move answers."""
 
-import json
-
 import numpy as np
 import pytest
 from scripts import ROOT
 
 from sentimental import EMOTIONS, Voice, load_recognizer
-from sentimental.speaker import MODEL_CHAIN
 
 SAMPLES = ROOT / "data" / "samples"
 # Probabilities of each clip: heard as the first of its speaker, and after the clips above it.
@@ -33,11 +30,6 @@ ANSWERS = {
         [0.346497, 0.033838, 0.105397, 0.080364, 0.094888, 0.043005, 0.235849, 0.060161],
     ),
 }
-
-
-def test_the_chain_is_that_of_the_shipped_model():
-    stored = json.loads((ROOT / "model8723.json").read_text())["chain"]
-    assert stored == MODEL_CHAIN
 
 
 @pytest.mark.parametrize("known", [False, True])
