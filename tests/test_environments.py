@@ -128,18 +128,18 @@ def test_in_a_notebook_the_scripts_work(happy, tmp_path):
 
 
 def test_nothing_that_starts_slowly_is_imported_where_it_is_not_needed():
-    """Numba, which librosa needs, must write beside its modules; SciPy starts slowly, too."""
+    """Numba, which librosa needs, must write beside its modules; the others start slowly, too."""
     code = (
         "import sys\n"
-        "slow = {name: None for name in ('numba', 'librosa', 'noisereduce', 'scipy')}\n"
-        "sys.modules |= slow\n"
+        "names = 'numba', 'librosa', 'noisereduce', 'scipy', 'tensorflow', 'keras'\n"
+        "sys.modules |= dict.fromkeys(names)\n"
         "import preprocess, realtime_emotion_recognition, sentimental\n"
         "from sentimental.features_file import Recording\n"
         f"path = {str(SAMPLES[0])!r}\n"
         "frames, line = preprocess.compute_frames(Recording(path, '', '', ''))\n"
         "assert line is None and len(frames) > 9, line\n"
         "assert len(sentimental.load_recognizer().predict(path)) == 8\n"
-        "del sys.modules['scipy']\n"
+        "del sys.modules['scipy'], sys.modules['tensorflow'], sys.modules['keras']\n"
         "import train_model\n"
         "from sentimental.training import fit\n"
     )

@@ -2,14 +2,11 @@
 
 import io
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import signals
 import soundfile
-from scripts import ROOT
 from sessions import WIDE, answer_to, answer_to_inputs, find_utterances
 from signals import SAMPLES, make_reference, noise, speech, tone
 
@@ -64,19 +61,6 @@ def test_numpy_gives_the_probabilities_of_keras(network, choose, n_frames):
     np.testing.assert_allclose(answer, probabilities(chosen, frames, summary), atol=1e-5)
     padded = np.pad(frames, ((0, MAX_FRAMES - n_frames), (0, 0)))
     np.testing.assert_allclose(answer, probabilities(chosen, padded, summary), atol=1e-5)
-
-
-def test_recognition_needs_no_tensorflow(tmp_path):
-    code = (
-        "import sys\n"
-        "sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
-        "import sentimental\n"
-        f"print(sum(sentimental.load_recognizer().predict({str(SAMPLES[0])!r}).values()))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert float(done.stdout) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_recording_in_whatever_form_gives_the_same(recognizer, tmp_path):
