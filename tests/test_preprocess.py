@@ -320,15 +320,21 @@ def test_a_take_counts_once_however_it_is_coded(tmp_path, here):
         ("happy/tuesday.aiff", 5),
         ("sad/a.wav", 6),  # two emotions
         ("happy/a.flac", 6),
+        ("happy/a copy.aiff", 7),
+        ("03-01-03-01-02-01-07.wav", 7),  # published with two names
+        ("03-01-03-01-02-02-07.flac", 7),
     ]:
         write_voice(folder / name, seed)
-    for counts in ("3 computed, 0 taken", "0 computed, 3 taken"):
+    for counts in ("5 computed, 0 taken", "0 computed, 5 taken"):
         done = here(folder, "--output", output)
-        assert "\n3 recordings, 4 duplicates used once, 2 refused\n" in done
+        assert "\n5 recordings, 5 duplicates used once, 2 refused\n" in done
         assert done.count("one recording with several emotions") == 2
+        assert f"{folder}/happy/a.flac as happy, {folder}/sad/a.wav as sad" in done
         assert counts in done
         assert [Path(recording.file).name for recording in load_features(output)] == [
             "1001_DFA_ANG_XX.wav",
+            "03-01-03-01-02-01-07.wav",
+            "03-01-03-01-02-02-07.flac",
             "OAF_back_angry.wav",
             "monday.flac",
         ]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from signals import make_recording, voice, write_voice
+from signals import voice, write_voice
 
 from sentimental.features_file import Recording
 from sentimental.files import find_files
 from sentimental.preprocessing.labels import read_names
-from sentimental.preprocessing.recordings import describe_files, drop_twins, load_recording
+from sentimental.preprocessing.recordings import describe_files, load_recording
 from sentimental.scripts import SentimentalError
 from sentimental.spectrum import SAMPLE_RATE
 
@@ -151,29 +151,6 @@ def test_a_part_of_a_file_is_what_the_table_says(tmp_path, start, end, seconds, 
     assert len(notes) == n_notes
     with pytest.raises(SentimentalError, match=r"talk\.wav \(0.8 s to 2 s\): the file has 0.80 s"):
         load_recording(Recording(str(path), "my", "", "sad", start=0.8, end=2.0))
-
-
-# Twins
-
-
-def test_recordings_that_were_the_same_when_decoded_are_used_once_or_refused():
-    recordings = [
-        make_recording(corpus, "", emotion, file=file, frames=np.full((3, 4), seed))
-        for corpus, emotion, file, seed in [
-            ("mine", "happy", "a copy.flac", 1),
-            ("RAVDESS", "happy", "03-01-03-01-02-01-07.wav", 1),
-            ("RAVDESS", "happy", "03-01-03-01-02-02-07.wav", 1),  # published with two names
-            ("mine", "happy", "monday.flac", 2),
-            ("mine", "happy", "monday.wav", 2),
-            ("mine", "happy", "tuesday.wav", 3),
-            ("mine", "happy", "a.wav", 4),
-            ("mine", "sad", "a.flac", 4),
-        ]
-    ]
-    kept, refused = drop_twins(recordings)
-    assert kept == [recordings[i] for i in (1, 2, 3, 5)]
-    assert [line.split(":")[0] for line in refused] == ["a.wav", "a.flac"]
-    assert all("a.wav as happy, a.flac as sad" in line for line in refused)
 
 
 # Files
