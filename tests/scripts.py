@@ -7,21 +7,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(script, *arguments, folder=None, environment=None, timeout=300):
-    """Run ``python SCRIPT ARGUMENTS`` and wait for its end.
+def run(script, *arguments, **options):
+    """Run ``python SCRIPT ARGUMENTS``, as `python` does, in the folder where the tests run."""
+    return python(ROOT / script, *arguments, **{"folder": None} | options)
+
+
+def python(*arguments, folder=ROOT, environment=None, redirect="", timeout=300):
+    """Run Python, its streams redirected as a user of a shell writes it, and wait for its end.
 
     Returns
     -------
     done : subprocess.CompletedProcess, its output as text
     """
-    return subprocess.run(
-        [sys.executable, ROOT / script, *map(str, arguments)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    command = [sys.executable, *map(str, arguments)]
+    if redirect:
+        command = ["sh", "-c", f'exec "$0" "$@" {redirect}', *command]
+    options = {"capture_output": True, "text": True, "timeout": timeout}
+    return subprocess.run(command, cwd=folder, env=environment, **options)
+
+
+def start(*arguments, **options):
+    """Start Python, with pipes for what it writes; returns the subprocess.Popen."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.Popen(command, **{"cwd": ROOT} | pipes | options)
 
 
 def run_jobs_here(function, jobs):

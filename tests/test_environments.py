@@ -3,16 +3,12 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 
 import pytest
-import soundfile
-from scripts import ROOT
-from signals import SAMPLES, voice
+from scripts import python
+from signals import SAMPLES, write_voice
 
 from sentimental.features_file import load_features
-from sentimental.spectrum import SAMPLE_RATE
 
 # What a notebook has for standard output: it is no file.
 NOTEBOOK = """
@@ -39,26 +35,11 @@ shown.write(sys.stdout.text + sys.stderr.text)
 """
 
 
-def python(*arguments, redirect="", **environment):
-    """Run Python with streams redirected as a shell's user writes it."""
-    return subprocess.run(
-        ["sh", "-c", f'exec "$0" "$@" {redirect}', sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-
-
 @pytest.fixture
 def happy(tmp_path):
-    folder = tmp_path / "mine" / "happy"
-    folder.mkdir(parents=True)
     for number in range(2):
-        samples = voice(0.8, pitch=120 + 20 * number, seed=number)
-        soundfile.write(folder / f"{number}.wav", samples, SAMPLE_RATE)
-    return folder
+        write_voice(tmp_path / "mine" / "happy" / f"{number}.wav", number)
+    return tmp_path / "mine" / "happy"
 
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
@@ -88,8 +69,8 @@ def test_keras_is_what_the_scripts_need_whatever_the_environment_says(tmp_path, 
         "from sentimental.training.network import build_network, keras; "
         "print(keras.backend.backend(), build_network(2).dtype, keras.config.epsilon())"
     )
-    environment = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
-    done = python("-c", code, redirect="2>&-", **environment)
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
+    done = python("-c", code, redirect="2>&-", environment=environment)
     assert done.stdout.split() == ["tensorflow", "float32", "1e-07"]
 
 

@@ -2,13 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import h5py
 import numpy as np
 import pytest
-from scripts import ROOT
+from scripts import ROOT, python
 from sessions import answer_to_inputs
 from signals import make_reference
 
@@ -109,7 +107,7 @@ def test_the_files_load_in_a_fresh_process_with_keras_alone(network, saved, clip
         f"clip = [*np.load({str(tmp_path / 'clip.npz')!r}).values()]\n"
         f"np.save({str(tmp_path / 'out.npy')!r}, model(clip))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    python("-c", code).check_returncode()
     np.testing.assert_allclose(
         np.load(tmp_path / "out.npy"), probabilities(network, *clip), atol=1e-6
     )

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -117,11 +115,7 @@ def write_many(folder, n, sample_rate=SAMPLE_RATE):
 def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path, name):
     write_many(tmp_path / "happy", 60)
     output, unfinished = tmp_path / "features.json", tmp_path / "features_unfinished" / ".frames"
-    script = subprocess.Popen(
-        [sys.executable, scripts.ROOT / "preprocess.py", tmp_path / "happy", "--output", output],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    script = scripts.start("preprocess.py", tmp_path / "happy", "--output", output)
     while not (unfinished.exists() and unfinished.stat().st_size):
         assert script.poll() is None
         time.sleep(0.001)

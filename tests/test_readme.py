@@ -4,11 +4,10 @@ import ast
 import json
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
-from scripts import ROOT, run
+from scripts import ROOT, python, run
 from signals import SAMPLES
 
 if sys.version_info >= (3, 11):
@@ -76,8 +75,7 @@ def test_an_installed_package_brings_model_and_demo(tmp_path):
     for source, target in build["targets"]["wheel"]["force-include"].items():
         copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
         copy(ROOT / source, tmp_path / target)
-    command = [sys.executable, "-m", "sentimental", "--demo"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = python("-m", "sentimental", "--demo", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(SAMPLES)
 
@@ -87,13 +85,8 @@ def test_the_program_in_the_readme_runs_as_it_stands(tmp_path):
     shutil.copy(SAMPLES[0], tmp_path / "speech.wav")
     code = program.replace("recognizer.predict", "answer = recognizer.predict")
     code += "\nprint(*answer, sum(answer.values()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = python("-c", code, folder=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     *emotions, total = done.stdout.split()
     assert tuple(emotions) == EMOTIONS

@@ -2,14 +2,12 @@
 
 import json
 import os
-import shlex
 import signal
-import subprocess
 import sys
 import threading
 
 import pytest
-from scripts import ROOT
+from scripts import ROOT, python, start
 
 from sentimental.files import atomic_write, check_outputs, write_json
 from sentimental.scripts import (
@@ -54,17 +52,15 @@ def test_a_status_is_passed_on_and_an_error_of_the_program_is_not_hidden():
         run_script(raiser(ZeroDivisionError()))
 
 
-def start(main, **options):
+def start_main(main, **options):
     """Start a script with this `main`, an expression."""
     code = f"import sys; from sentimental.scripts import run_script; sys.exit(run_script({main}))"
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=buffered, **options)
+    return start("-c", code, env=os.environ | {"PYTHONUNBUFFERED": ""}, **options)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes that break")
 def test_a_reader_that_has_left_ends_a_script_quietly():
-    writer = start("lambda: [print(n) for n in range(100_000)] and None")
+    writer = start_main("lambda: [print(n) for n in range(100_000)] and None")
     assert writer.stdout.readline() == b"0\n"
     writer.stdout.close()
     assert writer.stderr.read() == b""
@@ -154,12 +150,7 @@ def test_what_nohup_ignores_does_not_end_a_script():
 )
 def test_ctrl_c_during_the_imports_is_one_line(tmp_path, script):
     (tmp_path / "numpy.py").write_text("print('importing', flush=True)\nwhile True: pass")
-    started = subprocess.Popen(
-        [sys.executable, ROOT / script, "x"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    started = start(ROOT / script, "x", env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert started.stdout.readline() == b"importing\n"
     started.send_signal(signal.SIGINT)
     _, notes = started.communicate(timeout=30)
@@ -170,7 +161,7 @@ def test_ctrl_c_during_the_imports_is_one_line(tmp_path, script):
 @pytest.mark.parametrize("n_lines", [1, 100_000])  # told when it ends, and while it prints
 def test_a_full_disk_under_the_standard_output_is_one_line(n_lines):
     with open("/dev/full", "w") as full:
-        script = start(f"lambda: [print(n) for n in range({n_lines})] and None", stdout=full)
+        script = start_main(f"lambda: [print(n) for n in range({n_lines})] and None", stdout=full)
     _, notes = script.communicate(timeout=30)
     assert notes.splitlines() == [b"error: system: No space left on device"]
     assert script.returncode == 1
@@ -240,7 +231,7 @@ def test_partial_files_of_the_dead_are_removed_and_of_the_living_kept(tmp_path, 
 
     original = os.kill
     monkeypatch.setattr(os, "kill", kill)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead = start("-c", "")
     dead.wait()
     names = [f".{number}.partial.a.json" for number in (dead.pid, os.getppid(), 1, "x")]
     names += [f".{dead.pid}.partial.b.json", "b.json"]
@@ -359,8 +350,7 @@ def test_notes_of_libraries_do_not_reach_the_terminal(closed):
         "import os; from sentimental.scripts import mute_libraries, run_script; mute_libraries(); "
         "run_script(lambda: os.write(2, b'note of a library') and print('line \\udcfc'))"
     )
-    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {closed}"
     strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=strict, capture_output=True, text=True)
+    done = python("-c", code, redirect=closed, environment=strict)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("" if "1>" in closed else "line ?\n")

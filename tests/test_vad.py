@@ -1,13 +1,11 @@
 """Speech is found at any level and in any blocks; other sounds are no speech."""
 
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scripts import ROOT
+from scripts import python
 from sessions import find_utterances
 from signals import SAMPLES, noise, speech, tone, voice
 
@@ -236,7 +234,5 @@ print(pool.map_async(check_speech, [samples] * 4).get(60))
 pool.terminate()
 """
     environment = {name: value for name, value in os.environ.items() if "OMP" not in name}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = python("-c", code, environment=environment)
     assert done.stdout.splitlines() == ["0", "[None, None, None, None]"], done.stderr

@@ -3,12 +3,10 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from scripts import ROOT
+from scripts import start
 
 from sentimental.scripts import run_script
 from sentimental.workers import run_jobs
@@ -92,13 +90,7 @@ def test_workers_end_with_their_parent(name):
         "if __name__ == '__main__':\n"
         "    sys.exit(run_script(lambda: list(run_jobs(wait_for_end, [(), ()])) and None))"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    parent = start("-c", code, start_new_session=True)
     worker = int(parent.stdout.readline())
     assert is_running(worker)
     # As a terminal does, to all of them; a kill is for one.
