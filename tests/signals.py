@@ -38,6 +38,12 @@ def noise(seconds, dbfs=-70.0, seed=1, sample_rate=SAMPLE_RATE):
     return (10 ** (dbfs / 20) * samples).astype(np.float32)
 
 
+def write(path, samples=None, sample_rate=SAMPLE_RATE, **options):
+    """Write samples, else a `voice`, as a recording; returns its path."""
+    soundfile.write(path, voice() if samples is None else samples, sample_rate, **options)
+    return path
+
+
 def write_voice(path, seed=0, seconds=0.8, sample_rate=SAMPLE_RATE, **options):
     """Write a `voice` of its own for each seed; 16 bits, which WAV, AIFF and FLAC keep alike."""
     path.parent.mkdir(parents=True, exist_ok=True)

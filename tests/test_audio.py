@@ -3,8 +3,7 @@
 import noisereduce
 import numpy as np
 import pytest
-import soundfile
-from signals import noise, speech, tone, voice
+from signals import noise, speech, tone, voice, write
 
 from sentimental.audio import (
     MARGIN_FRAMES,
@@ -25,11 +24,6 @@ LOUDEST = 10 ** (PEAK_DBFS / 20)
 GAP = np.zeros(SAMPLE_RATE, np.float32)
 # s kept beside the speech.
 MARGIN = (MARGIN_FRAMES + 2) * HOP_LENGTH / SAMPLE_RATE
-
-
-def write(path, samples, sample_rate=SAMPLE_RATE, **options):
-    soundfile.write(path, samples, sample_rate, **options)
-    return path
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import soundfile
-from signals import noise, tone
+from signals import noise, tone, write
 
 from sentimental.preprocessing.conditions import (
     CONDITION_SNR,
@@ -18,11 +17,6 @@ from sentimental.spectrum import SAMPLE_RATE
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
-
-
-def write(path, samples):
-    soundfile.write(path, samples, SAMPLE_RATE)
-    return str(path)
 
 
 def level(samples):

@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 import soundfile
-from signals import voice
+from signals import voice, write
 
 from sentimental import decoding
 from sentimental.decoding import decode_blocks
@@ -22,11 +22,6 @@ needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is 
 
 def needing_ffmpeg(*names):
     return [pytest.param(name, marks=needs_ffmpeg) for name in names]
-
-
-def write(path, samples=None, sample_rate=SAMPLE_RATE, **options):
-    soundfile.write(path, voice() if samples is None else samples, sample_rate, **options)
-    return path
 
 
 def convert(path, *options):
