@@ -45,13 +45,10 @@ def corpus(tmp_path):
     folder = tmp_path / "corpus"
     for name, seed, options in [
         ("TESS/OAF_back_angry.wav", 1, {}),
-        ("TESS/copy/TESS/OAF_back_angry.wav", 1, {}),  # the common mirror
         ("TESS/YAF_germ_fear.wav", 2, {"format": "AIFF"}),
         ("RAVDESS/03-01-02-01-01-01-01.flac", 3, {"sample_rate": 48_000}),
         ("mine/happy/one.wav", 4, {}),
         ("mine/grumpy/two.wav", 5, {}),
-        ("mine/sad/three.wav", 6, {}),
-        ("mine/fear/four.wav", 6, {}),  # the same recording, called otherwise
     ]:
         write_voice(folder / name, seed, **options)
     (folder / "mine/happy/broken.wav").write_bytes(b"RIFF nonsense")
@@ -84,14 +81,12 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
     for name, reason in [
         ("nowhere", "no such file"),
         ("two.wav", "cannot be told"),
-        ("three.wav", "several emotions"),
-        ("four.wav", "several emotions"),
         ("broken.wav", "decoded"),
         ("silent.wav", "only silence"),
     ]:
         assert any(name in line and reason in line for line in refused), (name, refused)
-    assert len(refused) == 6
-    assert "4 recordings, 1 duplicates used once, 6 refused, 1 other files" in first.stdout
+    assert len(refused) == 4
+    assert "4 recordings, 0 duplicates used once, 4 refused, 1 other files" in first.stdout
 
     write_voice(corpus / "mine/happy/one.wav", 4, seconds=2)
     second = preprocess(corpus, "--output", output)
@@ -278,7 +273,6 @@ def test_odd_files_of_any_name_stop_nothing_in_a_strict_terminal(tmp_path, monke
         b"cut.wav": one[:40_000],
         b"gl\xfccklich.wav": (folder / "2.wav").read_bytes(),
         b"bad\n\xff.wav": b"no sound",
-        b"1hz.wav": one[:24] + bytes([1, 0, 0, 0]) + one[28:],
         b"a.mp3": mp3[:2000] + bytes(400) + mp3[2400 : len(mp3) // 2],
     }
     (folder / "2.wav").unlink()
@@ -290,7 +284,6 @@ def test_odd_files_of_any_name_stop_nothing_in_a_strict_terminal(tmp_path, monke
     starts = [
         f"  note: {folder}/a.mp3: ",
         f"  note: {folder}/cut.wav: cut off",
-        f"  refused: {folder}/1hz.wav: has a sample rate",
         f"  refused: {folder}/bad\\n\\xff.wav: not a recording",
     ]
     assert all(map(str.startswith, lines, starts))
@@ -306,7 +299,7 @@ def test_a_take_counts_once_however_it_is_coded(tmp_path, here):
     folder, output = tmp_path / "recordings", tmp_path / "features.json"
     for name, seed in [
         ("OAF_back_angry.wav", 1),  # names tell it, and what is in the files need not
-        ("OAF_back_angry (1).flac", 2),
+        ("copy/TESS/OAF_back_angry.flac", 2),
         ("1001_DFA_ANG_XX.mp3", 3),
         ("1001_DFA_ANG_XX.wav", 4),
         ("happy/monday.wav", 5),  # here the samples tell it
