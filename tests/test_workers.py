@@ -8,7 +8,6 @@ import time
 import pytest
 from scripts import start
 
-from sentimental.scripts import run_script
 from sentimental.workers import run_jobs
 
 
@@ -24,21 +23,10 @@ def wait_for_end():
     time.sleep(60)
 
 
-def hear_ctrl_c():
+def hear_terminal():
     signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGHUP)
     return "nothing heard"
-
-
-def test_what_is_done_when_a_signal_comes_is_not_lost():
-    done = []
-
-    def main():
-        for _, result in run_jobs(abs, [(n,) for n in range(200)]):
-            done.append(result)
-            signal.raise_signal(signal.SIGTERM)
-
-    assert run_script(main) == 128 + signal.SIGTERM
-    assert 0 < len(done) < 200
 
 
 def is_running(number):
@@ -70,8 +58,8 @@ def test_every_job_has_its_result_and_a_worker_that_dies_costs_its_own(deadly):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_ctrl_c_is_for_the_parent_alone():
-    assert list(run_jobs(hear_ctrl_c, [()])) == [(0, "nothing heard")]
+def test_what_a_terminal_sends_is_for_the_parent_alone():
+    assert list(run_jobs(hear_terminal, [()])) == [(0, "nothing heard")]
 
 
 def test_an_error_of_a_job_is_raised():
