@@ -20,10 +20,6 @@ from sentimental.spectrum import SAMPLE_RATE
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 
 
-def needing_ffmpeg(*names):
-    return [pytest.param(name, marks=needs_ffmpeg) for name in names]
-
-
 def convert(path, *options):
     """A tone of 440 Hz and 1 s that ffmpeg writes."""
     source = ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={SAMPLE_RATE}:duration=1"]
@@ -40,12 +36,6 @@ def patch(path, place, form, number):
     struct.pack_into(form, content, place, number)
     path.write_bytes(content)
     return path
-
-
-def set_flac_length(path, n_frames):
-    """FLAC has it in the last 36 bits of these 8 bytes."""
-    (fields,) = struct.unpack_from(">Q", path.read_bytes(), 18)
-    return patch(path, 18, ">Q", fields >> 36 << 36 | n_frames)
 
 
 def cut(path, share=0.5):
@@ -296,8 +286,9 @@ def test_whatever_length_the_header_tells_all_samples_are_used(
 ):
     path = write(tmp_path / name, voice(2.0), subtype=subtype)
     whole, _ = decode_noting(path)
-    if name == "a.flac":
-        set_flac_length(path, length)
+    if name == "a.flac":  # which has it in the last 36 bits of these 8 bytes
+        (fields,) = struct.unpack_from(">Q", path.read_bytes(), 18)
+        patch(path, 18, ">Q", fields >> 36 << 36 | length)
     else:
         patch(path, *((b"data", "<I") if name == "a.wav" else (8, ">I")), length)
     samples, notes = decode_noting(path)
@@ -338,7 +329,10 @@ def test_channels_that_no_recording_has(tmp_path, n_channels, is_used):
         assert f"{n_channels} channels" in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["a.flac", "a.wav", *needing_ffmpeg("a.m4a", "a.mka")])
+@pytest.mark.parametrize(
+    "name",
+    ["a.flac", "a.wav", *(pytest.param(f"a.{end}", marks=needs_ffmpeg) for end in ("m4a", "mka"))],
+)
 def test_more_samples_than_a_file_can_hold(tmp_path, monkeypatch, name):
     """Those of all channels count: here there are half as many again as can be."""
     path, samples = tmp_path / name, np.tile(voice()[:, None], 2)
