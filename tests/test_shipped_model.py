@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scripts import ROOT
+from signals import SAMPLES
 
 from sentimental import EMOTIONS, Voice, load_recognizer
 
-SAMPLES = ROOT / "data" / "samples"
 # Probabilities of each clip: heard as the first of its speaker, and after the clips above it.
 ANSWERS = {
     "evening": (
@@ -35,8 +34,7 @@ ANSWERS = {
 @pytest.mark.parametrize("known", [False, True])
 def test_answers_for_the_samples_stay(known):
     recognizer, voice = load_recognizer(), Voice()
-    for name, answers in ANSWERS.items():
-        path = SAMPLES / f"{name}.flac"
+    for path in SAMPLES:
         answer = recognizer.predict(path, voice=voice if known else None)
         assert [*answer] == [*EMOTIONS]
-        np.testing.assert_allclose([*answer.values()], answers[known], atol=1e-4)
+        np.testing.assert_allclose([*answer.values()], ANSWERS[path.stem][known], atol=1e-4)

@@ -51,11 +51,6 @@ def clips():
     return [clip[:length] for clip, length in zip(features, lengths, strict=True)]
 
 
-@pytest.fixture
-def reference():
-    return make_reference()
-
-
 def voice_that_said(clips):
     heard = Voice()
     for clip in clips:
@@ -68,9 +63,9 @@ def voice_that_said(clips):
 
 @pytest.mark.parametrize("k", [0, 1, 2, 5])
 @pytest.mark.parametrize("shifted", [False, True])
-def test_recordings_are_compared_with_their_history_and_all_voices(k, shifted, clips, reference):
+def test_recordings_are_compared_with_their_history_and_all_voices(k, shifted, clips):
     """Sums are taken apart here: the formulas are those of a mean and a variance with doubt."""
-    rng = np.random.default_rng(k)
+    rng, reference = np.random.default_rng(k), make_reference()
     shift = [
         rng.normal(0, 1, (1, n)) if shifted else np.zeros((1, n)) for n in (N_FEATURES, N_SUMMARY)
     ]
