@@ -17,7 +17,6 @@ from sentimental.scripts import (
     check_stop,
     file_error,
     interruptible,
-    mute_libraries,
     run_script,
     shown,
     stop_signal,
@@ -326,21 +325,6 @@ def test_a_name_is_shown_whatever_bytes_it_has():
     assert shown(os.fsdecode(b"gl\xfccklich.wav")) == r"gl\xfccklich.wav"
     assert shown("a\nb\x1b[31m\u202e.wav") == r"a\nb\x1b[31m\u202e.wav"
     assert shown("glücklich 幸せ.wav") == "glücklich 幸せ.wav"
-
-
-class Plain:
-    """What stands for stdout or stderr in Jupyter: no file descriptor, no `reconfigure`."""
-
-    def write(self, text):
-        pass
-
-
-@pytest.mark.parametrize("stream", [None, Plain()])
-def test_a_terminal_that_is_none_is_left_alone(monkeypatch, stream):
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", stream)
-    mute_libraries()
-    assert (sys.stdout, sys.stderr) == (stream, stream)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file descriptors are its own there")
