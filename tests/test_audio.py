@@ -171,13 +171,6 @@ def test_a_little_is_kept_before_and_after_the_speech(no_gate):
         assert 0.12 < kept / SAMPLE_RATE < 0.22
 
 
-def test_a_click_beside_the_speech_does_not_set_the_level_of_speech(no_gate):
-    word, gap = tone(300, 0.5, amplitude=0.05), np.zeros(SAMPLE_RATE // 5, np.float32)
-    click = tone(2000, 0.02, amplitude=0.9)
-    speech = clean_audio(np.concatenate([gap, word, gap, word, gap, click, gap]))
-    assert len(speech) / SAMPLE_RATE > 1.2
-
-
 def test_of_a_long_recording_the_part_with_most_energy_counts(no_gate):
     loud = tone(400, 3.0, amplitude=0.5)
     samples = np.concatenate([tone(400, 9.0, amplitude=0.25), loud, tone(400, 2.0, amplitude=0.25)])
