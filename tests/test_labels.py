@@ -1,8 +1,10 @@
 """What file names and folders tell of recordings."""
 
+import re
 from pathlib import Path
 
 import pytest
+from damage import refusal
 
 from sentimental.corpora import CORPORA, speaker_sex
 from sentimental.features_file import Recording
@@ -126,10 +128,8 @@ def test_the_folder_that_a_user_stands_in_counts(tmp_path, monkeypatch):
     ],
 )
 def test_an_emotion_that_cannot_be_told_is_not_guessed_but_listed(name):
-    with pytest.raises(SentimentalError) as caught:
-        describe(Path(name))
-    assert str(caught.value).startswith(f"{name}: its emotion cannot be told: ")
-    assert all(known in str(caught.value) for known in ("angry, anger", "joy", "ps", *EMOTIONS))
+    line = refusal(describe, Path(name), words=f"^{re.escape(name)}: its emotion cannot be told: ")
+    assert all(known in line for known in ("angry, anger", "joy", "ps", *EMOTIONS))
 
 
 @pytest.mark.parametrize("folder", [*CORPORA, "female", "Male", "tess"])

@@ -3,6 +3,7 @@
 import json
 import os
 
+import damage
 import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz
@@ -21,7 +22,6 @@ from sentimental.features import (
 )
 from sentimental.files import checksum
 from sentimental.recognizer import load_recognizer
-from sentimental.scripts import SentimentalError
 from sentimental.speaker import (
     MAX_DEVIATIONS,
     PSEUDO_FRAMES,
@@ -216,12 +216,12 @@ def test_a_saved_voice_is_loaded_bit_by_bit(clips, tmp_path):
         )
 
 
+REFUSED = r"anna\.json: .*; begin a new voice$"
+
+
 def refusal(path):
     """The line that a voice file is refused with."""
-    with pytest.raises(SentimentalError, match=r"anna\.json: .*; begin a new voice$") as caught:
-        Voice.load(path)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return damage.refusal(Voice.load, path, words=REFUSED)
 
 
 @pytest.mark.parametrize(
@@ -250,19 +250,8 @@ def test_a_damaged_voice_is_refused_in_one_line(parts, clips, tmp_path):
 
 def test_no_wrong_bit_is_taken_for_a_voice(clips, tmp_path):
     path = tmp_path / "anna.json"
-    heard = voice_that_said(clips)
-    heard.save(path)
-    whole, rng = path.read_bytes(), np.random.default_rng(1)
-    for place, bit in zip(rng.integers(0, len(whole), 300), rng.integers(0, 8, 300), strict=True):
-        content = bytearray(whole)
-        content[place] ^= 1 << bit
-        path.write_bytes(content)
-        try:
-            statistics = Voice.load(path).statistics
-        except SentimentalError:
-            refusal(path)
-        else:
-            np.testing.assert_array_equal(statistics, heard.statistics)
+    voice_that_said(clips).save(path)
+    assert damage.count_refused(path, 300, lambda: Voice.load(path).statistics, words=REFUSED) > 200
 
 
 def test_what_is_no_voice_of_these_constants_is_refused(tmp_path):
