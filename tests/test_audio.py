@@ -92,17 +92,6 @@ def test_arrays_of_another_shape_are_refused(shape):
         clean_audio(np.ones(shape, np.float32))
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [("a.m4a", b"\0\0\0\x20ftypM4A ", "install ffmpeg"), ("x.raw", b"", r"x\.raw: not a ")],
-)
-def test_what_cannot_be_decoded_here_is_told(tmp_path, monkeypatch, name, content, words):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    (tmp_path / name).write_bytes(content + bytes(500))
-    with pytest.raises(SentimentalError, match=words):
-        load_audio(tmp_path / name)
-
-
 def test_what_is_too_short_to_be_resampled_holds_no_samples(tmp_path):
     path = write(tmp_path / "one.wav", [0.5], 48_000)
     with pytest.raises(SentimentalError, match="one.wav: holds no samples"):

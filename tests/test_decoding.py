@@ -350,11 +350,14 @@ def test_more_samples_than_a_file_can_hold(tmp_path, monkeypatch, name):
         (b"#EXTM3U\nhttp://127.0.0.1:9/a.mp3\n", "playlist"),
         (b"", "empty"),
         (b"RIFF nonsense", "decoded"),
+        (b"\0\0\0\x20ftypM4A " + bytes(500), "install ffmpeg"),
     ],
 )
-def test_what_is_no_recording_is_called_what_it_is(tmp_path, content, words):
+def test_what_is_no_recording_is_called_what_it_is(tmp_path, monkeypatch, content, words):
     path = tmp_path / "a.wav"
     path.write_bytes(content)
+    if "ffmpeg" in words:
+        monkeypatch.setenv("PATH", "")
     assert words in refusal(path)
 
 

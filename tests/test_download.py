@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 import requests
-import scripts
 from scripts import ROOT
 
 from data import download
@@ -541,13 +540,6 @@ def test_several_recordings_are_fetched_at_a_time(server, tmp_path):
     server.in_the_middle = lambda: server.single_files and together.wait(30)
     assert run(tmp_path, "CREMA-D") == 0
     assert not together.broken
-
-
-def test_help_from_any_folder(tmp_path):
-    done = scripts.run("data/download.py", "--help", folder=tmp_path)
-    assert done.returncode == 0
-    for word in ("python data/download.py", "--folder", "--archive", "TESS", "RAVDESS", "MD5"):
-        assert word in done.stdout
 
 
 def test_unknown_corpus(server, capsys):

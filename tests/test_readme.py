@@ -97,8 +97,8 @@ def test_the_program_in_the_readme_runs_as_it_stands(tmp_path):
     "script",
     ["preprocess.py", "train_model.py", "realtime_emotion_recognition.py", "data/download.py"],
 )
-def test_help_teaches(script):
-    done = run(script, "--help")
+def test_help_teaches_in_any_folder(script, tmp_path):
+    done = run(script, "--help", folder=tmp_path)
     assert done.returncode == 0
     assert f"python {script}" in done.stdout
 

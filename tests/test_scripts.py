@@ -15,7 +15,6 @@ from sentimental.scripts import (
     SentimentalError,
     Stopped,
     check_stop,
-    file_error,
     interruptible,
     run_script,
     shown,
@@ -121,17 +120,6 @@ def test_waiting_is_interrupted_once_and_what_follows_it_is_not(monkeypatch):
     assert saved == ["result"]
     assert run_script(lambda: (signal.raise_signal(signal.SIGTERM), interruptible()(main)())) == 143
     assert saved == ["result"]
-
-
-@pytest.mark.parametrize("debug", ["", "0", "1"])
-def test_an_error_of_the_program_is_a_line_and_its_traceback_is_to_be_had(
-    monkeypatch, capsys, debug
-):
-    monkeypatch.setenv("SENTIMENTAL_DEBUG", debug)
-    line = str(file_error("a.wav", ZeroDivisionError("by zero")))
-    assert line.startswith("a.wav: a fault of this program")
-    assert "ZeroDivisionError: by zero" in line
-    assert ("ZeroDivisionError" in capsys.readouterr().err) == (debug == "1")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
