@@ -17,7 +17,6 @@ from sentimental.scripts import (
     check_stop,
     interruptible,
     run_script,
-    shown,
     stop_signal,
 )
 
@@ -35,6 +34,8 @@ def raiser(error):
         (Stopped(15), 143, "stopped"),
         (KeyboardInterrupt(), 130, "stopped"),
         (SentimentalError("a\nb\udcfc.wav: is empty"), 1, r"error: a\nb\xfc.wav: is empty"),
+        (SentimentalError("\x1b[31m\u202e.wav: no"), 1, r"error: \x1b[31m\u202e.wav: no"),
+        (SentimentalError("glücklich 幸せ.wav: no"), 1, "error: glücklich 幸せ.wav: no"),
         (PermissionError(13, "no right", "a\nb.wav"), 1, r"error: a\nb.wav: no right"),
         (OSError(28, "No space left on device"), 1, "error: system: No space left on device"),
     ],
@@ -303,16 +304,6 @@ def test_a_write_that_fails_leaves_the_old_file_whole_and_is_told_by_its_name(
     assert caught.value is error or str(caught.value) == told
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-# What is printed
-
-
-@pytest.mark.skipif(os.name == "nt", reason="names are text there")
-def test_a_name_is_shown_whatever_bytes_it_has():
-    assert shown(os.fsdecode(b"gl\xfccklich.wav")) == r"gl\xfccklich.wav"
-    assert shown("a\nb\x1b[31m\u202e.wav") == r"a\nb\x1b[31m\u202e.wav"
-    assert shown("glücklich 幸せ.wav") == "glücklich 幸せ.wav"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file descriptors are its own there")
