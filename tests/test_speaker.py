@@ -208,14 +208,6 @@ def test_a_voice_grows_and_the_order_does_not_matter(clips):
     assert (Voice().n_recordings, Voice().known) == (0, 0)
 
 
-def test_a_saved_voice_is_loaded_bit_by_bit(clips, tmp_path):
-    for heard in (Voice(), voice_that_said(clips)):
-        heard.save(tmp_path / "anna.json")
-        np.testing.assert_array_equal(
-            Voice.load(tmp_path / "anna.json").statistics, heard.statistics
-        )
-
-
 REFUSED = r"anna\.json: .*; begin a new voice$"
 
 
@@ -258,6 +250,7 @@ def test_what_is_no_voice_of_these_constants_is_refused(tmp_path):
     path = tmp_path / "anna.json"
     assert "cannot be read" in refusal(path)
     Voice().save(path)
+    assert Voice.load(path).n_recordings == 0
     content = json.loads(path.read_text())
     without = {name: value for name, value in content.items() if name != "checksum"}
     texts = ["", "{", "[]", "3", '{"voice": {}}', '{"voice": 3, "chain": 3}', "\0\xff"]
