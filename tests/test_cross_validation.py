@@ -108,18 +108,6 @@ def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path,
     assert len(run_folds(*arguments)) == len(fake.trained) == 5
 
 
-def test_a_damaged_fold_is_set_aside_and_trained_again(tmp_path, fake, capsys):
-    arguments = "tess-speaker", make_corpora(), {}, 1, tmp_path, SETTINGS
-    runs = run_folds(*arguments)
-    path = tmp_path / "tess-speaker_seed1_fold2.npz"
-    path.write_bytes(path.read_bytes()[:-1])
-    again = run_folds(*arguments)
-    assert len(fake.trained) == 3
-    np.testing.assert_array_equal(again[1]["probabilities"]["h0"], runs[1]["probabilities"]["h0"])
-    line = f"seed 1, fold 2: {path}: damaged, kept as {path.name}.damaged; this part starts anew\n"
-    assert capsys.readouterr().out == line
-
-
 @pytest.mark.parametrize(
     ("protocol", "temperature"),
     [("speaker", None), ("corpus", 1.0), ("random", 0.6), ("tess-speaker", 0.6)],

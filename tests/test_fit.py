@@ -125,13 +125,6 @@ def test_a_stopped_training_ends_as_if_nobody_had_stopped_it(
     assert_same(resumed, undisturbed)
 
 
-def test_a_training_of_other_recordings_starts_anew(undisturbed, tmp_path, monkeypatch, capsys):
-    stop(monkeypatch, tmp_path, "epoch")
-    others = make_recordings(32, seed=5)
-    train(tmp_path, recordings=others, epochs=1)
-    assert "of other recordings or settings; training starts anew" in capsys.readouterr().out
-
-
 def test_any_wrong_bit_is_noticed_and_the_training_starts_anew(tmp_path, capsys):
     path = tmp_path / "one.npz"
     module.save_state(path, "mine", {"loss": [2.0, 1.5], "best_0": np.ones((3, 4), np.float32)})

@@ -148,12 +148,6 @@ def test_merging_and_unmerging_the_standardization_change_no_probability(weights
     np.testing.assert_allclose(other, expected, atol=1e-5)
 
 
-def test_a_merged_temperature_divides_the_logits(weights, clip):
-    expected = np.sqrt(answer(weights, clip))
-    expected /= expected.sum()
-    np.testing.assert_allclose(answer(merge_temperature(weights, 2.0), clip), expected, atol=1e-6)
-
-
 @pytest.mark.parametrize("temperature", [0.01, 2.0, 1e6])
 def test_what_did_not_train_is_never_answered_at_any_temperature(weights, clip, temperature):
     is_trained = np.isin(EMOTIONS, ["happy", "sad", "angry"])
