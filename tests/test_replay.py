@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from sessions import Counting, read_log, sure, wait_for_answers
+from sessions import Counting, known_voice, read_log, sure, wait_for_answers
 from signals import noise, speech, talk
 from test_window import press
 from test_window import window as _window  # noqa: F401
@@ -98,26 +98,22 @@ def test_what_is_no_sound_ends_a_session_with_what_came_before(tmp_path, capsys,
     assert f"error: {path}: holds samples that are not numbers; export it again" in notes
 
 
-def test_log_chart_and_voice_are_those_of_a_session(tmp_path, capsys, clock, monkeypatch):
-    monkeypatch.setattr(realtime, "END_SECONDS", 1.0)  # the silence of a recording ends nothing
+def test_a_replay_is_logged_as_a_session_and_no_silence_ends_it(
+    tmp_path, capsys, clock, monkeypatch
+):
+    monkeypatch.setattr(realtime, "END_SECONDS", 1.0)
     path = save(tmp_path / "session.flac", noise(1), speech(0), noise(3), speech(1))
-    outputs = [tmp_path / name for name in ("log.csv", "voice.json", "chart.png")]
-    options = zip(("--log", "--voice", "--save-plot"), outputs, strict=True)
-    status, lines, notes = run_replay(
-        capsys, "--no-window", "--replay", path, *(word for pair in options for word in pair)
-    )
-    assert status == 0
+    log = tmp_path / "log.csv"
+    status, lines, notes = run_replay(capsys, "--no-window", "--replay", path, "--log", log)
+    assert (status, len(lines)) == (0, 2)
     assert notes[:2] == [
         f"Replaying {path} at 16000 Hz; Ctrl-C ends.",
         "Ended: the recording is over.",
     ]
-    assert len(lines) == 2
-    rows = [row for row in read_log(outputs[0]) if row["kind"] == "utterance"]
+    rows = [row for row in read_log(log) if row["kind"] == "utterance"]
     assert {row["source"] for row in rows} == {str(path)}
     second = 1 + len(speech(0)) / SAMPLE_RATE + 3
     assert [float(row["start_s"]) for row in rows] == pytest.approx([1, second], abs=0.5)
-    assert Voice.load(outputs[1]).n_recordings == 2
-    assert outputs[2].stat().st_size > 1000
 
 
 def test_what_cannot_be_recognized_is_one_line_and_stays_as_it_is(tmp_path, capsys, clock):
@@ -207,12 +203,16 @@ def test_a_pause_in_a_word_ends_the_utterance_there(replay_in_window):
     assert {title for seconds, title in titles if seconds > 3} == {"paused", "finishing"}
 
 
-def test_s_saves_the_chart_so_far_and_n_begins_a_new_voice(replay_in_window, tmp_path, clock):
-    sound = [noise(1), speech(0), noise(4), speech(1), noise(1)]
-    _, _, notes = replay_in_window(
-        sound, [(0.5, "s"), (6, "s"), (6, "n"), (6, "n")], "--save-plot", tmp_path / "chart.png"
-    )
+def test_s_saves_the_chart_so_far_and_n_begins_a_voice_that_is_not_kept(
+    replay_in_window, tmp_path, clock
+):
+    sound, voice = [noise(1), speech(0), noise(4), speech(1), noise(1)], tmp_path / "me.json"
+    known_voice(5).save(voice)
+    presses = [(0.5, "s"), (6, "s"), (6, "n"), (6, "n")]
+    options = "--save-plot", tmp_path / "chart.png", "--voice", voice
+    _, _, notes = replay_in_window(sound, presses, *options)
     assert "no chart saved: no utterance is over yet" in notes
     (saved,) = [line.removeprefix("saved: ") for line in notes if line.startswith("saved: ")]
     assert {path.name for path in tmp_path.glob("*.png")} == {"chart.png", saved.split("/")[-1]}
     assert clock.session.voice.n_recordings == 1
+    assert Voice.load(voice).n_recordings == 6
