@@ -14,7 +14,6 @@ from sentimental import EMOTIONS
 from sentimental.live import chart
 from sentimental.live.chart import Track, clock, draw_timeline
 from sentimental.recognizer import Utterance
-from sentimental.scripts import UNSURE_BELOW
 
 sure = functools.partial(sessions.sure, p=0.86)
 
@@ -31,12 +30,6 @@ sure = functools.partial(sessions.sure, p=0.86)
 )
 def test_a_place_in_a_recording(seconds, words):
     assert clock(seconds) == words
-
-
-def test_an_answer_is_unsure_below_the_limit_alone():
-    assert Utterance(0, 1, sure("sad", p=UNSURE_BELOW - 0.01)).unsure
-    assert not Utterance(0, 1, sure("sad", p=UNSURE_BELOW)).unsure
-    assert Utterance(0, 1, sure("sad"), "whispered?").unsure
 
 
 def tracks():

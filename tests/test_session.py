@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scripts import ROOT
-from sessions import UTTERANCES, Counting, Learning, Refusing, hear, session
+from sessions import UTTERANCES, Counting, Learning, hear, session
 from signals import noise, speech, talk
 
 from sentimental import EMOTIONS, Voice, load_recognizer
@@ -78,13 +78,6 @@ def test_a_soft_end_that_the_detector_does_not_hear_is_in_the_bars_at_once(monke
     assert max(ends) >= 45 * CHUNK_SECONDS
 
 
-def test_speech_that_the_chain_refuses_is_counted():
-    session = Session(Refusing())
-    hear(session, talk(0))
-    session.finish()
-    assert (session.n_refused, session.utterances) == (1, [])
-
-
 def test_the_first_answer_waits_for_no_library_that_it_does_not_need():
     code = (
         "import sys; from sentimental import load_recognizer\n"
@@ -100,14 +93,6 @@ def test_the_first_answer_waits_for_no_library_that_it_does_not_need():
 
 
 # Voices -----------------------------------------------------------------------------------------
-
-
-def test_the_voice_grows_by_utterances_and_not_by_updates():
-    session = Session(Counting(), Voice())
-    for number in range(3):
-        results = hear(session, talk(number))
-        assert n_known(results) == {("update", number), ("utterance", number)}
-        assert session.voice.n_recordings == number + 1
 
 
 def test_what_is_being_said_when_a_new_voice_begins_is_the_last_ones():
@@ -129,14 +114,6 @@ def test_what_begins_with_the_click_of_the_key_is_of_the_new_voice():
     results = hear(session, np.concatenate([speech(1), noise(1)]))
     assert n_known(results) == {("update", 0), ("utterance", 0)}
     assert session.voice.n_recordings == 1
-
-
-def test_what_is_said_in_a_pause_is_not_recognized():
-    session = Session(Counting(), Voice())
-    session.pause()
-    assert hear(session, talk(0)) == []
-    session.pause()
-    assert n_known(hear(session, talk(1))) == {("update", 0), ("utterance", 0)}
 
 
 # Keys -------------------------------------------------------------------------------------------

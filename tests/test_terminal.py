@@ -239,11 +239,6 @@ def test_plain_lines_are_nothing_else(capsys):
     assert err.endswith("\nsad 0%, surprise 100%\n")
 
 
-def test_a_note_is_one_line_whatever_name_is_in_it(capsys):
-    note("saved: a\nb\x1b[31m\udcfc.wav")
-    assert capsys.readouterr().err == "saved: a\\nb\\x1b[31m\\xfc.wav\n"
-
-
 def test_a_terminal_that_is_gone_does_not_end_the_program(monkeypatch):
     class Gone(io.StringIO):
         def write(self, text):
