@@ -1,5 +1,6 @@
 """Log and audio as they are while a session still writes them."""
 
+import contextlib
 import io
 import json
 import os
@@ -42,12 +43,22 @@ def test_each_row_is_there_as_soon_as_it_is_written(tmp_path):
     assert not log.failed
 
 
-def test_an_old_log_stays_where_there_is_no_room_for_a_new_one(tmp_path, monkeypatch):
+@contextlib.contextmanager
+def room_for(n_bytes):
+    """No file may get longer than that, as on a disk that is nearly full."""
+    resource = pytest.importorskip("resource", reason="no such limit here")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_old_log_stays_where_there_is_no_room_for_a_new_one(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("an old one")
-    full = lambda *how, **more: FullDisk(open(*how, **more), 0)  # noqa: E731, SIM115
-    monkeypatch.setattr(writers, "open", full, raising=False)
-    with pytest.raises(SentimentalError, match="No space left"):
+    with room_for(0), pytest.raises(SentimentalError, match="cannot be written"):
         Log(str(path))
     assert path.read_text() == "an old one"
 
@@ -110,41 +121,18 @@ def test_a_log_in_the_standard_output_is_alone_there(tmp_path, monkeypatch, caps
     assert capsys.readouterr().err == "a line\n"
 
 
-class FullDisk:
-    """A file on a disk that has room for so many bytes more."""
-
-    def __init__(self, file, room):
-        self._file, self._room = file, room
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._file.close()
-
-    def write(self, content):
-        if not self._room:
-            raise OSError(28, "No space left on device")
-        n = self._file.write(content[: self._room])
-        self._room -= n
-        return n
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
 def test_a_full_disk_costs_the_log_what_comes_and_not_what_came(tmp_path, capsys):
     path = tmp_path / "log.csv"
     with Log(str(path)) as log:
         log.write("utterance", "a microphone", UTTERANCE)
-        log._file = FullDisk(log._file, 20)  # less than a row
-        for _ in range(3):
+        with room_for(path.stat().st_size + 20):  # less than a row
             log.write("utterance", "a microphone", UTTERANCE)
+        log.write("utterance", "a microphone", UTTERANCE)
     assert log.failed
     assert len(path.read_bytes().splitlines()) == 2
     assert len(read_log(path)) == 1
     assert capsys.readouterr().err == (
-        f"error: {path}: cannot be written (No space left on device); it holds what came before\n"
+        f"error: {path}: cannot be written (File too large); it holds what came before\n"
     )
 
 
