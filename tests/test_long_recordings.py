@@ -3,8 +3,6 @@
 import io
 import itertools
 import os
-import shutil
-import subprocess
 import weakref
 from types import SimpleNamespace
 
@@ -142,17 +140,10 @@ def test_a_long_recording_is_cut_as_a_session_is(long_file, separate):
     assert not recording.failed
 
 
-@pytest.mark.parametrize("name", ["a.flac", "a.mp3", "a.m4a"])
-def test_any_rate_and_format_has_the_same_utterances(tmp_path, long_file, name):
-    _, expected = recognize(long_file)
-    path = tmp_path / name
-    if name == "a.m4a":
-        if not shutil.which("ffmpeg"):
-            pytest.skip("ffmpeg is not installed")
-        subprocess.run(["ffmpeg", "-v", "error", "-i", long_file, path], check=True)
-    else:
-        soundfile.write(path, soxr.resample(CONVERSATION, SAMPLE_RATE, 44_100), 44_100)
-    _, findings = recognize(path)
+def test_a_long_recording_of_any_rate_has_the_same_utterances(tmp_path, long_file):
+    sound = soxr.resample(CONVERSATION, SAMPLE_RATE, 44_100)
+    path = write(tmp_path / "a.wav", sound, sample_rate=44_100)
+    (_, findings), (_, expected) = recognize(path), recognize(long_file)
     np.testing.assert_allclose(spans(findings), spans(expected), atol=0.1)
 
 
