@@ -1,28 +1,18 @@
-"""The sound card: fake ones everywhere, a virtual one where there is PulseAudio."""
+"""The sound card: which input is meant, and what is heard of a fake one."""
 
 import contextlib
 import itertools
-import subprocess
 import sys
-import time
-from collections import namedtuple
 
-import librosa
 import numpy as np
 import pytest
-import soundfile
-from scripts import ROOT
-from signals import speech, tone
+from signals import tone
 
-from benchmarks import virtual_microphone as air
 from sentimental import SentimentalError
 from sentimental.audio import to_mono
 from sentimental.live import microphone
 from sentimental.live.microphone import BACKENDS, Backend, Input, Microphone, choose_input
 from sentimental.spectrum import SAMPLE_RATE
-
-# Where a sound lies in the file that is played, in samples.
-Clip = namedtuple("Clip", "start stop")
 
 INPUTS = [
     Input(0, "Built-in Microphone", "ALSA", 1, 44_100, False),
@@ -208,52 +198,3 @@ def test_a_server_with_copies_of_one_microphone_is_opened_with_two_channels(monk
     card = FakeCard(monkeypatch, channels=64)
     Microphone(card.device, "fake")
     assert card.opened == [(SAMPLE_RATE, 2)]
-
-
-# A virtual one ----------------------------------------------------------------------------------
-
-# Listens until its input ends. Every half second all of Python stalls: a C function keeps its lock.
-STALLING_LISTENER = """
-import ctypes, select, sys
-import numpy as np, soundfile
-from sentimental.live.microphone import BACKENDS, Microphone, choose_input
-
-heard = []
-with Microphone(choose_input(BACKENDS["sounddevice"].inputs())) as microphone:
-    print("listening", flush=True)
-    for original, _ in microphone:
-        heard.append(original)
-        if select.select([sys.stdin], [], [], 0)[0]:
-            microphone.close()
-        elif len(heard) % 25 == 0:
-            ctypes.PyDLL(None).usleep(200_000)
-soundfile.write(sys.argv[1], np.concatenate(heard), 44_100)
-print(microphone.n_overflows)
-"""
-
-
-@pytest.mark.skipif(bool(air.missing()), reason=f"no virtual microphone: {air.missing()}")
-def test_nothing_is_lost_while_python_stalls(tmp_path):
-    played, heard = tmp_path / "played.wav", tmp_path / "heard.wav"
-    sound = librosa.resample(speech(3), orig_sr=SAMPLE_RATE, target_sr=air.SAMPLE_RATE)
-    soundfile.write(played, sound, air.SAMPLE_RATE)
-    with air.virtual_microphone() as environment:
-        # On a busy machine the sound server itself may stumble while it plays; not thrice in a row.
-        for _ in range(3):
-            listener = subprocess.Popen(
-                [sys.executable, "-c", STALLING_LISTENER, heard],
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert listener.stdout.readline() == "listening\n"
-            subprocess.run(["paplay", played], env=environment, check=True)
-            time.sleep(1)  # the end of the sound is still on its way
-            n_overflows, _ = listener.communicate(timeout=30)  # ends its input
-            (place,) = air.find_clips([Clip(0, len(sound))], played, heard)
-            if place is not None and int(n_overflows) == 0:
-                break
-        assert int(n_overflows) == 0
-        assert place is not None  # it is there whole
