@@ -14,7 +14,6 @@ from scripts import ROOT
 from signals import make_corpora, make_recording, make_recordings
 
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.metrics import calibration, compute_metrics, one_hot
 from sentimental.training.protocols import count_parts, protocol_folds
 from sentimental.training.reports import (
@@ -24,7 +23,6 @@ from sentimental.training.reports import (
     plot_risk_coverage,
     print_metrics,
     report_runs,
-    run_record,
     update_headline,
 )
 from sentimental.training.settings import Training
@@ -75,15 +73,6 @@ def test_tables_are_100_columns_wide_and_names_printable(corpus, told, capsys):
     assert lines[2].startswith(told[:15])
     assert "one emotion " in lines[2]
     assert 90 < max(map(len, lines)) <= 100
-
-
-def test_a_record_tells_what_trained_and_with_what():
-    record = run_record("random", make_corpora(), [1], {"split": 1}, {})
-    assert record["corpora"]["TESS"] == dict.fromkeys(EMOTIONS, 2) | {"calm": 0}
-    assert record["corpora"]["RAVDESS"] == dict.fromkeys(EMOTIONS, 24)
-    assert record["chain"] == MODEL_CHAIN
-    assert (record["protocol"], record["sizes"], record["seeds"]) == ("random", [1], {"split": 1})
-    assert {"python", "numpy", "keras"} <= {*record["versions"]}
 
 
 # Headline

@@ -16,7 +16,7 @@ from signals import make_recording, make_recordings, make_reference
 import train_model
 from sentimental.features_file import save_features
 from sentimental.files import lock_folder
-from sentimental.scripts import SentimentalError
+from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.inputs import fingerprint_files, load_conditions
 from sentimental.training.metrics import one_hot
@@ -60,6 +60,8 @@ def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     assert metrics["settings"]["training"].items() >= SMALL.items()
     assert metrics["seeds"] == {"split": 3, "training": 1}
     assert metrics["chain"] == MODEL_CHAIN
+    assert metrics["corpora"]["TESS"] == dict.fromkeys(EMOTIONS, 13) | {"happy": 14, "fear": 14}
+    assert {"python", "numpy", "keras"} <= {*metrics["versions"]}
     figures = {f"random_{part}": round(metrics[part]["accuracy"], 6) for part in PARTS}
     assert read(results) == figures
 
