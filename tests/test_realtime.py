@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -166,25 +165,6 @@ def test_ctrl_c_while_files_are_written_costs_nothing(live_run, monkeypatch, tmp
     assert len(live_run.audio) == len(talk(0))
     assert "1 utterance," in live_run.err
     assert Voice.load(path).n_recordings == 1
-
-
-def test_speech_is_recognized_though_the_chain_was_still_loading(live_run, monkeypatch):
-    may_begin = threading.Event()
-
-    class Slow(Counting):
-        def compute_features(self, samples, name):
-            assert may_begin.wait(timeout=20)
-            return super().compute_features(samples)
-
-    def end():
-        press_ctrl_c()
-        time.sleep(0.2)
-        may_begin.set()
-
-    monkeypatch.setattr(realtime, "load_recognizer", lambda path: Slow())
-    live_run.run(talk(0, 1, 2, end=0), at_end=end)
-    assert live_run.status == 0
-    assert len(live_run.utterances) == 3
 
 
 @pytest.mark.parametrize("option", ["--save-plot", "--voice"])

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_the_first_answer_waits_for_no_library_that_it_does_not_need():
         "assert abs(scipy.signal.find_peaks_cwt(peak, [5])[0] - 30) < 5\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_what_is_said_while_the_chain_is_loading_is_recognized_afterwards():
+    may_begin = threading.Event()
+
+    class Slow(Counting):
+        def compute_features(self, samples, name=""):
+            assert may_begin.wait(timeout=20)
+            return super().compute_features(samples)
+
+    session = Session(Slow())
+    session.warm_up()
+    for block in np.array_split(talk(0, 1, 2), 500):
+        session.hear(block)
+        assert session.collect() == []
+    assert not session.is_ready
+    may_begin.set()
+    assert [kind for kind, _ in session.finish()].count("utterance") == 3
 
 
 # Voices -----------------------------------------------------------------------------------------
