@@ -304,32 +304,6 @@ def test_list_devices(monkeypatch, capsys):
     assert re.search(r"\* +2 +USB\\x1b\[31m Audio +\(Windows WASAPI, 48000 Hz\)", lines[1])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--save-plot", "chart"],
-        ["--save-audio", "a.mp3"],
-        ["--save-audio", "a.flac", "--demo"],
-        ["--save-audio", "a.flac", "--replay", "session.flac"],
-        ["--demo", "--input", "a.wav"],
-        ["--replay", "session.flac", "--device", "usb"],
-        ["--replay", "session.flac", "--demo"],
-        ["--device", "usb", "--input", "a.wav"],
-        ["--end-after", "-1"],
-        ["--end-after", "nan"],
-        ["--voice", "me"],
-        ["--one-voice"],
-        ["--channels", "separate"],
-        ["a.wav", "b.wav"],
-    ],
-)
-def test_wrong_options(options, capsys):
-    with pytest.raises(SystemExit) as stop:
-        realtime.main(options)
-    assert stop.value.code == 2
-    assert options[0] in capsys.readouterr().err
-
-
 # A virtual microphone ---------------------------------------------------------------------------
 
 

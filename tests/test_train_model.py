@@ -193,29 +193,6 @@ def test_without_arguments_it_takes_what_preprocess_writes_or_says_how(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        "--seeds=0",
-        "--evaluate --protocol=speaker",
-        "--evaluate --seeds=2",
-        "--protocol=best",
-        "--conditions noise.json",
-        "--protocol=speaker --seed=3",
-        "--evaluate --seed=3",
-        "--seed=-1",
-        "--seed=65536",
-        "--evaluate --start-from=model8723.json",
-        "--model=mine.h5",
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options, capsys):
-    with pytest.raises(SystemExit) as caught:
-        train_model.main(["features.json", *options.split()])
-    assert caught.value.code == 2
-    assert "error: " in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
     ("recordings", "options", "reason"),
     [
         ([replace(r, condition="white") for r in make_recordings(40)], [], "for tests"),
