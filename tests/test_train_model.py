@@ -6,12 +6,10 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from scripts import ROOT, run
-from signals import make_recording, make_recordings, make_reference
+from signals import make_recording, make_recordings
 
 import train_model
 from sentimental.features_file import save_features
@@ -19,7 +17,6 @@ from sentimental.files import lock_folder
 from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import MODEL_CHAIN
 from sentimental.training.inputs import load_conditions
-from sentimental.training.metrics import one_hot
 
 SMALL = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 8, "units": 8}
 QUICK = [f"--set=training.{name}={value}" for name, value in SMALL.items()]
@@ -41,7 +38,7 @@ def names_in(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
+def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path, monkeypatch):
     recordings = make_recordings(160)
     features = write_features(tmp_path, recordings)
     command = (features, "--model", "mine.json", "--set=training.split_seed=3", *QUICK)
@@ -49,6 +46,8 @@ def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert "training.units: 8 instead of 64" in trained.stdout
     assert trained.stdout.count("epoch ") == 2
+    monkeypatch.chdir(tmp_path)
+    train_model.main([*map(str, command[:4]), "--evaluate"])  # leaves nothing
     assert names_in(tmp_path) == {"features.json", "mine.json", "mine_weights.h5", "results"}
     results = tmp_path / "results"
     plots = {"loss.png", "accuracy.png", "confusion_matrix.png"}
@@ -70,13 +69,17 @@ def test_the_script_trains_and_evaluates_to_the_same_figures(tmp_path):
     assert other_split.returncode == 1
     assert other_split.stderr.startswith("error: RAVDESS, TESS: trained this model, and what it")
     moved = [replace(r, file=f"elsewhere/{r.file}") for r in recordings]
-    write_features(tmp_path, moved + make_strangers())
+    strangers = [make_recording("mine", "A", "happy", file=f"{number}") for number in range(16)]
+    unknown = [replace(r, corpus="theirs", speaker="") for r in strangers]
+    write_features(tmp_path, moved + strangers + unknown)
     again = *command[:4], "--evaluate", "--results", "again"
     evaluated = run("train_model.py", *again, folder=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
     evaluation = read(tmp_path / "again", "evaluation")
     assert {part: evaluation.pop(part) for part in PARTS} == {part: metrics[part] for part in PARTS}
-    assert {*evaluation} == {"mine h0", "mine h10", "mine h10, one emotion"}
+    assert {*evaluation} == {"mine h0", "mine h10", "mine h10, one emotion", "theirs h0"}
+    assert evaluation["theirs h0"] == evaluation["mine h0"] != evaluation["mine h10"]
+    assert names_in(tmp_path / "again") == {"evaluation.json", "evaluation.png"}
 
 
 def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tmp_path):
@@ -93,53 +96,6 @@ def test_folds_run_in_processes_of_their_own_with_the_settings_of_the_command(tm
     assert not [*results.glob("*/")]
     accuracy = result["mean_and_standard_deviation"]["h0"]["accuracy"][0]
     assert read(results) == {"splits_of_random": pytest.approx(accuracy, abs=1e-4)}
-
-
-# The saved model on what did not train it
-
-
-@pytest.fixture
-def evaluate(monkeypatch, tmp_path):
-    """Evaluate a model that answers neutral at first, and the truth after some recordings."""
-
-    def predict(network, reference, recordings, statistics=None):
-        if statistics is None:
-            return one_hot([make_recording("", "", "neutral")] * len(recordings))
-        return one_hot(recordings)
-
-    monkeypatch.setattr("sentimental.training.fit.predict", predict)
-    monkeypatch.chdir(tmp_path)
-
-    def evaluate(recordings, corpora, held_out="", *options):
-        trained = {"corpora": corpora, "held_out": held_out}
-        network = SimpleNamespace(get_weights=lambda: [np.eye(8), np.zeros(8)])
-        loaded = network, {"usual": make_reference(), "training": trained}
-        monkeypatch.setattr("sentimental.training.network.load_network", lambda path: loaded)
-        features = write_features(tmp_path, recordings)
-        train_model.main([str(features), "--evaluate", *options])
-
-    return evaluate
-
-
-def make_strangers(speaker="A", n=16):
-    return [make_recording("mine", speaker, "happy", file=f"{number}") for number in range(n)]
-
-
-def test_a_corpus_that_did_not_train_is_measured_in_all_ways(evaluate, tmp_path, capsys):
-    evaluate(make_strangers(""), ["TESS", "RAVDESS"])
-    assert "mine h0" in (out := capsys.readouterr().out)
-    assert "h10" not in out  # where no speaker is known there is no history
-    assert names_in(tmp_path) == {"features.json"}  # nothing is kept
-
-    options = ("--results", str(tmp_path / "figures"))
-    evaluate(make_strangers() + make_recordings(16), ["TESS", "RAVDESS"], "", *options)
-    evaluation = read(tmp_path / "figures", "evaluation")
-    expected = {"mine h0": 0, "mine h10": 1, "mine h10, one emotion": 1}
-    assert {name: part["uar"] for name, part in evaluation.items()} == expected
-    for part in evaluation.values():
-        assert (part["n"], part["intervals"]["over"]) == (16, "clips")  # of one speaker
-    assert (tmp_path / "figures" / "evaluation.png").exists()
-    assert "mine h10, one emotion" in capsys.readouterr().out
 
 
 # What is refused
