@@ -121,18 +121,13 @@ def make_runs(protocol, answers, n_seeds):
     ]
 
 
-@pytest.fixture
-def report(tmp_path):
+def report(folder, protocol, answers, n_seeds):
     """Report the runs of a protocol, which are made up; the record of them."""
-
-    def report(protocol, answers, n_seeds):
-        runs = make_runs(protocol, answers, n_seeds)
-        report_runs(protocol, runs, make_corpora(), tmp_path, {"training": Training()})
-        for name in (f"{protocol}.png", f"{protocol}_calibration.png"):
-            assert (tmp_path / name).exists()
-        return read(tmp_path, protocol)
-
-    return report
+    runs = make_runs(protocol, answers, n_seeds)
+    report_runs(protocol, runs, make_corpora(), folder, {"training": Training()})
+    for name in (f"{protocol}.png", f"{protocol}_calibration.png"):
+        assert (folder / name).exists()
+    return read(folder, protocol)
 
 
 # What is answered to a recording, by a network of a seed.
@@ -144,12 +139,12 @@ def neutral(recording, seed):
     return "neutral"
 
 
-def test_what_is_written_of_protocol_speaker(report, tmp_path, capsys):
+def test_what_is_written_of_protocol_speaker(tmp_path, capsys):
     def neutral_at_first(recording, seed):
         return "neutral" if seed == 1 else recording.emotion
 
     ways = {"h0": neutral_at_first, "h10": truth, "h10, one emotion": neutral, "white": neutral}
-    result = report("speaker", ways, 2)
+    result = report(tmp_path, "speaker", ways, 2)
     told = result["mean_and_standard_deviation"]["h0"]["uar"]
     assert told == pytest.approx([9 / 16, np.std([1 / 8, 1], ddof=1)])
     assert result["pooled"]["h0"]["n"] == 2 * 24 * 8
@@ -169,11 +164,11 @@ def test_what_is_written_of_protocol_speaker(report, tmp_path, capsys):
     assert "speaker h0: 0.5625 ± 0.6187 over 2 seeds; 95 % over speakers: 0.562" in out
 
 
-def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(report, tmp_path, capsys):
+def test_the_uar_of_protocol_corpus_is_the_mean_of_corpora(tmp_path, capsys):
     def right_of_tess(recording, seed):
         return recording.emotion if recording.corpus == "TESS" else "neutral"
 
-    result = report("corpus", {"h0": right_of_tess, "h10": truth}, 1)
+    result = report(tmp_path, "corpus", {"h0": right_of_tess, "h10": truth}, 1)
     assert {*result["folds"]} == {"TESS", "RAVDESS", "CREMA-D"}
     mean = (1 + 1 / 8 + 0) / 3
     assert result["mean_and_standard_deviation"]["h0"]["uar"] == [pytest.approx(mean), None]
