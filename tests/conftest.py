@@ -20,7 +20,7 @@ def recognizer():
     return load_recognizer()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def eagerly():
     """Run every training step without compiling it, which would take longer than a few steps."""
     from sentimental.training.fit import tf
