@@ -1,6 +1,5 @@
 """The program for recordings, as `python -m sentimental` and through the live script."""
 
-import csv
 import itertools
 import json
 import os
@@ -125,16 +124,6 @@ def test_only_the_emotions_that_are_asked_for_are_answered(recognizer, capsys):
     expected = recognizer.predict(SAMPLES[0], emotions=("happy", "sad"))
     assert [*probabilities] == ["happy", "sad"]
     assert probabilities == pytest.approx(expected, abs=1e-4)
-
-
-def test_csv_on_the_standard_output_is_that_of_the_log(tmp_path, capsys):
-    log = tmp_path / "log.csv"
-    program.main([str(SAMPLES[0]), "--format", "csv", "--log", str(log)])
-    printed = capsys.readouterr().out.splitlines()
-    kept = log.read_text().splitlines()
-    assert len(printed) == len(kept) == 2
-    for one, other in zip(csv.DictReader(printed), csv.DictReader(kept), strict=True):
-        assert one | {"clock": ""} == other | {"clock": ""}
 
 
 def test_channels_are_told_apart(tmp_path, capsys):
