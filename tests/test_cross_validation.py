@@ -12,7 +12,7 @@ from sentimental.scripts import EMOTIONS, SentimentalError
 from sentimental.speaker import STATISTICS
 from sentimental.training import cross_validation as module
 from sentimental.training.cross_validation import match_conditions, run_folds, set_temperatures
-from sentimental.training.histories import N_HISTORY, draw_histories
+from sentimental.training.histories import N_HISTORY
 from sentimental.training.metrics import one_hot
 from sentimental.training.protocols import protocol_folds
 from sentimental.training.settings import Augmentation, Training
@@ -147,18 +147,13 @@ def test_ten_others_were_heard_before_any_or_of_one_emotion(tmp_path, fake):
         for emotion in ("sad", "happy")
         for number in range(9)
     ]
-    histories = draw_histories(recordings, 1)
-    assert {*histories} == {"h10", ONE_EMOTION}
-    known = np.array([recording.speaker != "" for recording in recordings])
-    np.testing.assert_array_equal(count(histories["h10"]), np.where(known, 10, 0))
-    assert {*count(histories[ONE_EMOTION])[known]} == {8, 9}  # all of the emotion but itself
-    again = draw_histories(recordings, 1)
-    np.testing.assert_array_equal(again["h10"], histories["h10"])
-
-    run_folds("corpus", recordings, {}, 1, tmp_path, SETTINGS)
-    h0, h10, _ = fake.heard[:3]
+    for name in ("one", "again"):
+        run_folds("corpus", recordings, {}, 1, tmp_path / name, SETTINGS)
+    (h0, h10, one_emotion), again = fake.heard[:3], fake.heard[len(fake.heard) // 2 :]
     assert h0 is None
     assert {*count(h10)} == {10}
+    assert {*count(one_emotion)} == {8, 9}  # all of the emotion but itself
+    np.testing.assert_array_equal(again[1:3], [h10, one_emotion])
 
 
 # Conditions and frames
