@@ -1,5 +1,6 @@
 """preprocess.py as its user meets it: odd files, conditions, a second run."""
 
+import hashlib
 import os
 import signal
 import time
@@ -76,6 +77,7 @@ def test_a_folder_becomes_features_and_odd_files_become_lines(corpus, tmp_path):
     path = corpus / "TESS/OAF_back_angry.wav"
     expected = extract_frames(clean_audio(load_audio(path)))
     np.testing.assert_allclose(recordings[1]["frames"], expected, rtol=1e-5, atol=1e-5)
+    assert recordings[1]["hash"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
     refused = [line for line in first.stdout.splitlines() if "refused:" in line]
     for name, reason in [

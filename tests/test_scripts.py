@@ -127,7 +127,7 @@ def test_waiting_is_interrupted_once_and_what_follows_it_is_not(monkeypatch):
 def test_what_nohup_ignores_does_not_end_a_script():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert run_script(lambda: signal.raise_signal(signal.SIGHUP)) == 0
+        assert run_script(lambda: (signal.raise_signal(signal.SIGHUP), check_stop())[1]) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
 
