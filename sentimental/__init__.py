@@ -13,6 +13,7 @@ The common room, which more than one script needs:
     audio          level, trim, denoise: samples in, samples out
     spectrum       frames of samples; their spectrum, pitch, level and zero crossings
     decoding       a file of any format, damaged or not: file in, samples out
+    containers     what the bytes of a file tell about its length
     features       MFCC, RMS, ZCR, pitch, their slopes, a recording's summary
     vad            where speech lies in a recording or a stream
     utterances     what is said in a recording, short or long
