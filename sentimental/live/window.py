@@ -112,8 +112,8 @@ class Window(PlainLines):
         silence = np.full((STRIP_ROWS, n_columns), _rgba(chart.SILENCE_COLOR))
         self._strip = _Strip(strip, silence)
         parts = [  # each of which is drawn by itself
-            ((0.0, 0.875, 1.0, 1.0), [self._title, self._last]),
-            ((0.065, 0.405, 0.93, 0.875), [*self._bars, *self._percents]),
+            ((0.0, 0.88, 1.0, 1.0), [self._title, self._last]),
+            ((0.065, 0.405, 0.93, 0.88), [*self._bars, *self._percents]),
             ((0.935, 0.40, 0.98, 0.87), [self._level]),
             ((0.06, 0.15, 0.98, 0.33), [self._strip]),
         ]
