@@ -388,7 +388,8 @@ def fake_ffmpeg(tmp_path, monkeypatch):
 
 def test_ffmpeg_that_does_not_end(fake_ffmpeg, monkeypatch):
     monkeypatch.setattr(decoding, "FFMPEG_SECONDS", 0.1)
-    assert "found no end" in refusal(fake_ffmpeg("exec sleep 60"))
+    monkeypatch.setattr(decoding, "FFMPEG_SECONDS_PER_BYTE", 9e-4)  # of 1012 bytes
+    assert "found no end of it in 1 s" in refusal(fake_ffmpeg("exec sleep 60"))
 
 
 @pytest.mark.parametrize("end", ["sleep 600", "true"])
