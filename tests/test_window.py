@@ -128,6 +128,8 @@ def press(key):
 
 def test_each_key_does_what_it_stands_for_and_matplotlib_nothing(window):
     window.show(session(voice=known_voice(3)), [])
+    digits = [label.get_text() for label in figure().axes[0].get_xticklabels()]
+    assert digits == [f"{number} {emotion}" for number, emotion in enumerate(EMOTIONS, 1)]
     before = np.array(figure().canvas.buffer_rgba())
     for key in ("a", None, "enter", "ctrl+s", "g", "l", "f", "ctrl+w"):
         press(key)
