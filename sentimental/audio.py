@@ -66,10 +66,10 @@ GATE_PROP_DECREASE = 0.5
 def load_audio(path, note=warnings.warn):
     """Read a recording of any format as mono samples at ``SAMPLE_RATE``, full scale 1.0.
 
-    What it takes and raises is that of `sentimental.decoding.decode_blocks` and `to_mono`.
+    What it takes and raises is that of `sentimental.decoding.decode` and `to_mono`.
     """
-    samples, (sample_rate, *_), _ = zip(*decoding.decode_blocks(path, note), strict=True)
-    return to_mono(np.concatenate(samples), sample_rate, name=path)
+    samples, sample_rate = decoding.decode(path, note)
+    return to_mono(samples, sample_rate, name=path)
 
 
 def to_mono(samples, sample_rate, name="recording"):

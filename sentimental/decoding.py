@@ -1,4 +1,7 @@
-"""From a file of any format to samples, whatever its header says: `decode_blocks`.
+"""From a file of any format to samples, whatever its header says.
+
+    decode         file  -> samples of each channel, and their rate
+    decode_blocks  file  -> the same, block by block: memory does not grow with the recording
 
 libsndfile reads what it knows (WAV, AIFF, FLAC, OGG, MP3); all else goes to ffmpeg (M4A, WebM,
 video files). People's files are cut off, damaged, joined, or no recordings at all. Nothing that a
@@ -67,23 +70,30 @@ class _Stream(soundfile.SoundFile):
 Block = namedtuple("Block", "samples sample_rate n_declared")
 
 
-def decode_blocks(path, note=warnings.warn):
-    """Read a recording of any format, block by block: memory does not grow with it.
+def decode(path, note=warnings.warn):
+    """Read a recording of any format.
 
     Parameters
     ----------
     path : str or Path, of any bytes
     note : callable, which takes a line that says what is missing of what is used nevertheless
 
-    Yields
-    ------
-    block : Block, at least one; all have the same rate and number of channels
+    Returns
+    -------
+    samples : np.ndarray [shape=(n, channels), float32], full scale is 1.0
+    sample_rate : int, Hz
 
     Raises
     ------
     SentimentalError
         When it cannot be read or is no recording; carries the decoder's words.
     """
+    samples, (sample_rate, *_), _ = zip(*decode_blocks(path, note), strict=True)
+    return np.concatenate(samples), sample_rate
+
+
+def decode_blocks(path, note=warnings.warn):
+    """Read a recording as `decode` does, in Blocks of one form; at least one, or it raises."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise SentimentalError(f"{path}: a folder or a device, not a file; give recordings")

@@ -14,7 +14,7 @@ import soundfile
 from signals import voice, write
 
 from sentimental import decoding
-from sentimental.decoding import decode_blocks
+from sentimental.decoding import decode, decode_blocks
 from sentimental.spectrum import SAMPLE_RATE
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
@@ -42,12 +42,6 @@ def cut(path, share=0.5):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     return path
-
-
-def decode(path, *note):
-    """Samples of all channels, and their rate."""
-    samples, (sample_rate, *_), _ = zip(*decode_blocks(path, *note), strict=True)
-    return np.concatenate(samples), sample_rate
 
 
 def decode_noting(path):
@@ -117,7 +111,7 @@ def test_what_ffmpeg_reads(tmp_path, name, options):
     ("name", "is_declared"),
     [("a.wav", True), ("a.mp3", True), pytest.param("a.m4a", False, marks=needs_ffmpeg)],
 )
-def test_blocks_are_small_and_of_one_form(tmp_path, name, is_declared):
+def test_blocks_are_small_and_are_all_that_decode_gives(tmp_path, name, is_declared):
     path = tmp_path / name
     convert(path) if name == "a.m4a" else write(path)
     whole, sample_rate = decode(path)
@@ -126,6 +120,7 @@ def test_blocks_are_small_and_of_one_form(tmp_path, name, is_declared):
     assert max(len(block.samples) for block in blocks) <= 4096
     assert {block.sample_rate for block in blocks} == {sample_rate}
     assert {block.n_declared for block in blocks} == {len(whole) if is_declared else None}
+    np.testing.assert_array_equal(np.concatenate([block.samples for block in blocks]), whole)
 
 
 @needs_ffmpeg
