@@ -33,7 +33,6 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 import zipfile
 from urllib.parse import urljoin
 
@@ -185,10 +184,10 @@ def read_recordings(name, archive):
 
 def unpack(name, archive, folder, work):
     """Put the recordings of an archive into a new folder, all or none; `work` is for the rest."""
-    known, fetched = ARCHIVES[name], work / "fetched"
+    known, fetched, unpacked = ARCHIVES[name], work / "fetched", work / "unpacked"
     hashes, pointers = {}, {}  # of each path, the SHA-256; pointers stand for a recording
-    with tempfile.TemporaryDirectory(dir=work) as unfinished:
-        unpacked = Path(unfinished, name)  # with the usual rights
+    shutil.rmtree(unpacked, ignore_errors=True)  # of a run that was killed
+    try:
         for path, content in read_recordings(name, archive):
             (unpacked / path).parent.mkdir(parents=True, exist_ok=True)
             if pointer := POINTER.fullmatch(content):
@@ -206,6 +205,8 @@ def unpack(name, archive, folder, work):
         for path in pointers:
             (fetched / path).replace(unpacked / path)
         unpacked.rename(folder)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
 
 
 def provide(name, folder, archive):

@@ -532,6 +532,8 @@ def test_half_a_recording_is_fetched_again(server, tmp_path, capsys):
     half = tmp_path / ".CREMA-D.partial" / "fetched" / name
     half.parent.mkdir(exist_ok=True)
     half.write_bytes(content[:100])
+    (tmp_path / ".CREMA-D.partial" / "unpacked").mkdir()
+    (tmp_path / ".CREMA-D.partial" / "unpacked" / "another.wav").write_bytes(content)
     assert_provided(tmp_path, "CREMA-D")
 
 
