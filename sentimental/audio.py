@@ -243,6 +243,7 @@ def reduce_noise(speech):
        structure across diverse animal vocal repertoires", PLoS Comput. Biol. 16(10), 2020;
        https://github.com/timsainb/noisereduce
     """
+    # noisereduce's defaults. Constants in capitals belong to CHAIN, which models are compared by.
     # s. Time constant of the mean over time that is taken for the noise.
     noise_seconds = 2.0
     # The mask opens where the magnitude is so many times the noise above it, this steeply.

@@ -61,8 +61,8 @@ def save_features(path, recordings):
     content = {"chain": CHAIN, "emotions": EMOTIONS, "recordings": recordings}
     content["checksum"] = _checksum(content)
     with atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as stream:
-        # gzip saves 6 % of frames and takes most of the time: told that the whole file were packed,
-        # json_tricks leaves it out.
+        # gzip would take most of the time and make frames 6 % smaller. json_tricks leaves it out of
+        # arrays when it is told that the whole file will be packed.
         properties = {"ndarray_compact": True, "compression": True}
         json_tricks.dump(content, stream, properties=properties)
 

@@ -47,7 +47,7 @@ class SavedVoice:
     def save(self):
         """Add what is new of the voice to its file, which others may have written meanwhile."""
         path, voice, before = self._path, self.voice, self._before
-        if path in (None, NO_VOICE):
+        if not path or path == NO_VOICE:
             return
         new = [lesson for lesson in voice.lessons if not _is_among(lesson, before.lessons)]
         forgotten = [lesson for lesson in before.lessons if not _is_among(lesson, voice.lessons)]
