@@ -70,6 +70,11 @@ def test_a_whole_recording_is_that_of_soundfile_without_a_note(tmp_path, name):
     assert notes == []
 
 
+def test_a_whole_recording_with_wrong_bytes_a_second_gives_no_note(tmp_path):
+    path = write(tmp_path / "a.wav", voice(2.0), subtype="IMA_ADPCM")
+    assert decode_noting(patch(path, 28, "<I", 64_000))[1] == []  # as ffmpeg writes them
+
+
 @pytest.mark.parametrize("name", [b"gl\xfccklich\n.wav", b"a.raw", b"a.flac"])
 def test_the_content_decides_whatever_the_name(tmp_path, name):
     if os.name == "nt" and b"\xfc" in name:
