@@ -48,7 +48,7 @@ def test_updates_come_while_somebody_speaks_and_not_in_silence():
 
 
 def hear_chunks(monkeypatch, session, judged, loud):
-    """Let a session hear chunks that are speech to the detector, and loud, or not; what is shown.
+    """Let a session hear chunks that are speech to the detector or not, silent (0) to loud (1).
 
     Returns
     -------
@@ -57,8 +57,8 @@ def hear_chunks(monkeypatch, session, judged, loud):
     judged, shown = iter(judged), []
     detector = SimpleNamespace(process_samples=lambda samples: next(judged))
     monkeypatch.setattr(session.endpointer, "_detector", detector)
-    for number, is_loud in enumerate(loud):
-        chunk = noise(CHUNK_SECONDS, dbfs=-20 if is_loud else -80, seed=number)
+    for number, loudness in enumerate(loud):
+        chunk = noise(CHUNK_SECONDS, dbfs=60 * loudness - 80, seed=number)
         shown.append((hear(session, chunk, CHUNK_LENGTH), session.update))
     return shown
 
@@ -77,6 +77,15 @@ def test_a_soft_end_that_the_detector_does_not_hear_is_in_the_bars_at_once(monke
     shown = hear_chunks(monkeypatch, Session(Counting()), judged, loud)
     ends = [utterance.end for results, _ in shown for _, utterance in results]
     assert max(ends) >= 45 * CHUNK_SECONDS
+
+
+def test_a_softer_end_that_only_the_silence_after_it_tells_is_in_the_bars(monkeypatch):
+    """As long as there is more noise than silence beside the speech, it may be noise."""
+    judged = [0] * 20 + [1] * 20 + [0] * 20
+    loud = [0] * 15 + [0.8] * 5 + [1] * 20 + [0.8] + [0] * 19
+    shown = hear_chunks(monkeypatch, Session(Counting()), judged, loud)
+    ends = [utterance.end for results, _ in shown for _, utterance in results]
+    assert max(ends) >= 42 * CHUNK_SECONDS
 
 
 def test_the_first_answer_waits_for_no_library_that_it_does_not_need():

@@ -110,7 +110,8 @@ class Session:
         self._last_heard = None  # voice, samples of the last utterance, whether it knows them
         self._taught = []  # voices, one for each label
         self._recognizer = recognizer
-        self._updated = 0.0  # s of the stream up to which the last update went
+        self._updated = 0.0  # s of the stream when the last update was submitted,
+        self._update_end = 0.0  # and where its speech ended: what follows may prove to be speech
         self._pending = deque()  # of Pending, oldest first
         self._worker = ThreadPoolExecutor(1)
 
@@ -167,13 +168,13 @@ class Session:
         speech = None if self._pending else self.endpointer.utterance()
         if speech and self._update_is_due(speech.end):
             self._submit("update", speech)
-            self._updated = self.endpointer.seconds
+            self._updated, self._update_end = self.endpointer.seconds, speech.end
 
     def _update_is_due(self, end):
         """Was something said since the last update, and is that long ago, or has it died away?"""
         now, last_speech = self.endpointer.seconds, self.endpointer.last_speech
         is_long_ago = last_speech > self._updated and now >= self._updated + UPDATE_SECONDS
-        return is_long_ago or self._updated < end <= now - BREATH_SECONDS
+        return is_long_ago or self._update_end < end <= now - BREATH_SECONDS
 
     def _submit(self, kind, speech):
         future = self._worker.submit(self._recognize, kind, speech, self._speaker)
