@@ -31,6 +31,9 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    # A worker that is ended leaves its locks (Keras has one) to a process of Python's that removes
+    # them, and warns of it.
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
 
 
