@@ -231,7 +231,7 @@ def _read(stream, n_there, is_told, note):
 
 def _is_cut_off(stream, n_declared, n_frames):
     """Is there less of a recording than its header says?"""
-    # Not its bytes a second, of which some programs have an idea of their own.
+    # Not bytes a second, nor of a block, of which some programs have ideas of their own.
     stated = re.findall(r"(?m)^(?!  B).* (\d+) \(should be (\d+)\)", stream.extra_info)
     lengths = [(int(n), int(there)) for n, there in stated if int(n) < UNKNOWN_BYTES]
     lengths.append((n_declared or 0, n_frames))
