@@ -108,7 +108,7 @@ def evaluate(network, reference, validation, test, runs=()):
 
 def evaluate_saved_model(recordings, training, model, folder):
     """Measure a saved model on what did not train it: print the figures, write them to a folder."""
-    from sentimental.training.fit import predict
+    from sentimental.training.fit import predict, predict_after
     from sentimental.training.network import find_untrained, load_network
 
     network, content = load_network(model)
@@ -119,11 +119,11 @@ def evaluate_saved_model(recordings, training, model, folder):
         metrics, _ = evaluate(network, reference, validation, test)
     for corpus in sorted(corpora - {*trained["corpora"]}):
         part = [recording for recording in recordings if recording.corpus == corpus]
-        cases = {"h0": None}
+        answers = {"h0": predict(network, reference, part)}
         if any(recording.speaker for recording in part):
-            cases |= draw_histories(part, 1)
-        for case, heard in cases.items():
-            probabilities = predict(network, reference, part, heard)
+            for case, histories in draw_histories(part, 1).items():
+                answers[case] = predict_after(network, reference, part, histories)
+        for case, probabilities in answers.items():
             metrics[f"{corpus} {case}"] = compute_metrics(part, probabilities)
     if not metrics:
         raise SentimentalError(

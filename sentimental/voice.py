@@ -18,6 +18,8 @@ from sentimental.speaker import (
     N_STATISTICS,
     PSEUDO_FRAMES,
     STATISTICS,
+    answer_offset,
+    answer_statistics,
     compute_statistics,
     normalize_summaries,
     parse_numbers,
@@ -41,8 +43,8 @@ class Voice:
     statistics : np.ndarray [shape=(N_STATISTICS,)], sums over the recordings; see ``STATISTICS``
     lessons : list of (emotion, lesson), the oldest first, at most ``MAX_LESSONS`` an emotion; of
         each recording the last state of the LSTM, and the summary
-    taught_with : str, checksum of the model that the lessons are of
-    adapted : (kernel, bias) or None, what the lessons make of the model's last layer
+    taught_with : str, checksum of the model that lessons and answers are of
+    adapted : (kernel, bias) or None, what these make of the model's last layer
     """
 
     def __init__(self):
@@ -63,10 +65,18 @@ class Voice:
         n_frames = self.statistics[STATISTICS["n_frames"]][0]
         return float(n_frames / (n_frames + PSEUDO_FRAMES))
 
-    def add(self, features: np.ndarray) -> None:
-        """Add a recording: its features as `Recognizer.compute_features` returns them."""
+    def add(self, features: np.ndarray, logits: np.ndarray | None = None) -> None:
+        """Add a recording: its features, and the logits that answered it.
+
+        Parameters
+        ----------
+        features : as `Recognizer.compute_features` returns them
+        logits : as `Recognizer.predict_features` returns them, after it was given this voice
+        """
         clip = pad([features])
         self.statistics += compute_statistics(*clip, summarize(*clip))[0]
+        if logits is not None:
+            self.statistics += answer_statistics(logits[None])[0]
         self.adapted = None
 
     def teach(
@@ -94,16 +104,21 @@ class Voice:
         if emotion not in EMOTIONS:
             raise SentimentalError(f"emotion {emotion}: it is none of {', '.join(EMOTIONS)}")
         self._check_model(recognizer)
-        state = recognizer.embed(features, self)[:-N_SUMMARY]
+        embedding = recognizer.embed(features, self)
         (summary,) = summarize(*pad([features]))
-        self.lessons = add_lesson(self.lessons, emotion, np.concatenate([state, summary]))
-        self.taught_with, self.adapted = recognizer.checksum, None
+        lesson = np.concatenate([embedding[:-N_SUMMARY], summary])
+        self.lessons, self.adapted = add_lesson(self.lessons, emotion, lesson), None
         if not heard:
-            self.add(features)
+            self.add(features, embedding @ recognizer.kernel + recognizer.bias)
 
     def _check_model(self, recognizer):
-        if self.lessons and self.taught_with != recognizer.checksum:
+        """Refuse lessons of another model, and forget its answers."""
+        if self.taught_with == recognizer.checksum:
+            return
+        if self.lessons:
             raise SentimentalError("the voice was taught with another model; begin a new voice")
+        self.statistics[STATISTICS["n_answers"].start :] = 0
+        self.taught_with, self.adapted = recognizer.checksum, None
 
     def lesson_inputs(self, reference):
         """What the dense layer reads of the lessons, and their labels, as for `adapt_layer`."""
@@ -112,12 +127,15 @@ class Voice:
         return lessons_to_inputs(lessons, self.statistics, reference), labels
 
     def layer_of(self, recognizer):
-        """Kernel and bias of a recognizer's dense layer, adapted to the lessons, if there are."""
+        """Kernel and bias of a recognizer's dense layer, adapted to the answers and lessons."""
         self._check_model(recognizer)
-        layer = recognizer.kernel, recognizer.bias
-        if self.lessons and self.adapted is None:
-            self.adapted = adapt_layer(*layer, *self.lesson_inputs(recognizer.reference))
-        return self.adapted or layer
+        if self.adapted is None:
+            offset = answer_offset(self.statistics[None])[0].astype(np.float32)
+            self.adapted = recognizer.kernel, recognizer.bias - offset
+            if self.lessons:
+                lessons = self.lesson_inputs(recognizer.reference)
+                self.adapted = adapt_layer(*self.adapted, *lessons)
+        return self.adapted
 
     def take_back_lesson(self) -> str | None:
         """Forget the newest lesson; returns its emotion, or None where there is none."""
@@ -130,10 +148,9 @@ class Voice:
     def save(self, path: str | os.PathLike) -> None:
         """Write the voice as JSON: numbers from which no speech can be made."""
         parts = {name: self.statistics[part].tolist() for name, part in STATISTICS.items()}
+        lessons = [[emotion, lesson.tolist()] for emotion, lesson in self.lessons]
         content = {"chain": CHAIN, "voice": parts}
-        if self.lessons:
-            lessons = [[emotion, lesson.tolist()] for emotion, lesson in self.lessons]
-            content |= {"taught_with": self.taught_with, "lessons": lessons}
+        content |= {"taught_with": self.taught_with, "lessons": lessons}
         write_json(path, content | {"checksum": checksum(content)}, mode=0o600)
 
     @classmethod
@@ -161,10 +178,13 @@ class Voice:
         return voice
 
     def _parse(self, content):
+        # Voices of older versions have no answers, and lessons only where they were taught.
+        of_voice = {"n_answers": [0], "answers": [0] * 8, "answer_squares": [0]} | content["voice"]
         for name, part in STATISTICS.items():
-            self.statistics[part] = parse_numbers(content["voice"][name], part.stop - part.start)
-        lessons, n_frames = content.get("lessons", []), self.statistics[STATISTICS["n_frames"]][0]
-        if not len(lessons) <= self.n_recordings <= n_frames:
+            self.statistics[part] = parse_numbers(of_voice[name], part.stop - part.start)
+        n_frames, n_answers = (of_voice[name][0] for name in ("n_frames", "n_answers"))
+        lessons = content.get("lessons", [])
+        if not 0 <= max(n_answers, len(lessons)) <= self.n_recordings <= n_frames:
             raise ValueError("n_recordings")
         if not {emotion for emotion, _ in lessons} <= {*EMOTIONS}:
             raise ValueError("lessons")

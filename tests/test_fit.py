@@ -9,7 +9,7 @@ from signals import make_recordings, make_reference
 from sentimental.features import frames_to_features
 from sentimental.recognizer import Recognizer
 from sentimental.scripts import EMOTIONS, SentimentalError, Stopped
-from sentimental.speaker import N_STATISTICS
+from sentimental.speaker import N_STATISTICS, answer_offset
 from sentimental.training import fit as module
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network
@@ -222,18 +222,21 @@ def test_the_temperature_is_in_the_weights(tmp_path, monkeypatch):
 
 def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_given(monkeypatch):
     monkeypatch.setattr(module, "PREDICTION_BATCH", 3)
+    monkeypatch.setattr("sentimental.speaker.VARIED", (0.0, 1e-3))  # so that answers vary enough
     network, reference = build_network(8), make_reference()
     recognizer = Recognizer(network.get_weights(), reference)
     recordings, voice = make_recordings(10), Voice()
     features = [frames_to_features([recording.frames])[0][0] for recording in recordings]
-    told, with_history = [], []
+    with_history = []
     for clip in features:
-        told.append(voice.statistics.copy())
-        with_history.append([*recognizer.predict_features(clip, voice).values()])
-        voice.add(clip)
-    answers = module.predict(network, reference, recordings, np.array(told))
+        probabilities, logits = recognizer.predict_features(clip, voice)
+        with_history.append([*probabilities.values()])
+        voice.add(clip, logits)
+    histories = [np.arange(number) for number in range(10)]
+    answers = module.predict_after(network, reference, recordings, histories)
     np.testing.assert_allclose(answers, with_history, atol=1e-4)
-    without = [[*recognizer.predict_features(clip).values()] for clip in features]
+    assert answer_offset(voice.statistics[None]).any()
+    without = [[*recognizer.predict_features(clip)[0].values()] for clip in features]
     answers = module.predict(network, reference, recordings)
     np.testing.assert_allclose(answers, without, atol=1e-4)
     assert np.abs(np.subtract(without, with_history)).max() > 0.01

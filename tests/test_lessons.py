@@ -9,6 +9,7 @@ from signals import make_recording, make_reference, make_weights, speech, tone
 
 from sentimental import EMOTIONS, SentimentalError, Voice
 from sentimental.features import CHAIN, N_FEATURES, N_SUMMARY, pad, summarize
+from sentimental.files import checksum, write_json
 from sentimental.recognizer import Recognizer
 from sentimental.speaker import STATISTICS, normalize_summaries
 from sentimental.spectrum import SAMPLE_RATE
@@ -36,7 +37,7 @@ def clips(n, seed=1):
 
 
 def answer(recognizer, features, taught, emotions=EMOTIONS):
-    probabilities = recognizer.predict_features(features, taught, emotions)
+    probabilities, _ = recognizer.predict_features(features, taught, emotions)
     return max(probabilities, key=probabilities.get)
 
 
@@ -112,7 +113,8 @@ def test_a_recording_is_a_lesson_and_heard():
     assert taught.n_recordings == 1
     assert [emotion for emotion, _ in taught.lessons] == ["angry"]
     only_heard = Voice()
-    only_heard.add(recognizer.compute_features(speech(1)))
+    features = recognizer.compute_features(speech(1))
+    only_heard.add(features, recognizer.predict_features(features, only_heard)[1])
     np.testing.assert_array_equal(taught.statistics, only_heard.statistics)
     taught.learn(recognizer, recognizer.compute_features(speech(2)), "sad", heard=True)
     assert taught.n_recordings == 1
@@ -134,16 +136,14 @@ def test_the_newest_lesson_is_taken_back():
     recognizer, heard = make_recognizer(), clips(3)
     taught, only_heard = teach(recognizer, [(heard[0], "happy"), (heard[1], "sad")]), Voice()
     taught.add(heard[2])
-    before = recognizer.predict_features(heard[2], taught)
+    before, _ = recognizer.predict_features(heard[2], taught)
     taught.learn(recognizer, heard[2], "fear", heard=True)
     assert taught.take_back_lesson() == "fear"
-    np.testing.assert_array_equal(recognizer.predict_features(heard[2], taught), before)
+    assert recognizer.predict_features(heard[2], taught)[0] == before
     assert [taught.take_back_lesson() for _ in range(3)] == ["sad", "happy", None]
-    only_heard.statistics = taught.statistics
-    np.testing.assert_array_equal(
-        recognizer.predict_features(heard[2], taught),
-        recognizer.predict_features(heard[2], only_heard),
-    )
+    only_heard.statistics, only_heard.taught_with = taught.statistics, recognizer.checksum
+    taught, only_heard = (recognizer.predict_features(heard[2], v)[0] for v in (taught, only_heard))
+    assert taught == only_heard
 
 
 def test_lessons_are_of_one_model():
@@ -164,8 +164,31 @@ def test_a_voice_file_keeps_the_lessons_and_one_of_an_older_chain_loads(tmp_path
             patch.setattr("sentimental.voice.CHAIN", chain)
             taught.save(tmp_path / "me.json")
         loaded = Voice.load(tmp_path / "me.json")
-        answers = [recognizer.predict_features(heard[3], one) for one in (loaded, taught)]
-        np.testing.assert_array_equal(*answers)
+        answers = [recognizer.predict_features(heard[3], one)[0] for one in (loaded, taught)]
+        assert answers[0] == answers[1]
+
+
+def test_answers_are_of_one_model_and_older_voices_have_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("sentimental.speaker.VARIED", (0.0, 1e-6))  # they vary enough
+    recognizer, other, path = make_recognizer(), make_recognizer(seed=1), tmp_path / "me.json"
+    asked, *heard = clips(9)
+    voice, without_answers = Voice(), Voice()
+    for features in heard:
+        voice.add(features, recognizer.predict_features(features, voice)[1])
+        without_answers.add(features)
+    voice.save(path)
+    content = json.loads(path.read_text())
+    statistics = {n: values for n, values in content["voice"].items() if "answer" not in n}
+    older = {"chain": content["chain"], "voice": statistics}
+    path.write_text(json.dumps(older | {"checksum": checksum(older)}))
+
+    def answers(recognizer, *voices):
+        return [recognizer.predict_features(asked, one)[0] for one in voices]
+
+    with_them, without, of_older = answers(recognizer, voice, without_answers, Voice.load(path))
+    assert max(abs(with_them[e] - without[e]) for e in EMOTIONS) > 0.01
+    assert of_older == without
+    assert len({*map(str, answers(other, voice, without_answers))}) == 1
 
 
 @pytest.mark.parametrize(
@@ -180,8 +203,6 @@ def test_a_voice_file_keeps_the_lessons_and_one_of_an_older_chain_loads(tmp_path
     ],
 )
 def test_damaged_lessons_are_refused(tmp_path, lessons):
-    from sentimental.files import checksum, write_json
-
     heard = Voice()
     for features in clips(2):
         heard.add(features)

@@ -13,8 +13,6 @@ from signals import make_recording, make_recordings, make_reference, speech
 
 from sentimental.features import (
     N_FEATURES,
-    N_MFCC,
-    N_STORED,
     N_SUMMARY,
     add_slopes,
     frames_to_features,
@@ -23,12 +21,17 @@ from sentimental.features import (
 )
 from sentimental.files import checksum
 from sentimental.recognizer import load_recognizer
+from sentimental.scripts import EMOTIONS
 from sentimental.speaker import (
     MAX_DEVIATIONS,
+    MEAN_LOGITS,
+    N_STATISTICS,
+    PSEUDO_ANSWERS,
     PSEUDO_FRAMES,
     PSEUDO_RECORDINGS,
     PSEUDO_VARIANCES,
-    STATISTICS,
+    answer_offset,
+    answer_statistics,
     compute_statistics,
     find_doubt,
     normalize,
@@ -115,23 +118,13 @@ def test_the_reference_is_a_mean_and_how_much_one_voice_varies(clips):
 
 
 def make_told():
-    """Recordings whose statistics tell which they are of: a feature is a power of two."""
+    """Recordings of three known speakers and of nobody known, four each, one after the other."""
     speakers = [("TESS", "OAF"), ("TESS", "YAF"), ("mine", "OAF"), ("mine", "")]
-    recordings = [
+    return [
         make_recording(corpus, speaker, emotion)
         for corpus, speaker in speakers
         for emotion in ("sad", "sad", "happy", "angry")
     ]
-    for number, recording in enumerate(recordings):
-        recording.frames = np.zeros((1, N_STORED), np.float32)
-        recording.frames[:, -4] = 2.0**number  # RMS
-    return recordings
-
-
-def members(statistics):
-    """Numbers of the recordings that each row of statistics is of."""
-    sums = statistics[:, STATISTICS["features"]][:, N_MFCC].astype(int)
-    return [{n for n in range(16) if total >> n & 1} for total in sums]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 9])
@@ -139,12 +132,12 @@ def test_histories_that_are_drawn_are_of_others_of_one_voice_each_as_likely(monk
     monkeypatch.setattr("sentimental.training.histories.N_HISTORY", n)
     counts = Counter()
     for seed in range(40):
-        for number, history in enumerate(members(draw_histories(make_told(), seed)[f"h{n}"])):
+        for number, history in enumerate(draw_histories(make_told(), seed)[f"h{n}"]):
             first = number // 4 * 4
             others = [other for other in range(first, first + 4) if other != number]
             others = others if number < 12 else []  # of nobody known
-            assert history <= {*others}
-            assert len(history) == min(n, len(others))
+            assert {*history} <= {*others}
+            assert len({*history}) == len(history) == min(n, len(others))
             counts.update(others.index(other) for other in history)
     expected = 40 * 12 * min(n, 3) / 3
     np.testing.assert_allclose([counts[place] for place in range(3)], expected, atol=50)
@@ -153,12 +146,51 @@ def test_histories_that_are_drawn_are_of_others_of_one_voice_each_as_likely(monk
 def test_histories_of_one_emotion():
     seen = {number: set() for number in range(16)}
     for seed in range(30):
-        statistics = draw_histories(make_told(), seed)["h10, one emotion"]
-        for number, history in enumerate(members(statistics)):
+        for number, history in enumerate(draw_histories(make_told(), seed)["h10, one emotion"]):
             seen[number].add(frozenset(history))
     assert seen[0] == {frozenset({1}), frozenset({2}), frozenset({3})}
     assert seen[6] == {frozenset({4, 5}), frozenset({7}), frozenset()}  # the only happy one
     assert seen[12] == {frozenset()}
+
+
+# Answers
+
+
+def told(*answers):
+    """Statistics of a voice after such answers, each a dict of probabilities; others are even."""
+    rest = [(1 - sum(answer.values())) / (8 - len(answer)) for answer in answers]
+    answers = [
+        [answer.get(e, even) for e in EMOTIONS] for answer, even in zip(answers, rest, strict=True)
+    ]
+    return answer_statistics(np.log(answers)).sum(axis=0, keepdims=True)
+
+
+def test_an_emotion_that_a_voice_is_always_near_counts_less():
+    """Anger comes next to whatever is the strongest; of sad and calm that is true once."""
+    varied = [{"angry": 0.3, e: 0.6} for e in ("happy", "fear", "neutral", "disgust", "surprise")]
+    few, many = (answer_offset(told(*varied * n))[0] for n in (1, 4))
+    angry = EMOTIONS.index("angry")
+    assert few.argmax() == many.argmax() == angry
+    assert 0.3 < few[angry] < many[angry]
+    logits = np.log([[answer.get(e, 0.1 / 6) for e in EMOTIONS] for answer in varied])
+    mean = logits.mean(axis=0) - logits.mean() - MEAN_LOGITS
+    np.testing.assert_allclose(many, mean * 20 / (20 + PSEUDO_ANSWERS), atol=1e-6)
+
+
+@pytest.mark.parametrize("answers", [[], [{"angry": 0.9}], [{"angry": 0.9}, {"angry": 0.6}] * 9])
+def test_a_voice_that_spoke_in_one_mood_is_not_taken_for_its_usual_one(answers):
+    statistics = told(*answers) if answers else np.zeros((1, N_STATISTICS))
+    assert not answer_offset(statistics).any()
+
+
+def test_an_emotion_that_is_never_answered_stays_so_and_the_others_do_not_mind():
+    logits = np.log([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.2, 0.7, 0.1]] * 4)
+    offsets = [
+        answer_offset(answer_statistics(np.hstack([logits, np.full((12, 5), lowest)])).sum(0)[None])
+        for lowest in (-1e9, -100.0)
+    ]
+    np.testing.assert_allclose(*offsets)
+    assert np.isfinite(offsets[0]).all()
 
 
 # One voice

@@ -67,7 +67,7 @@ class SavedVoice:
             saved.lessons = [lesson for lesson in saved.lessons if not _is_among(lesson, forgotten)]
             for lesson in new:
                 saved.lessons = add_lesson(saved.lessons, *lesson)
-                saved.taught_with = voice.taught_with
+            saved.taught_with = voice.taught_with
             saved.save(path)
 
 

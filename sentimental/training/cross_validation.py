@@ -135,26 +135,25 @@ def run_fold(fold):
 
 def _train_and_test(fold, checkpoint, label):
     """Train a network of one fold, and recognize what is tested in all cases; what is saved."""
-    from sentimental.training.fit import fit, predict
+    from sentimental.training.fit import fit, predict, predict_after
     from sentimental.training.network import build_network
 
     protocol, training = fold.protocol, fold.settings["training"]
     frames = np.load(fold.frames, mmap_mode="r")
     train, validation, tested = (read_frames(part, frames) for part in fold.parts)
     network = build_network(training.units)
-    temperature = {"speaker": None, "corpus": 1.0}.get(protocol, training.temperature)
+    temperature = None if protocol == "speaker" else training.temperature
     options = {"name": label, "temperature": temperature, "start": fold.start}
     parts = train, validation, fold.settings, fold.seed, checkpoint
     reference, history = fit(network, *parts, **options)
-    heard, drawn_with = {"h0": None}, [fold.seed, fold.number]
-    if protocol in WITH_HISTORIES:
-        heard |= draw_histories(tested, drawn_with)
-    answers = {case: predict(network, reference, tested, before) for case, before in heard.items()}
+    answers = {"h0": predict(network, reference, tested)}
     for name, part in fold.conditions.items():
         answers[name] = predict(network, reference, read_frames(part, frames))
     if protocol in WITH_HISTORIES:
-        temperature = training.temperature if protocol == "corpus" else 1.0
-        answers |= measure_lessons(network, reference, tested, drawn_with, temperature)
+        drawn_with = [fold.seed, fold.number]
+        for case, histories in draw_histories(tested, drawn_with).items():
+            answers[case] = predict_after(network, reference, tested, histories)
+        answers |= measure_lessons(network, reference, tested, drawn_with)
     return {
         "temperature": history["temperature"],
         "seconds": history["seconds"],
@@ -223,14 +222,8 @@ def set_temperatures(runs):
         fitted.append(fit_temperature(run["tested"] * 2, np.concatenate(answers)))
     for run in runs:
         others = [t for other, t in zip(runs, fitted, strict=True) if other["fold"] != run["fold"]]
-        run["temperature"] = float(np.exp(np.mean(np.log(others))))
-        run["probabilities"] = {
-            case: p if case in LESSONS else _at_temperature(p, run["temperature"])
-            for case, p in run["probabilities"].items()
-        }
-
-
-def _at_temperature(probabilities, temperature):
-    """What a softmax at this temperature gives instead of one at temperature 1."""
-    scaled = np.maximum(probabilities, 1e-12) ** (1 / temperature)
-    return scaled / scaled.sum(axis=1, keepdims=True)
+        factor = float(np.exp(np.mean(np.log(others))))
+        run["temperature"] *= factor
+        for case in run["probabilities"].keys() - {*LESSONS}:
+            scaled = np.maximum(run["probabilities"][case], 1e-12) ** (1 / factor)
+            run["probabilities"][case] = scaled / scaled.sum(axis=1, keepdims=True)

@@ -12,9 +12,16 @@ import numpy as np
 from sentimental.features import frames_to_features, summarize
 from sentimental.files import atomic_write, set_aside
 from sentimental.scripts import SentimentalError, check_stop
-from sentimental.speaker import MODEL_CHAIN, N_STATISTICS, normalize
+from sentimental.speaker import (
+    MODEL_CHAIN,
+    N_STATISTICS,
+    answer_offset,
+    answer_statistics,
+    normalize,
+)
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches
+from sentimental.training.histories import recording_statistics
 from sentimental.training.metrics import fit_temperature, one_hot
 from sentimental.training.network import (
     TwoBranchModel,
@@ -226,6 +233,22 @@ def predict(network, reference, recordings, statistics=None):
         inputs = recordings_to_inputs([recordings[i] for i in chunk], reference, statistics[chunk])
         probabilities[chunk] = network.predict([*inputs], PREDICTION_BATCH, verbose=0)
     return probabilities
+
+
+def predict_after(network, reference, recordings, histories):
+    """The same after others of each voice were heard, one after the other.
+
+    `histories` has the places of these, np.ndarray for each recording, as of `draw_histories`.
+    """
+    of_recordings = recording_statistics(recordings)
+    heard = np.zeros_like(of_recordings)
+    for place in range(max(map(len, histories))):
+        rows = [row for row, history in enumerate(histories) if len(history) > place]
+        now = [histories[row][place] for row in rows]
+        answers = predict(network, reference, [recordings[i] for i in now], heard[rows])
+        heard[rows] += of_recordings[now] + answer_statistics(np.log(answers + 1e-12))
+    answers = predict(network, reference, recordings, heard) * np.exp(-answer_offset(heard))
+    return answers / answers.sum(axis=1, keepdims=True)
 
 
 def embed(network, reference, recordings, statistics):

@@ -23,7 +23,8 @@ def find_reference(statistics, voices):
     -------
     reference : Reference
     """
-    n_frames, sums, _, summaries, _ = (statistics[:, part] for part in STATISTICS.values())
+    parts = (STATISTICS[name] for name in ("n_frames", "features", "summaries"))
+    n_frames, sums, summaries = (statistics[:, part] for part in parts)
     groups = group_voices(voices)
     spread = [summaries[numbers].var(axis=0) for numbers in groups.values() if len(numbers) > 1]
     variance = np.mean(spread or [summaries.var(axis=0)], axis=0)
@@ -82,11 +83,12 @@ def draw_histories(recordings, seed):
 
     Returns
     -------
-    histories : dict of np.ndarray [shape=(len(recordings), N_STATISTICS)]
-        "h10": of ten others of the same voice, as far as there are so many; "h10, one emotion": of
-        ten that share an emotion, which is drawn at random of those of that voice
+    histories : dict of list, by case, with places of recordings for each, in the order in which
+        they are heard, as np.ndarray
+        "h10": ten others of the same voice, as far as there are so many; "h10, one emotion": ten
+        that share an emotion, which is drawn at random of those of that voice
     """
-    rng, statistics = np.random.default_rng(seed), recording_statistics(recordings)
+    rng = np.random.default_rng(seed)
     emotions = np.array([recording.emotion for recording in recordings])
     same_voice = find_same_voice([voice_of(recording) for recording in recordings])
     drawn = [draw_history(*pair, N_HISTORY, rng) for pair in enumerate(same_voice)]
@@ -96,8 +98,4 @@ def draw_histories(recordings, seed):
             emotion = rng.choice(np.unique(emotions[others]))
             others = others[emotions[others] == emotion]
         of_one.append(draw_history(number, others, N_HISTORY, rng))
-    cases = {f"h{N_HISTORY}": drawn, f"h{N_HISTORY}, one emotion": of_one}
-    return {
-        case: np.stack([statistics[numbers].sum(axis=0) for numbers in histories])
-        for case, histories in cases.items()
-    }
+    return {f"h{N_HISTORY}": drawn, f"h{N_HISTORY}, one emotion": of_one}

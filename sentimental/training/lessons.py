@@ -11,7 +11,7 @@ import numpy as np
 
 from sentimental.features import N_SUMMARY
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import N_STATISTICS, STATISTICS
+from sentimental.speaker import N_STATISTICS, STATISTICS, answer_offset, answer_statistics
 from sentimental.training.histories import group_voices, recording_statistics, voice_of
 from sentimental.training.metrics import one_hot
 from sentimental.voice import adapt_layer, lessons_to_inputs
@@ -48,14 +48,13 @@ def draw_lessons(recordings, n, rng):
     return drawn
 
 
-def measure_lessons(network, reference, recordings, seed, temperature=1.0):
+def measure_lessons(network, reference, recordings, seed):
     """Probabilities of recordings, after lessons and after the same recordings without labels.
 
     Parameters
     ----------
     network, reference, recordings : as for `sentimental.training.fit.predict`
     seed : int or list of int, of what is drawn
-    temperature : float, by which the network's logits are divided first
 
     Returns
     -------
@@ -65,9 +64,8 @@ def measure_lessons(network, reference, recordings, seed, temperature=1.0):
     from scipy.special import softmax
 
     from sentimental.training.fit import embed
-    from sentimental.training.network import merge_temperature
 
-    *_, kernel, bias = merge_temperature(network.get_weights(), temperature)
+    *_, kernel, bias = network.get_weights()
     labels, of_recording = one_hot(recordings).argmax(axis=1), recording_statistics(recordings)
     summaries = of_recording[:, STATISTICS["summaries"]]
     answers, rng = {}, np.random.default_rng(seed)
@@ -82,9 +80,11 @@ def measure_lessons(network, reference, recordings, seed, temperature=1.0):
         for lessons, tested in drawn:
             given = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
             given = lessons_to_inputs(given, before[tested[0]], reference)
-            adapted = adapt_layer(kernel, bias, given, labels[lessons])
+            answered = answer_statistics(read[lessons] @ kernel + bias).sum(axis=0, keepdims=True)
+            of_voice = kernel, bias - answer_offset(answered)[0]
+            adapted = adapt_layer(*of_voice, given, labels[lessons])
             own = np.isin(range(len(EMOTIONS)), labels[lessons])
-            for answer, layer in ((heard, (kernel, bias)), (taught, adapted)):
+            for answer, layer in ((heard, of_voice), (taught, adapted)):
                 logits = np.where(own, read[tested] @ layer[0] + layer[1], -np.inf)
                 answer[tested] = softmax(logits, axis=1)
         answers |= {f"heard{n}": heard, f"taught{n}": taught}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.speaker import CLASS_PRIOR
 
 # Endings of the names of settings that lie between 0 and 1.
 SHARES = ("_share", "_prior", "_prob", "_dropout", "_weight", "_smoothing", "_decay")
@@ -74,21 +75,8 @@ class Training:
     mutual_weight: float = 0.5
     # Share that every emotion is taken to have at least of what is drawn.
     least_prior: float = 0.01
-    # Share of each emotion that is expected of what is recognized, whatever was drawn in training:
-    # the mean over the 32 corpora of EmoBox (Z. Ma et al., Interspeech 2024), in each of which its
-    # emotions among these eight share evenly.
-    class_prior: dict = field(
-        default_factory=lambda: {
-            "neutral": 0.165,
-            "calm": 0.012,
-            "happy": 0.163,
-            "sad": 0.163,
-            "angry": 0.184,
-            "fear": 0.117,
-            "disgust": 0.105,
-            "surprise": 0.091,
-        }
-    )
+    # Share of each emotion that is expected of what is recognized, whatever was drawn in training.
+    class_prior: dict = field(default_factory=CLASS_PRIOR.copy)
     # How often the logarithm of that counts, beside two answers (of frames and of the summary).
     # With 1, the UAR of corpora left out is 0.001 (h0) and 0.004 (h10) higher, and 0.004 and 0.001
     # lower where only their own emotions are allowed; the most frequent answer is more frequent.
