@@ -19,12 +19,14 @@ from sentimental.training.settings import Augmentation, Training
 
 TINY = Training(units=8, batch_size=8, steps_per_epoch=6)
 CROPPED = Augmentation(crop_frames=24)
+# Emotions of a small corpus.
+OWN = ("sad", "happy")
 
 
 def make_three_corpora():
     """TESS, RAVDESS with fewer neutral recordings, and another one; frames are noise."""
     recordings = [r for r in make_corpora() if r.emotion != "neutral" or r.speaker > "08"]
-    recordings += [make_recording("mine", "A", emotion) for emotion in ("sad", "happy")]
+    recordings += [make_recording("mine", "A", emotion) for emotion in OWN]
     rng = np.random.default_rng(0)
     for recording in recordings:
         frames = recording.frames
@@ -41,7 +43,7 @@ def test_an_epoch_draws_its_share_of_each_corpus_and_every_emotion_as_often():
     expected = (  # 112 for each of the odds, the one of "mine" as well
         {("RAVDESS", emotion): 448 / 8 for emotion in EMOTIONS}
         | {("TESS", emotion): 224 / 7 for emotion in EMOTIONS if emotion != "calm"}
-        | {("mine", emotion): 112 / 2 for emotion in ("sad", "happy")}
+        | {("mine", emotion): 112 / 2 for emotion in OWN}
     )
     assert drawn == pytest.approx(expected, abs=3)  # each is rounded up, then some are left out
 
@@ -50,6 +52,10 @@ def test_an_epoch_draws_its_share_of_each_corpus_and_every_emotion_as_often():
         of_emotions[emotion] += n
     shares = [of_emotions[emotion] / 784 for emotion in EMOTIONS]
     np.testing.assert_allclose(batches.prior, shares, atol=1e-6)
+    of_corpus = {r.corpus: prior for r, prior in zip(recordings, batches.priors, strict=True)}
+    for corpus, own in [("RAVDESS", EMOTIONS), ("TESS", {*EMOTIONS} - {"calm"}), ("mine", OWN)]:
+        expected = (np.isin(EMOTIONS, [*own]) / len(own) + shares) / 2
+        np.testing.assert_allclose(of_corpus[corpus], expected, atol=1e-6)
     neutral = [r.emotion == "neutral" and r.corpus == "RAVDESS" for r in recordings]
     counts = Counter(n for n in batches.batches.ravel() if neutral[n])
     assert len(counts) == 16  # all there are come before any comes once more
@@ -82,7 +88,7 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for_and_another_in_each_epoch(
         assert not np.array_equal(three, two)
         assert not np.array_equal(four, two)
     shapes = [array.shape for array in first]
-    assert shapes == [(8, 24, N_INPUTS), (8, N_SUMMARY), (8, 8), (8, 24)]
+    assert shapes == [(8, 24, N_INPUTS), (8, N_SUMMARY), (8, 8), (8, 8), (8, 24)]
     assert {array.dtype for array in first} == {np.dtype("float32")}
 
     of_one = AugmentedBatches(make_recordings(1), TINY, CROPPED, 1)  # changed anew in each epoch
@@ -97,7 +103,7 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for_and_another_in_each_epoch(
 def test_without_augmentation_and_history_a_batch_is_what_prediction_reads():
     recordings = make_recordings()
     batches = AugmentedBatches(recordings, replace(TINY, no_history_prob=1.0), NOTHING, 1)
-    (inputs, summaries), labels, _ = batches[3]
+    (inputs, summaries, _), labels, _ = batches[3]
 
     features, lengths = frames_to_features([r.frames for r in recordings])
     with_slopes = add_slopes(features, lengths)
@@ -130,7 +136,7 @@ def test_a_history_went_through_the_telephone_of_its_clip():
         AugmentedBatches(pairs, replace(TINY, no_history_prob=prob), telephone, 1)
         for prob in (0.0, 1.0)
     )
-    (inputs, summaries), _, _ = through_it[0]
+    (inputs, summaries, _), _, _ = through_it[0]
     (heard, _), _, _ = alone[0]
     heard = heard * through_it.std + through_it.mean
     drawn = through_it.batches[0]

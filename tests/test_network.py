@@ -36,40 +36,42 @@ def make_model(prior=EVENLY, **settings):
 
 
 def make_batch(n=8, n_frames=12):
-    """Frames, summaries, one of each emotion, and weights of the last frame alone."""
+    """Frames, summaries, even priors, one of each emotion, and weights of the last frame alone."""
     rng = np.random.default_rng(1)
     frames = rng.standard_normal((n, n_frames, N_INPUTS)).astype(np.float32)
     summaries = rng.standard_normal((n, N_SUMMARY)).astype(np.float32)
     weights = np.zeros((n, n_frames), np.float32)
     weights[:, -1] = 1
-    return frames, summaries, np.eye(len(EMOTIONS), dtype=np.float32)[np.arange(n) % 8], weights
+    labels = np.eye(len(EMOTIONS), dtype=np.float32)[np.arange(n) % 8]
+    return frames, summaries, np.full((n, 8), 1 / 8, np.float32), labels, weights
 
 
-def answers_of_branches(model, frames, summaries):
+def answers_of_branches(model, frames, summaries, prior):
     """What the two branches answer at the end; and their product, where the prior counts once."""
     of_frames = np.array(model.frames_branch(frames))[:, -1]
     of_summary = np.array(model.summary_branch(summaries))
-    together = of_frames * of_summary * model.prior
+    together = of_frames * of_summary * prior
     return of_frames, of_summary, together / together.sum(axis=1, keepdims=True)
 
 
 def test_a_step_goes_where_the_soft_targets_are(eagerly):
     """These are taken as given: the gradient of the logits is answer minus target, no more.
 
-    The prior is in what the branches answer meanwhile, so that their logits need not learn it.
+    The prior of each recording's corpus is in what the branches answer meanwhile, so that their
+    logits need not learn it.
     """
-    prior = np.linspace(0.04, 0.21, 8)
-    model, rng = make_model(prior, mutual_weight=0.3, label_smoothing=0.1), np.random.default_rng(2)
+    model, rng = make_model(mutual_weight=0.3, label_smoothing=0.1), np.random.default_rng(2)
     model.compile(module.keras.optimizers.SGD(1.0))
     for weight in model.trainable_variables:
         weight.assign(rng.normal(0, 0.1, weight.shape))
-    frames, summaries, labels, weights = make_batch()
-    *answers, together = answers_of_branches(model, frames, summaries)
+    frames, summaries, _, labels, weights = make_batch()
+    prior = np.random.default_rng(3).dirichlet(np.ones(8), len(labels)).astype(np.float32)
+    *answers, together = answers_of_branches(model, frames, summaries, prior)
     answers = [answer * prior / (answer * prior).sum(axis=1, keepdims=True) for answer in answers]
     targets = 0.7 * (0.9 * labels + 0.1 / 8) + 0.3 * sum(answers) / 2
     parts = model.frames_branch, model.summary_branch
     biases = [part.weights[-1].numpy() for part in parts]
-    told = model.descend(frames, summaries, labels, weights)
+    told = model.descend(frames, summaries, prior, labels, weights)
     np.testing.assert_allclose(told, together, atol=1e-5)
     for part, bias, answer in zip(parts, biases, answers, strict=True):
         step = (answer - targets).mean(axis=0)
@@ -86,7 +88,7 @@ def test_the_network_that_is_saved_answers_as_both_parts_together():
     network.set_weights(model.merged_weights())
     frames, summaries, *_ = make_batch()
     frames[1, 6:] = 0  # padding
-    of_frames, of_summary, together = answers_of_branches(model, frames, summaries)
+    of_frames, of_summary, together = answers_of_branches(model, frames, summaries, model.prior)
     np.testing.assert_allclose(network([frames, summaries]), together, atol=1e-5)
     assert np.abs(of_frames - of_summary).max() > 0.3
     # The part of the frames answers after each.

@@ -39,6 +39,7 @@ class AugmentedBatches(keras.utils.PyDataset):
     reference : sentimental.speaker.Reference
     mean, std : np.ndarray [shape=(N_INPUTS,)], over all frames of the recordings
     prior : np.ndarray [shape=(8,)], share of each emotion in what is drawn
+    priors : np.ndarray [shape=(n, 8), float32], what is expected of each recording
     """
 
     def __init__(self, recordings, training, augmentation, seed, reference=None):
@@ -62,6 +63,11 @@ class AugmentedBatches(keras.utils.PyDataset):
         self.reference = reference or find_reference(self.statistics, voices)
         self.draw_epoch(0)
         self.prior = self.labels[self.batches.ravel()].mean(axis=0)
+        names, corpus = np.unique([r.corpus for r in recordings], return_inverse=True)
+        has = np.stack([self.labels[corpus == n].any(axis=0) for n in range(len(names))])
+        own = has / has.sum(axis=1, keepdims=True)  # `draw_epoch` draws them so
+        priors = training.shared_prior * self.prior + (1 - training.shared_prior) * own
+        self.priors = np.maximum(priors, training.least_prior)[corpus].astype(np.float32)
 
     def draw_epoch(self, epoch):
         """Draw the recordings of an epoch: of each corpus its share, every emotion as often.
@@ -94,7 +100,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         return len(self.batches)
 
     def __getitem__(self, number):
-        """One batch: (inputs, summaries), labels, and weights of frames, all of float32."""
+        """One batch: (inputs, summaries, priors), labels, weights of frames, all of float32."""
         batch = self.batches[number]
         # The epoch's own stream is that of number 0: NumPy pads a seed with zeros.
         rng = np.random.default_rng([self.seed, self.epoch, number + 1])
@@ -112,7 +118,7 @@ class AugmentedBatches(keras.utils.PyDataset):
         inputs = add_jitter(standardize(inputs, self.mean, self.std), self.augmentation, rng)
         inputs = mask_time(inputs, lengths, self.augmentation, rng)
         weights = frame_weights(lengths, inputs.shape[1], self.training)
-        return (inputs, summaries), self.labels[batch], weights
+        return (inputs, summaries, self.priors[batch]), self.labels[batch], weights
 
     def _draw_history(self, number, rng):
         """Statistics of earlier recordings of the voice; of none in a share of the cases."""

@@ -96,9 +96,10 @@ class TwoBranchModel(keras.Model):
     layer is both of theirs, one below the other. What validates, and is saved, is `average`, the
     moving average of the weights.
 
-    Some emotions are rare in what is drawn, because few corpora have them. Each branch is trained
-    with the prior of the emotions, [shape=(8,)], added to its logits [2]_, so that the logits
-    themselves say how much a recording speaks for an emotion. In what is saved,
+    Few corpora have all emotions. Each branch is trained with the prior of the emotions in the
+    recording's corpus added to its logits [2]_: the logits themselves say how much a recording
+    speaks for an emotion, and need not learn by which sound, room or language a corpus that lacks
+    it can be told. The average has the prior of all that is drawn, [shape=(8,)]; in what is saved,
     `Training.expected` takes its place.
 
     Keras' `SwapEMAWeights` is of no use for the average: it swaps by adding and subtracting, which
@@ -170,8 +171,8 @@ class TwoBranchModel(keras.Model):
 
     def train_step(self, batch):
         """One step of gradient descent; returns the metrics before it."""
-        (inputs, summaries), labels, frame_weights = batch
-        answer = self.descend(inputs, summaries, labels, frame_weights)
+        (inputs, summaries, priors), labels, frame_weights = batch
+        answer = self.descend(inputs, summaries, priors, labels, frame_weights)
         loss, accuracy = self.metrics
         loss.update_state(self.compute_loss(y=labels, y_pred=answer))
         accuracy.update_state(labels, answer)
@@ -180,7 +181,7 @@ class TwoBranchModel(keras.Model):
     # Keras does not compile a model with XLA where results must be the same each time; what is
     # compiled here has no operation that could make them differ.
     @tf.function(jit_compile=True)
-    def descend(self, inputs, summaries, labels, frame_weights):
+    def descend(self, inputs, summaries, priors, labels, frame_weights):
         """Update all weights; returns the answers before that, [shape=(n, 8)]."""
         training = self.training
         smooth = (1 - training.label_smoothing) * labels + training.label_smoothing / len(EMOTIONS)
@@ -188,8 +189,8 @@ class TwoBranchModel(keras.Model):
             # In halves: XLA makes of one recurrent loop a program that takes three times as long
             # as that of two loops over half of the clips each.
             halves = [self.frames_branch(half, training=True) for half in tf.split(inputs, 2)]
-            of_frames = _apply_prior(tf.concat(halves, axis=0), self.prior)
-            of_summary = _apply_prior(self.summary_branch(summaries, training=True), self.prior)
+            of_frames = _apply_prior(tf.concat(halves, axis=0), priors[:, None])
+            of_summary = _apply_prior(self.summary_branch(summaries, training=True), priors)
             mean = (of_frames[:, -1] + of_summary) / 2
             mutual = training.mutual_weight
             soft_targets = (1 - mutual) * smooth + mutual * tf.stop_gradient(mean)
@@ -206,7 +207,7 @@ class TwoBranchModel(keras.Model):
         decay = tf.minimum(training.ema_decay, (1 + step) / (10 + step))
         for average, weight in zip(self.average.weights, self.merged_weights(), strict=True):
             average.assign(decay * average + (1 - decay) * weight)
-        product = of_frames[:, -1] * of_summary / self.prior  # which both count
+        product = of_frames[:, -1] * of_summary / priors  # which both count
         return product / tf.reduce_sum(product, axis=1, keepdims=True)
 
 

@@ -73,6 +73,10 @@ class Training:
     label_smoothing: float = 0.1
     # Share of the mean answer of frames and summary in the soft targets; labels are the rest.
     mutual_weight: float = 0.5
+    # How often an emotion is expected of a recording in training: in this share as often as it is
+    # drawn of all corpora, and else of the recording's own. With 1.0, networks learn by which sound
+    # a corpus that lacks an emotion is told; with 0.0, never that it is none of these.
+    shared_prior: float = 0.5
     # Share that every emotion is taken to have at least of what is drawn.
     least_prior: float = 0.01
     # Share of each emotion that is expected of what is recognized, whatever was drawn in training.
