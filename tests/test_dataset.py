@@ -72,8 +72,8 @@ def test_a_corpus_without_odds_is_never_drawn():
 
 
 def arrays(batch):
-    read, *others = batch
-    return [*read, *others]
+    (inputs, summaries, _), *others = batch
+    return [inputs, summaries, *others]
 
 
 def test_a_batch_is_the_same_whenever_it_is_asked_for_and_another_in_each_epoch():
@@ -88,7 +88,7 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for_and_another_in_each_epoch(
         assert not np.array_equal(three, two)
         assert not np.array_equal(four, two)
     shapes = [array.shape for array in first]
-    assert shapes == [(8, 24, N_INPUTS), (8, N_SUMMARY), (8, 8), (8, 8), (8, 24)]
+    assert shapes == [(8, 24, N_INPUTS), (8, N_SUMMARY), (8, 8), (8, 24)]
     assert {array.dtype for array in first} == {np.dtype("float32")}
 
     of_one = AugmentedBatches(make_recordings(1), TINY, CROPPED, 1)  # changed anew in each epoch
@@ -136,8 +136,8 @@ def test_a_history_went_through_the_telephone_of_its_clip():
         AugmentedBatches(pairs, replace(TINY, no_history_prob=prob), telephone, 1)
         for prob in (0.0, 1.0)
     )
-    (inputs, summaries, _), _, _ = through_it[0]
-    (heard, _), _, _ = alone[0]
+    (inputs, summaries, _), *_ = through_it[0]
+    (heard, *_), *_ = alone[0]
     heard = heard * through_it.std + through_it.mean
     drawn = through_it.batches[0]
     features, lengths = frames_to_features([r.frames for r in pairs])
