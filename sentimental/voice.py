@@ -28,8 +28,8 @@ from sentimental.utterances import Source, find_utterances
 
 # Lessons of an emotion that are kept; the newest count.
 MAX_LESSONS = 64
-# How strongly the layer is held back where there is one lesson of each emotion; it falls with the
-# square of their number, but not below the second.
+# How strongly the layer is held back where there is one lesson of each emotion; it falls as their
+# number grows, but not below the second.
 PENALTY, LEAST_PENALTY = 20.0, 1.0
 # The optimization ends when a step lowers the loss by less than this share of it.
 TOLERANCE = 1e-5
@@ -230,7 +230,7 @@ def lessons_to_inputs(lessons, heard, reference):
 def penalty_of(labels):
     """What holds a layer back: the less, the more lessons there are of each emotion taught."""
     per_emotion = len(labels) / len(np.unique(labels))
-    return max(PENALTY / per_emotion**2, LEAST_PENALTY)
+    return max(PENALTY / per_emotion, LEAST_PENALTY)
 
 
 def adapt_layer(kernel, bias, inputs, labels):

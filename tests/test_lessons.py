@@ -84,7 +84,7 @@ def test_an_emotion_without_a_lesson_can_still_be_answered():
 
 def test_the_more_lessons_the_less_is_held_back():
     penalties = [penalty_of(np.repeat([0, 1, 2], n)) for n in (1, 2, 4, 64)]
-    assert penalties == [PENALTY, PENALTY / 4, PENALTY / 16, LEAST_PENALTY]
+    assert penalties == [PENALTY, PENALTY / 2, PENALTY / 4, LEAST_PENALTY]
 
 
 def test_the_newest_lessons_of_an_emotion_are_kept():
