@@ -150,6 +150,7 @@ def compute_statistics(features, lengths, summaries):
 
 def answer_statistics(logits):
     """What answers, np.ndarray [shape=(n, 8)] of logits, add to the statistics of their voices."""
+    logits = logits.astype(np.float64)  # in float32 a single answer would vary
     logits = np.maximum(logits - logits.max(axis=1, keepdims=True), LEAST_LOGIT)
     logits -= logits.mean(axis=1, keepdims=True)
     statistics = np.zeros((len(logits), N_STATISTICS))
