@@ -131,13 +131,13 @@ def repaired_wav(file, note):
 
 
 def count_mp3(file):
-    """Frames of samples in an MP3 file, by walking through it, or 0; and whether it tells them.
+    """Frames of samples in an MP3 file, by walking through it, or 0; and whether it has a length.
 
-    Where it does not, libmpg123 only guesses how long it is.
+    Where it has none, libmpg123 only guesses how long it is.
     """
-    n_frames, is_told = 0, True
+    n_frames, has_length = 0, True
     if not re.match(rb"ID3|\xff[\xe2-\xfb]", _head(file, 3)):
-        return n_frames, is_told
+        return n_frames, has_length
     file.seek(0)
     with open(file.fileno(), "rb", closefd=False) as content:
         while len(header := content.read(4)) == 4:
@@ -148,7 +148,7 @@ def count_mp3(file):
                 size = sum(byte << 7 * (3 - i) for i, byte in enumerate(content.read(6)[2:]))
                 content.seek(size, io.SEEK_CUR)
             elif sync == 255 and form & 0xE6 == 0xE2 and version != 1 and bit_rate and rate < 3:
-                is_told &= n_frames > 0 or bool(MP3_LENGTH.search(content.peek(64)[:64]))
+                has_length &= n_frames > 0 or bool(MP3_LENGTH.search(content.peek(64)[:64]))
                 n_samples = 1152 if version == 3 else 576
                 sample_rate = MP3_RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
                 n_frames += n_samples
@@ -158,7 +158,7 @@ def count_mp3(file):
                 content.seek(-3, io.SEEK_CUR)
                 ahead = content.peek()
                 content.seek(ahead.find(b"\xff") if b"\xff" in ahead else len(ahead), io.SEEK_CUR)
-    return n_frames, is_told
+    return n_frames, has_length
 
 
 def _head(file, n_bytes):

@@ -189,21 +189,21 @@ def check_samples(name, samples):
 
 def _decode_with_libsndfile(file, note):
     """Blocks of an open file; _UnusableError when libsndfile cannot read it."""
-    n_there, is_told = containers.count_mp3(file)
+    n_there, has_length = containers.count_mp3(file)
     file.seek(0)
     # Not by its name, which soundfile takes for UTF-8, and .raw for samples without a header. On
     # Windows the numbers of Python's open files mean nothing to libsndfile.
     source = file if os.name == "nt" else file.fileno()
     try:
         with _Stream(source, closefd=False) as stream:
-            yield from _read(stream, n_there, is_told, note)
+            yield from _read(stream, n_there, has_length, note)
     except soundfile.LibsndfileError as error:
         raise _UnusableError(error.error_string.strip().rstrip("."), 0) from None
 
 
-def _read(stream, n_there, is_told, note):
-    """Blocks of a stream; `n_there` and `is_told` as `containers.count_mp3` has them."""
-    n_declared = stream.frames if is_told else n_there
+def _read(stream, n_there, has_length, note):
+    """Blocks of a stream; `n_there` and `has_length` as `containers.count_mp3` has them."""
+    n_declared = stream.frames if has_length else n_there
     n_declared = n_declared if n_declared < UNKNOWN_FRAMES else None
     if stream.format == "MP3":  # as soundfile.read does; its last bits depend on it
         stream.seek(0)

@@ -178,7 +178,7 @@ class Audio(Output):
     """Samples of 16 bits as FLAC or WAV, which can be read at any moment up to the last second."""
 
     def __init__(self, path, sample_rate):
-        self._sample_rate, self._n, self._n_told = sample_rate, 0, 0
+        self._sample_rate, self._n, self._n_in_header = sample_rate, 0, 0
         super().__init__(path)
 
     def _open(self):
@@ -196,16 +196,16 @@ class Audio(Output):
     def _add(self, samples):
         self._file.write(samples)
         self._n += len(samples)
-        if self._n > self._n_told + AUDIO_BLOCK:
-            self._tell_length()
+        if self._n > self._n_in_header + AUDIO_BLOCK:
+            self._write_length()
 
-    def _tell_length(self):
+    def _write_length(self):
         """Write into the header how many samples there are, which libsndfile does at the end.
 
         FLAC has the 36 bits from byte 21.5 on for it, WAV the sizes of file and data at bytes 4 and
         40; see https://www.rfc-editor.org/rfc/rfc9639.html#name-streaminfo
         """
-        self._n_told = self._n
+        self._n_in_header = self._n
         with open(self._path, "rb+") as file:
             if self._file.format == "FLAC":
                 n_encoded = (self._n - 1) // AUDIO_BLOCK * AUDIO_BLOCK

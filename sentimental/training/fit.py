@@ -161,19 +161,19 @@ def _run_epochs(model, batches, validation, path, key, name):
             verbose=0,
             callbacks=[stopping],
         )
-        told = {figure: values[0] for figure, values in fitted.history.items()}
-        told["seconds"] = time.monotonic() - begin
-        minutes, seconds = divmod(round(told["seconds"] * (epochs - epoch - 1)), 60)
+        figures = {figure: values[0] for figure, values in fitted.history.items()}
+        figures["seconds"] = time.monotonic() - begin
+        minutes, seconds = divmod(round(figures["seconds"] * (epochs - epoch - 1)), 60)
         print(
-            f"{name}epoch {epoch + 1:3}/{epochs}  loss {told['loss']:.3f}  validation: "
-            f"loss {told['val_loss']:.3f}, accuracy {told['val_accuracy']:.3f}  "
+            f"{name}epoch {epoch + 1:3}/{epochs}  loss {figures['loss']:.3f}  validation: "
+            f"loss {figures['val_loss']:.3f}, accuracy {figures['val_accuracy']:.3f}  "
             f"{minutes} min {seconds:02} s left",
             flush=True,
         )
-        if told["val_loss"] < np.nanmin([*history["val_loss"], np.inf]):
+        if figures["val_loss"] < np.nanmin([*history["val_loss"], np.inf]):
             best = model.average.get_weights()
         for figure, values in history.items():
-            values.append(float(told[figure]))
+            values.append(float(figures[figure]))
         state = {f"variable_{n}": variable.numpy() for n, variable in enumerate(variables)}
         state |= {f"best_{n}": weight for n, weight in enumerate(best)}
         save_state(path, key, state | history)
