@@ -72,8 +72,8 @@ def train_saved_model(recordings, settings, seed, model, folder, start=None):
             runs = run_folds("random", recordings, {}, 1, unfinished, settings, start)
 
         checkpoint = unfinished / "training.npz"
-        options = {"temperature": training.temperature, "start": start}
-        reference, history = fit(network, train, validation, settings, seed, checkpoint, **options)
+        parts = train, validation, settings, seed, checkpoint
+        reference, history = fit(network, *parts, start=start)
 
         metrics, groups = evaluate(network, reference, validation, test, runs)
         print_metrics(metrics, untrained := find_untrained(network.get_weights()))

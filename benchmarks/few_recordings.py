@@ -50,12 +50,10 @@ def draw_few(recordings, count, seed):
 
 def fit_network(fold, settings, seed, name="", start=None):
     """A network of what trains and validates in a fold, and its reference statistics."""
-    training = settings["training"]
-    network = build_network(training.units)
+    network = build_network(settings["training"].units)
     with tempfile.TemporaryDirectory() as folder:
         parts = *fold[:2], settings, seed, Path(folder, "training.npz")
-        options = {"name": name, "temperature": training.temperature, "start": start}
-        reference, _ = fit(network, *parts, **options)
+        reference, _ = fit(network, *parts, name, start)
     return network, reference
 
 

@@ -200,10 +200,10 @@ class Recognizer:
             As `sentimental.audio.clean_audio` does.
         """
         features = self.compute_features(speech.samples, name)
-        probabilities, logits = self.predict_features(features, voice, emotions)
+        probabilities = self.predict_features(features, voice, emotions)
         doubt = find_doubt(features, self.reference)
         if grow and voice is not None and not doubt:
-            voice.add(features, logits)
+            voice.add(features, self)
         return Utterance(speech.start, speech.end, probabilities, doubt)
 
     def compute_features(self, samples, name="recording"):
@@ -221,7 +221,7 @@ class Recognizer:
         return speech_to_features(clean_audio(samples, name))
 
     def predict_features(self, features, voice=None, emotions=EMOTIONS):
-        """The probabilities of features, and the network's logits; the voice stays as it is.
+        """The probabilities of features; the voice stays as it is.
 
         Parameters
         ----------
@@ -231,7 +231,6 @@ class Recognizer:
         Returns
         -------
         probabilities : dict of float, by each of `emotions`
-        logits : np.ndarray [shape=(8,)], before they are adapted to the voice
         """
         voice = voice or Voice()
         kernel, bias = voice.layer_of(self)
@@ -242,8 +241,7 @@ class Recognizer:
             probabilities = exponentials / exponentials.sum()
         check_probabilities(probabilities)
         by_emotion = dict(zip(EMOTIONS, probabilities.tolist(), strict=True))
-        unadapted = embedding @ self.kernel + self.bias
-        return {emotion: by_emotion[emotion] for emotion in emotions}, unadapted
+        return {emotion: by_emotion[emotion] for emotion in emotions}
 
     def embed(self, features, voice):
         """What the dense layer reads of a recording: the last state of the LSTM, and the summary.

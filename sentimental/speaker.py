@@ -31,7 +31,7 @@ PSEUDO_RECORDINGS = 2
 # ... and for how much they vary.
 PSEUDO_VARIANCES = 5
 # Pseudo-count of answers, the same for their mean.
-PSEUDO_ANSWERS = 6
+PSEUDO_ANSWERS = 12
 # Variance of the answers to a voice, summed over their logits, up to which their mean may be that
 # of one emotion, and from which it is the voice's.
 VARIED = 2.0, 4.0

@@ -65,17 +65,19 @@ class Voice:
         n_frames = self.statistics[STATISTICS["n_frames"]][0]
         return float(n_frames / (n_frames + PSEUDO_FRAMES))
 
-    def add(self, features: np.ndarray, logits: np.ndarray | None = None) -> None:
-        """Add a recording: its features, and the logits that answered it.
+    def add(self, features: np.ndarray, recognizer=None) -> None:
+        """Add a recording: its features, and how it is answered as the first of a voice.
 
         Parameters
         ----------
         features : as `Recognizer.compute_features` returns them
-        logits : as `Recognizer.predict_features` returns them, after it was given this voice
+        recognizer : Recognizer or None, which answers; None: no answer is added
         """
         clip = pad([features])
         self.statistics += compute_statistics(*clip, summarize(*clip))[0]
-        if logits is not None:
+        if recognizer is not None:
+            self._check_model(recognizer)
+            logits = recognizer.embed(features, Voice()) @ recognizer.kernel + recognizer.bias
             self.statistics += answer_statistics(logits[None])[0]
         self.adapted = None
 
@@ -109,7 +111,7 @@ class Voice:
         lesson = np.concatenate([embedding[:-N_SUMMARY], summary])
         self.lessons, self.adapted = add_lesson(self.lessons, emotion, lesson), None
         if not heard:
-            self.add(features, embedding @ recognizer.kernel + recognizer.bias)
+            self.add(features, recognizer)
 
     def _check_model(self, recognizer):
         """Refuse lessons of another model, and forget its answers."""

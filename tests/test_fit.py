@@ -163,7 +163,9 @@ def test_the_saved_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path, mo
     # It validates with what was drawn, and is saved with what is expected.
     monkeypatch.setattr(module, "merge_prior", lambda weights, prior: weights)
     validation = make_recordings(16, seed=1)
-    network, reference, history = train(tmp_path, epochs=6, validation=validation, temperature=1.0)
+    training = replace(TINY, temperature=1.0)
+    options = {"validation": validation, "training": training}
+    network, reference, history = train(tmp_path, epochs=6, **options)
     best = min(history["val_loss"])
     assert history["epoch_saved"] == history["val_loss"].index(best) + 1
     network.compile(
@@ -179,7 +181,7 @@ def test_what_is_expected_is_part_of_the_saved_bias(tmp_path):
     saved = []
     for strength in (0.0, 2.0):
         training = replace(TINY, prior_strength=strength)
-        network, *_ = train(tmp_path / f"{strength}", training=training, temperature=2.0)
+        network, *_ = train(tmp_path / f"{strength}", training=training)
         saved.append(network.get_weights())
     np.testing.assert_allclose(saved[0][-2], saved[1][-2])
     expected = np.log([training.class_prior[emotion] for emotion in EMOTIONS])
@@ -201,26 +203,20 @@ def test_what_can_be_learned_is_learned_and_a_compiled_training_repeats_itself(t
     assert history["val_accuracy"][-1] > 0.7
 
 
-def test_the_temperature_is_in_the_weights(tmp_path, monkeypatch):
-    validation, seen = make_recordings(12, seed=1), []
-    monkeypatch.setattr(module, "fit_temperature", lambda *fitted: seen.append(fitted) or 2.0)
-    answers = []
-    for given, used in ((1.0, 1.0), (0.5, 0.5), (None, 2.0)):
-        network, reference, history = train(
-            tmp_path, epochs=2, validation=validation, temperature=given
-        )
-        assert history["temperature"] == used
+def test_the_temperature_is_in_the_weights(tmp_path):
+    validation, answers = make_recordings(12, seed=1), []
+    for temperature in (1.0, 0.5, 2.0):
+        training = replace(TINY, temperature=temperature)
+        options = {"validation": validation, "training": training}
+        network, reference, _ = fresh(tmp_path, epochs=2, **options)
         answers.append(module.predict(network, reference, validation))
     for heated, power in zip(answers[1:], (2.0, 0.5), strict=True):
         expected = answers[0] ** power
         expected /= expected.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(heated, expected, atol=1e-5)
-    ((recordings, probabilities),) = seen
-    assert recordings is validation
-    np.testing.assert_allclose(probabilities, answers[0], atol=1e-4)
 
 
-def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_given(monkeypatch):
+def test_recordings_are_recognized_as_by_a_recognizer(monkeypatch):
     monkeypatch.setattr(module, "PREDICTION_BATCH", 3)
     monkeypatch.setattr("sentimental.speaker.VARIED", (0.0, 1e-3))  # so that answers vary enough
     network, reference = build_network(8), make_reference()
@@ -229,25 +225,24 @@ def test_recordings_are_recognized_as_by_a_recognizer_in_the_order_they_are_give
     features = [frames_to_features([recording.frames])[0][0] for recording in recordings]
     with_history = []
     for clip in features:
-        probabilities, logits = recognizer.predict_features(clip, voice)
-        with_history.append([*probabilities.values()])
-        voice.add(clip, logits)
+        with_history.append([*recognizer.predict_features(clip, voice).values()])
+        voice.add(clip, recognizer)
     histories = [np.arange(number) for number in range(10)]
     answers = module.predict_after(network, reference, recordings, histories)
     np.testing.assert_allclose(answers, with_history, atol=1e-4)
     assert answer_offset(voice.statistics[None]).any()
-    without = [[*recognizer.predict_features(clip)[0].values()] for clip in features]
+    without = [[*recognizer.predict_features(clip).values()] for clip in features]
     answers = module.predict(network, reference, recordings)
     np.testing.assert_allclose(answers, without, atol=1e-4)
     assert np.abs(np.subtract(without, with_history)).max() > 0.01
 
 
 def test_a_training_begins_with_the_answers_of_its_start(tmp_path, capsys):
-    base, reference, _ = train(tmp_path / "base", make_recordings(24), epochs=1, temperature=2.0)
+    base, reference, _ = train(tmp_path / "base", make_recordings(24), epochs=1)
     start = {"weights": base.get_weights(), "usual": reference, "checksum": "one"}
     others = make_recordings(16, seed=5)  # of another mean and deviation
     learns_nothing = replace(TINY, learning_rate=0.0)
-    options = {"training": learns_nothing, "temperature": TINY.temperature, "start": start}
+    options = {"training": learns_nothing, "start": start}
     network, same, _ = train(tmp_path, others, 1, **options)
     assert same is reference
     answers, expected = (module.predict(one, reference, others) for one in (network, base))

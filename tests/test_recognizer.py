@@ -91,7 +91,7 @@ def test_a_recording_is_compared_with_its_voice_which_then_grows(recognizer, tmp
     assert first == recognizer.predict(SAMPLES[0])  # nothing was heard before
     assert voice.n_recordings == 1
     voice.save(tmp_path / "voice.json")
-    asked, _ = recognizer.predict_features(recognizer.compute_features(speech(1)), voice)
+    asked = recognizer.predict_features(recognizer.compute_features(speech(1)), voice)
     assert voice.n_recordings == 1  # asking leaves it as it is
 
     second = recognizer.predict(speech(1), SAMPLE_RATE, voice)

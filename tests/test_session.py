@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scripts import ROOT
-from sessions import UTTERANCES, Counting, Learning, hear, session
+from sessions import UTTERANCES, Counting, hear, session
 from signals import noise, speech, talk
 
 from sentimental import EMOTIONS, Voice, load_recognizer
@@ -178,7 +178,7 @@ def test_a_chart_that_cannot_be_saved_is_one_line(tmp_path, monkeypatch, capsys)
 
 
 def test_a_voice_learns_nothing_from_what_is_unlike_speech():
-    class Whispering(Learning):
+    class Whispering(Counting):
         def compute_features(self, samples, name=""):
             features = super().compute_features(samples)
             features[:, -1] = WHISPERED - 0.01  # harmonicity

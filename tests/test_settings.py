@@ -58,8 +58,7 @@ def effects(settings, tmp_path):
     read, *others = batches[0]
     yield [len(batches), *(array.tobytes() for array in [*read, *others])]
     network, checkpoint = build_network(training.units), tmp_path / "training.npz"
-    parts = network, recordings, recordings[:8], settings, 1, checkpoint
-    fit(*parts, temperature=training.temperature)
+    fit(network, recordings, recordings[:8], settings, 1, checkpoint)
     yield [weight.tobytes() for weight in network.get_weights()]
 
 

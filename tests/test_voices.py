@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-from sessions import Learning, hear, known_voice
+from sessions import Counting, hear, known_voice
 from signals import SAMPLES, noise, speech
 
 import realtime_emotion_recognition as realtime
@@ -69,11 +69,11 @@ def test_lessons_are_kept_and_those_taken_back_are_forgotten(tmp_path):
     for emotions in (["happy", "sad"], ["angry"]):
         kept = SavedVoice(path)
         for emotion in emotions:
-            kept.voice.learn(Learning(), np.ones((60, 21), np.float32), emotion)
+            kept.voice.learn(Counting(), np.ones((60, 21), np.float32), emotion)
         kept.save()
     first, second = SavedVoice(path), SavedVoice(path)
     first.voice.take_back_lesson()
-    second.voice.learn(Learning(), np.ones((60, 21), np.float32), "fear")
+    second.voice.learn(Counting(), np.ones((60, 21), np.float32), "fear")
     for kept in (first, second):
         kept.save()
     assert [emotion for emotion, _ in Voice.load(path).lessons] == ["happy", "sad", "fear"]
@@ -83,7 +83,7 @@ def test_lessons_are_kept_and_those_taken_back_are_forgotten(tmp_path):
 
 
 def test_digits_label_the_last_utterance_and_u_takes_the_label_back(capsys):
-    session = Session(Learning(), Voice(), emotions=("happy", "sad", "angry"))
+    session = Session(Counting(), Voice(), emotions=("happy", "sad", "angry"))
     keys = session_keys(session)
     keys["1"].act()
     assert taught(session) == []
@@ -101,8 +101,8 @@ def test_digits_label_the_last_utterance_and_u_takes_the_label_back(capsys):
 
 
 def test_after_a_new_voice_the_label_is_taken_from_the_one_that_learned_it(capsys):
-    session = Session(Learning(), Voice())
-    session.voice.learn(Learning(), np.ones((60, 21), np.float32), "fear")  # in another session
+    session = Session(Counting(), Voice())
+    session.voice.learn(Counting(), np.ones((60, 21), np.float32), "fear")  # in another session
     first, keys = session.voice, session_keys(session)
     say(session)
     keys["n"].act()
@@ -119,7 +119,7 @@ def test_after_a_new_voice_the_label_is_taken_from_the_one_that_learned_it(capsy
 
 
 def test_each_emotion_is_asked_for_twice_and_what_is_said_teaches_it():
-    session = Session(Learning(), Voice())
+    session = Session(Counting(), Voice())
     guide = Guide(session, ("happy", "sad"))
     asked = []
     while not session.end:
@@ -131,7 +131,7 @@ def test_each_emotion_is_asked_for_twice_and_what_is_said_teaches_it():
 
 
 def test_a_sentence_may_be_skipped_taken_back_and_the_end_may_come_early():
-    session = Session(Learning(), Voice())
+    session = Session(Counting(), Voice())
     guide = Guide(session)
     keys = guide.keys()
     assert session.task.startswith("neutral, 1 of 8: say anything, ")
@@ -149,7 +149,7 @@ def test_a_sentence_may_be_skipped_taken_back_and_the_end_may_come_early():
 
 
 def test_how_it_helps_is_told_only_where_it_can_be():
-    recognizer, voice = Learning(), Voice()
+    recognizer, voice = Counting(), Voice()
     for number in range(8):
         assert how_it_helps(recognizer, voice).startswith(f"{number} sentences taught: too few")
         emotion = ("happy", "sad")[number % 2]
@@ -160,7 +160,7 @@ def test_how_it_helps_is_told_only_where_it_can_be():
 
 
 def test_a_lesson_does_not_help_to_recognize_itself():
-    recognizer, voice, rng = Learning(), Voice(), np.random.default_rng(0)
+    recognizer, voice, rng = Counting(), Voice(), np.random.default_rng(0)
     for number in range(8):  # what is read of them tells nothing
         lesson = np.concatenate([10 * rng.standard_normal(8), np.zeros(N_SUMMARY)])
         voice.lessons.append((("happy", "sad")[number % 2], lesson))

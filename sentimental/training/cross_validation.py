@@ -142,10 +142,8 @@ def _train_and_test(fold, checkpoint, label):
     frames = np.load(fold.frames, mmap_mode="r")
     train, validation, tested = (read_frames(part, frames) for part in fold.parts)
     network = build_network(training.units)
-    temperature = None if protocol == "speaker" else training.temperature
-    options = {"name": label, "temperature": temperature, "start": fold.start}
     parts = train, validation, fold.settings, fold.seed, checkpoint
-    reference, history = fit(network, *parts, **options)
+    reference, history = fit(network, *parts, label, fold.start)
     answers = {"h0": predict(network, reference, tested)}
     for name, part in fold.conditions.items():
         answers[name] = predict(network, reference, read_frames(part, frames))
@@ -154,8 +152,12 @@ def _train_and_test(fold, checkpoint, label):
         for case, histories in draw_histories(tested, drawn_with).items():
             answers[case] = predict_after(network, reference, tested, histories)
         answers |= measure_lessons(network, reference, tested, drawn_with)
+    factor = 1.0
+    if protocol == "speaker":
+        factor = fit_temperature(validation, predict(network, reference, validation))
+        answers = change_temperature(answers, factor)
     return {
-        "temperature": history["temperature"],
+        "temperature": training.temperature * factor,
         "seconds": history["seconds"],
         "cases": [*answers],
         "probabilities": [*answers.values()],
@@ -224,6 +226,13 @@ def set_temperatures(runs):
         others = [t for other, t in zip(runs, fitted, strict=True) if other["fold"] != run["fold"]]
         factor = float(np.exp(np.mean(np.log(others))))
         run["temperature"] *= factor
-        for case in run["probabilities"].keys() - {*LESSONS}:
-            scaled = np.maximum(run["probabilities"][case], 1e-12) ** (1 / factor)
-            run["probabilities"][case] = scaled / scaled.sum(axis=1, keepdims=True)
+        run["probabilities"] = change_temperature(run["probabilities"], factor)
+
+
+def change_temperature(answers, factor):
+    """Probabilities by case, of a temperature `factor` times as high; lessons stay as they are."""
+    changed = {}
+    for case in answers.keys() - {*LESSONS}:
+        scaled = np.maximum(answers[case], 1e-12) ** (1 / factor)
+        changed[case] = scaled / scaled.sum(axis=1, keepdims=True)
+    return answers | changed

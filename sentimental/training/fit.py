@@ -22,7 +22,7 @@ from sentimental.speaker import (
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches
 from sentimental.training.histories import recording_statistics
-from sentimental.training.metrics import fit_temperature, one_hot
+from sentimental.training.metrics import one_hot
 from sentimental.training.network import (
     TwoBranchModel,
     keras,
@@ -40,17 +40,7 @@ PREDICTION_BATCH = 512
 HISTORY = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")
 
 
-def fit(
-    network,
-    recordings,
-    validation,
-    settings,
-    seed,
-    checkpoint,
-    name="",
-    temperature=None,
-    start=None,
-):
+def fit(network, recordings, validation, settings, seed, checkpoint, name="", start=None):
     """Train a network, or go on with a training that was stopped.
 
     Emotions of which there is no recording are never answered by it.
@@ -63,14 +53,13 @@ def fit(
     seed : int, of first weights, dropout and augmentation
     checkpoint : Path, of the file that a stopped training goes on with; a complete one leaves it
     name : str, what the progress lines begin with
-    temperature : float or None; None fits it to the validation recordings
     start : dict or None, of `load_network`: the model whose weights it begins with
 
     Returns
     -------
     reference : sentimental.speaker.Reference
     history : dict with the lists ``loss``, ``accuracy``, ``val_loss`` and ``val_accuracy``, a value
-        for each epoch; ``epoch_saved``, counted from 1; ``temperature``; ``seconds`` of training
+        for each epoch; ``epoch_saved``, counted from 1; ``seconds`` of training
     """
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
@@ -91,13 +80,10 @@ def fit(
         raise SentimentalError(f"{name}the loss was never a number; lower training.learning_rate")
     network.trainable = True
     weights = merge_prior(best, training.expected() / model.prior)
-    network.set_weights(silence_untrained(weights, batches.labels.any(axis=0)))
-    if temperature is None:
-        probabilities = network.predict(inputs, PREDICTION_BATCH, verbose=0)
-        temperature = fit_temperature(validation, probabilities)
-    weights = merge_standardization(network.get_weights(), batches.mean, batches.std)
-    network.set_weights(merge_temperature(weights, temperature))
-    history |= {"temperature": temperature, "seconds": sum(history["seconds"])}
+    weights = silence_untrained(weights, batches.labels.any(axis=0))
+    weights = merge_standardization(weights, batches.mean, batches.std)
+    network.set_weights(merge_temperature(weights, training.temperature))
+    history["seconds"] = sum(history["seconds"])
     history["epoch_saved"] = int(np.nanargmin(history["val_loss"])) + 1
     return batches.reference, history
 
@@ -235,18 +221,19 @@ def predict(network, reference, recordings, statistics=None):
     return probabilities
 
 
+def statistics_with_answers(network, reference, recordings):
+    """What each recording adds to the statistics of its voice, with the answer to it."""
+    answers = predict(network, reference, recordings)
+    return recording_statistics(recordings) + answer_statistics(np.log(answers + 1e-12))
+
+
 def predict_after(network, reference, recordings, histories):
-    """The same after others of each voice were heard, one after the other.
+    """The same as `predict`, after others of each voice were heard.
 
     `histories` has the places of these, np.ndarray for each recording, as of `draw_histories`.
     """
-    of_recordings = recording_statistics(recordings)
-    heard = np.zeros_like(of_recordings)
-    for place in range(max(map(len, histories))):
-        rows = [row for row, history in enumerate(histories) if len(history) > place]
-        now = [histories[row][place] for row in rows]
-        answers = predict(network, reference, [recordings[i] for i in now], heard[rows])
-        heard[rows] += of_recordings[now] + answer_statistics(np.log(answers + 1e-12))
+    statistics = statistics_with_answers(network, reference, recordings)
+    heard = np.stack([statistics[history].sum(axis=0) for history in histories])
     answers = predict(network, reference, recordings, heard) * np.exp(-answer_offset(heard))
     return answers / answers.sum(axis=1, keepdims=True)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from sentimental.features import N_SUMMARY
 from sentimental.scripts import EMOTIONS
-from sentimental.speaker import N_STATISTICS, STATISTICS, answer_offset, answer_statistics
-from sentimental.training.histories import group_voices, recording_statistics, voice_of
+from sentimental.speaker import N_STATISTICS, STATISTICS, answer_offset
+from sentimental.training.histories import group_voices, voice_of
 from sentimental.training.metrics import one_hot
 from sentimental.voice import adapt_layer, lessons_to_inputs
 
@@ -63,11 +63,11 @@ def measure_lessons(network, reference, recordings, seed):
     """
     from scipy.special import softmax
 
-    from sentimental.training.fit import embed
+    from sentimental.training.fit import embed, statistics_with_answers
 
     *_, kernel, bias = network.get_weights()
-    labels, of_recording = one_hot(recordings).argmax(axis=1), recording_statistics(recordings)
-    summaries = of_recording[:, STATISTICS["summaries"]]
+    of_recording = statistics_with_answers(network, reference, recordings)
+    labels, summaries = one_hot(recordings).argmax(axis=1), of_recording[:, STATISTICS["summaries"]]
     answers, rng = {}, np.random.default_rng(seed)
     for n in N_LESSONS:
         drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_STATISTICS))
@@ -80,8 +80,7 @@ def measure_lessons(network, reference, recordings, seed):
         for lessons, tested in drawn:
             given = np.hstack([read[lessons, :-N_SUMMARY], summaries[lessons]])
             given = lessons_to_inputs(given, before[tested[0]], reference)
-            answered = answer_statistics(read[lessons] @ kernel + bias).sum(axis=0, keepdims=True)
-            of_voice = kernel, bias - answer_offset(answered)[0]
+            of_voice = kernel, bias - answer_offset(before[tested[:1]])[0]
             adapted = adapt_layer(*of_voice, given, labels[lessons])
             own = np.isin(range(len(EMOTIONS)), labels[lessons])
             for answer, layer in ((heard, of_voice), (taught, adapted)):
