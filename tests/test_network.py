@@ -27,7 +27,7 @@ EVENLY = np.full(len(EMOTIONS), 1 / len(EMOTIONS))
 def make_model(prior=EVENLY, **settings):
     """A small one in training, without dropout."""
     settings = {"units": 8, "layer_dropout": 0.0, "output_dropout": 0.0} | settings
-    training = Training(summary_dropout=0.0, **settings)
+    training = Training(**settings)
     module.keras.utils.set_random_seed(1)
     model = module.TwoBranchModel(build_network(training.units), training, prior)
     model.compile(module.keras.optimizers.AdamW(3e-3))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Even though")  # tf.data is comp
 
 # A training that takes a second.
 SMALL = {
-    "training": Training(units=4, batch_size=8, epochs=2, steps_per_epoch=2, summary_dropout=0.1),
+    "training": Training(units=4, batch_size=8, epochs=2, steps_per_epoch=2),
     "augmentation": Augmentation(crop_frames=10, time_mask_frames=2),
 }
 NAMES = [f"{group}.{field.name}" for group in SMALL for field in dataclasses.fields(SMALL[group])]

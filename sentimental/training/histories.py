@@ -83,8 +83,7 @@ def draw_histories(recordings, seed):
 
     Returns
     -------
-    histories : dict of list, by case, with places of recordings for each, in the order in which
-        they are heard, as np.ndarray
+    histories : dict of list, by case, with the places of recordings for each, as np.ndarray
         "h10": ten others of the same voice, as far as there are so many; "h10, one emotion": ten
         that share an emotion, which is drawn at random of those of that voice
     """

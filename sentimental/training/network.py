@@ -124,11 +124,7 @@ class TwoBranchModel(keras.Model):
             ]
         )
         self.summary_branch = keras.Sequential(
-            [
-                keras.Input((N_SUMMARY,)),
-                keras.layers.Dropout(training.summary_dropout),
-                _emotion_layer(kernel_initializer="zeros"),
-            ]
+            [keras.Input((N_SUMMARY,)), _emotion_layer(kernel_initializer="zeros")]
         )
         self.average = network
         self.average.trainable = False

@@ -34,8 +34,6 @@ class Training:
     layer_dropout: float = 0.1
     # Share of the second layer's outputs that the dense layer does not see.
     output_dropout: float = 0.1
-    # Share of the summary that its linear layer does not see.
-    summary_dropout: float = 0.0
 
     # Epochs of every training.
     epochs: int = 36
