@@ -226,7 +226,7 @@ def test_recordings_are_recognized_as_by_a_recognizer(monkeypatch):
     for clip in features:
         with_history.append([*recognizer.predict_features(clip, voice).values()])
         voice.add(clip, recognizer)
-    histories = [np.arange(number) for number in range(10)]
+    histories = [np.arange(number)[::-1] for number in range(10)]  # the order does not matter
     answers = module.predict_after(network, reference, recordings, histories)
     np.testing.assert_allclose(answers, with_history, atol=1e-4)
     assert answer_offset(voice.statistics[None]).any()
