@@ -28,7 +28,7 @@ import numpy as np
 
 from sentimental.model import weights_path_of
 from sentimental.training.cross_validation import run_folds, unfinished_work
-from sentimental.training.histories import draw_histories
+from sentimental.training.histories import draw_histories, recording_statistics
 from sentimental.training.inputs import (
     fingerprint_files,
     load_conditions,
@@ -121,8 +121,9 @@ def evaluate_saved_model(recordings, training, model, folder):
         part = [recording for recording in recordings if recording.corpus == corpus]
         answers = {"h0": predict(network, reference, part)}
         if any(recording.speaker for recording in part):
+            heard = network, reference, part, recording_statistics(part, answers["h0"])
             for case, histories in draw_histories(part, 1).items():
-                answers[case] = predict_after(network, reference, part, histories)
+                answers[case] = predict_after(*heard, histories)
         for case, probabilities in answers.items():
             metrics[f"{corpus} {case}"] = compute_metrics(part, probabilities)
     if not metrics:

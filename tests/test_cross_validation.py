@@ -9,6 +9,7 @@ from scripts import run_jobs_here
 from signals import make_corpora, make_recording, make_recordings
 
 from sentimental.scripts import EMOTIONS, SentimentalError
+from sentimental.speaker import N_STATISTICS
 from sentimental.training import cross_validation as module
 from sentimental.training.cross_validation import match_conditions, run_folds, set_temperatures
 from sentimental.training.histories import N_HISTORY
@@ -31,7 +32,7 @@ def fake(monkeypatch):
     With nothing heard before, the answer is neutral; after some recordings happy; under a
     condition sad.
     """
-    fake = SimpleNamespace(trained=[], stop_at=None, heard=[], factor=1.0, fitted=[])
+    fake = SimpleNamespace(trained=[], stop_at=None, heard=[], sure=1.0, factor=1.0, fitted=[])
 
     def fit(network, recordings, validation, settings, seed, checkpoint, name, start):
         checkpoint.touch()
@@ -46,7 +47,12 @@ def fake(monkeypatch):
             np.testing.assert_array_equal(recording.frames, FRAMES.get(recording.file, ONES))
         fake.heard.append(histories and [history.tolist() for history in histories])
         answer = "happy" if histories else "neutral"
-        return one_hot([make_recording("", "", "sad" if r.condition else answer) for r in tested])
+        answers = [make_recording("", "", "sad" if r.condition else answer) for r in tested]
+        return np.where(one_hot(answers), fake.sure, (1 - fake.sure) / 7)
+
+    def predict_after(network, reference, tested, statistics, histories):
+        assert statistics.shape == (len(tested), N_STATISTICS)
+        return predict(network, reference, tested, histories)
 
     def fit_temperature(recordings, probabilities):
         assert len(recordings) == len(probabilities)
@@ -58,7 +64,7 @@ def fake(monkeypatch):
     monkeypatch.setattr("sentimental.training.network.build_network", lambda units: None)
     monkeypatch.setattr("sentimental.training.fit.fit", fit)
     monkeypatch.setattr("sentimental.training.fit.predict", predict)
-    monkeypatch.setattr("sentimental.training.fit.predict_after", predict)
+    monkeypatch.setattr("sentimental.training.fit.predict_after", predict_after)
     monkeypatch.setattr(module, "measure_lessons", lambda *_: {})
     return fake
 
@@ -81,7 +87,7 @@ def test_finished_folds_are_not_trained_again(tmp_path, fake):
         assert {*run["probabilities"]} == {*answers}
         for way, answer in answers.items():
             expected = np.tile(np.eye(8)[EMOTIONS.index(answer)], (len(run["tested"]), 1))
-            np.testing.assert_allclose(run["probabilities"][way], expected, atol=1e-9)
+            np.testing.assert_array_equal(run["probabilities"][way], expected)
         fold = folds[run["fold"] - 1]
         assert [r.file for r in run["tested"]] == [r.file for r in fold[2]]
         assert [*run["sizes"].items()] == [*zip(PARTS, map(len, fold), strict=True)]
@@ -111,7 +117,7 @@ def test_a_training_that_is_killed_is_one_line_and_the_others_are_kept(tmp_path,
 
 @pytest.mark.parametrize("protocol", ["speaker", "corpus", "random", "tess-speaker"])
 def test_each_protocol_has_its_temperature_and_ways(protocol, tmp_path, fake):
-    training, fake.factor = Training(temperature=0.6), 1.5
+    training, fake.sure, fake.factor = Training(temperature=0.6), 0.8, 2.0
     settings = {"training": training, "augmentation": Augmentation(jitter=0.3)}
     runs = run_folds(protocol, make_corpora(), {}, 1, tmp_path, settings)
     assert all(training["settings"] == settings for training in fake.trained)
@@ -120,10 +126,12 @@ def test_each_protocol_has_its_temperature_and_ways(protocol, tmp_path, fake):
     fitted = fitted.get(protocol, [])
     assert fake.fitted == [[recording.file for recording in part] for part in fitted]
     assert {*runs[0]["probabilities"]} == ({"h0", "h10", ONE_EMOTION} if fitted else {"h0"})
-    expected = [0.9 if fitted else 0.6] * len(runs)
+    expected = [1.2 if fitted else 0.6] * len(runs)
     assert [run["temperature"] for run in runs] == pytest.approx(expected)
+    ratio = 0.8 / (0.2 / 7)
     for answers in runs[0]["probabilities"].values():
-        assert (answers.min() > 1e-9) == bool(fitted)  # what was quite sure is less so
+        ratios = answers.max(axis=1) / answers.min(axis=1)
+        np.testing.assert_allclose(ratios, np.sqrt(ratio) if fitted else ratio)
 
 
 def test_the_seeds_of_random_are_splits_that_begin_with_the_setting(tmp_path, fake):

@@ -11,6 +11,7 @@ from sentimental.recognizer import Recognizer
 from sentimental.scripts import EMOTIONS, SentimentalError, Stopped
 from sentimental.speaker import N_STATISTICS, answer_offset
 from sentimental.training import fit as module
+from sentimental.training.histories import recording_statistics
 from sentimental.training.metrics import compute_metrics
 from sentimental.training.network import build_network
 from sentimental.training.settings import Augmentation, Training
@@ -227,7 +228,8 @@ def test_recordings_are_recognized_as_by_a_recognizer(monkeypatch):
         with_history.append([*recognizer.predict_features(clip, voice).values()])
         voice.add(clip, recognizer)
     histories = [np.arange(number)[::-1] for number in range(10)]  # the order does not matter
-    answers = module.predict_after(network, reference, recordings, histories)
+    statistics = recording_statistics(recordings, module.predict(network, reference, recordings))
+    answers = module.predict_after(network, reference, recordings, statistics, histories)
     np.testing.assert_allclose(answers, with_history, atol=1e-4)
     assert answer_offset(voice.statistics[None]).any()
     without = [[*recognizer.predict_features(clip).values()] for clip in features]

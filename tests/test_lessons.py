@@ -13,6 +13,7 @@ from sentimental.files import checksum, write_json
 from sentimental.recognizer import Recognizer
 from sentimental.speaker import STATISTICS, normalize_summaries
 from sentimental.spectrum import SAMPLE_RATE
+from sentimental.training.histories import recording_statistics
 from sentimental.training.lessons import draw_lessons, measure_lessons
 from sentimental.voice import (
     LEAST_PENALTY,
@@ -275,9 +276,9 @@ def test_a_lesson_is_heard_after_those_before_it(monkeypatch):
         return np.zeros((len(recordings), 8 + N_SUMMARY))
 
     monkeypatch.setattr("sentimental.training.fit.embed", embed)
-    monkeypatch.setattr("sentimental.training.fit.predict", lambda *_: np.full((15, 8), 1 / 8))
     network = SimpleNamespace(get_weights=lambda: make_weights(0.05, 0))
     recordings = [make_recording("TESS", "anna", e) for e in EMOTIONS[:3] for _ in range(5)]
-    measure_lessons(network, make_reference(), recordings, seed=0)
+    statistics = recording_statistics(recordings, np.full((15, 8), 1 / 8))
+    measure_lessons(network, make_reference(), recordings, statistics, seed=0)
     for n, before in enumerate(heard, 1):
         assert sorted(before) == [*range(3 * n), *[3 * n] * (15 - 3 * n)]

@@ -20,7 +20,7 @@ import numpy as np
 
 from sentimental.files import atomic_write, lock_folder
 from sentimental.scripts import SentimentalError
-from sentimental.training.histories import N_HISTORY, draw_histories
+from sentimental.training.histories import N_HISTORY, draw_histories, recording_statistics
 from sentimental.training.lessons import LESSONS, measure_lessons
 from sentimental.training.metrics import fit_temperature
 from sentimental.training.protocols import count_parts, has_unseen_speakers, protocol_folds
@@ -148,10 +148,11 @@ def _train_and_test(fold, checkpoint, label):
     for name, part in fold.conditions.items():
         answers[name] = predict(network, reference, read_frames(part, frames))
     if protocol in WITH_HISTORIES:
+        heard = network, reference, tested, recording_statistics(tested, answers["h0"])
         drawn_with = [fold.seed, fold.number]
         for case, histories in draw_histories(tested, drawn_with).items():
-            answers[case] = predict_after(network, reference, tested, histories)
-        answers |= measure_lessons(network, reference, tested, drawn_with)
+            answers[case] = predict_after(*heard, histories)
+        answers |= measure_lessons(*heard, drawn_with)
     factor = 1.0
     if protocol == "speaker":
         factor = fit_temperature(validation, predict(network, reference, validation))
@@ -233,6 +234,6 @@ def change_temperature(answers, factor):
     """Probabilities by case, of a temperature `factor` times as high; lessons stay as they are."""
     changed = {}
     for case in answers.keys() - {*LESSONS}:
-        scaled = np.maximum(answers[case], 1e-12) ** (1 / factor)
+        scaled = answers[case] ** (1 / factor)
         changed[case] = scaled / scaled.sum(axis=1, keepdims=True)
     return answers | changed

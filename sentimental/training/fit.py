@@ -12,16 +12,9 @@ import numpy as np
 from sentimental.features import frames_to_features, summarize
 from sentimental.files import atomic_write, set_aside
 from sentimental.scripts import SentimentalError, check_stop
-from sentimental.speaker import (
-    MODEL_CHAIN,
-    N_STATISTICS,
-    answer_offset,
-    answer_statistics,
-    normalize,
-)
+from sentimental.speaker import MODEL_CHAIN, N_STATISTICS, answer_offset, normalize
 from sentimental.training.augment import standardize
 from sentimental.training.dataset import AugmentedBatches
-from sentimental.training.histories import recording_statistics
 from sentimental.training.metrics import one_hot
 from sentimental.training.network import (
     TwoBranchModel,
@@ -221,18 +214,12 @@ def predict(network, reference, recordings, statistics=None):
     return probabilities
 
 
-def statistics_with_answers(network, reference, recordings):
-    """What each recording adds to the statistics of its voice, with the answer to it."""
-    answers = predict(network, reference, recordings)
-    return recording_statistics(recordings) + answer_statistics(np.log(answers + 1e-12))
+def predict_after(network, reference, recordings, statistics, histories):
+    """The same after others of each voice were heard.
 
-
-def predict_after(network, reference, recordings, histories):
-    """The same as `predict`, after others of each voice were heard.
-
-    `histories` has the places of these, np.ndarray for each recording, as of `draw_histories`.
+    `statistics` are of each recording, as of `recording_statistics`, and `histories` have the
+    places of these others, as of `draw_histories`.
     """
-    statistics = statistics_with_answers(network, reference, recordings)
     heard = np.stack([statistics[history].sum(axis=0) for history in histories])
     answers = predict(network, reference, recordings, heard) * np.exp(-answer_offset(heard))
     return answers / answers.sum(axis=1, keepdims=True)

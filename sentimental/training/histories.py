@@ -3,7 +3,7 @@
 import numpy as np
 
 from sentimental.features import frames_to_features, summarize
-from sentimental.speaker import STATISTICS, Reference, compute_statistics
+from sentimental.speaker import STATISTICS, Reference, answer_statistics, compute_statistics
 
 # Recordings that are computed at once.
 CHUNK = 512
@@ -61,10 +61,14 @@ def draw_history(number, same_voice, n, rng):
     return drawn[drawn != number][:n]
 
 
-def recording_statistics(recordings):
-    """What each adds to the statistics of its voice; np.ndarray [shape=(n, N_STATISTICS)]."""
+def recording_statistics(recordings, answers):
+    """What each adds to the statistics of its voice; np.ndarray [shape=(n, N_STATISTICS)].
+
+    `answers` are its probabilities as the first of a voice, np.ndarray [shape=(n, 8)].
+    """
     chunks = feature_chunks(recordings)
-    return np.concatenate([compute_statistics(*some, summarize(*some)) for some in chunks])
+    of_each = [compute_statistics(*some, summarize(*some)) for some in chunks]
+    return np.concatenate(of_each) + answer_statistics(np.log(answers + 1e-12))
 
 
 def feature_chunks(recordings):

@@ -48,12 +48,12 @@ def draw_lessons(recordings, n, rng):
     return drawn
 
 
-def measure_lessons(network, reference, recordings, seed):
+def measure_lessons(network, reference, recordings, statistics, seed):
     """Probabilities of recordings, after lessons and after the same recordings without labels.
 
     Parameters
     ----------
-    network, reference, recordings : as for `sentimental.training.fit.predict`
+    network, reference, recordings, statistics : as for `sentimental.training.fit.predict_after`
     seed : int or list of int, of what is drawn
 
     Returns
@@ -63,18 +63,17 @@ def measure_lessons(network, reference, recordings, seed):
     """
     from scipy.special import softmax
 
-    from sentimental.training.fit import embed, statistics_with_answers
+    from sentimental.training.fit import embed
 
     *_, kernel, bias = network.get_weights()
-    of_recording = statistics_with_answers(network, reference, recordings)
-    labels, summaries = one_hot(recordings).argmax(axis=1), of_recording[:, STATISTICS["summaries"]]
+    labels, summaries = one_hot(recordings).argmax(axis=1), statistics[:, STATISTICS["summaries"]]
     answers, rng = {}, np.random.default_rng(seed)
     for n in N_LESSONS:
         drawn, before = draw_lessons(recordings, n, rng), np.zeros((len(recordings), N_STATISTICS))
         for lessons, tested in drawn:
             # A lesson is heard after those before it, what is tested after all of them.
-            sums = np.cumsum(of_recording[lessons], axis=0)
-            before[lessons], before[tested] = sums - of_recording[lessons], sums[-1]
+            sums = np.cumsum(statistics[lessons], axis=0)
+            before[lessons], before[tested] = sums - statistics[lessons], sums[-1]
         read = embed(network, reference, recordings, before)
         heard, taught = np.full((2, len(recordings), len(EMOTIONS)), np.nan)
         for lessons, tested in drawn:
