@@ -80,7 +80,7 @@ class Training:
     # Share of each emotion that is expected of what is recognized, whatever was drawn in training.
     class_prior: dict = field(default_factory=CLASS_PRIOR.copy)
     # How often the logarithm of that counts, beside two answers (of frames and of the summary).
-    # With 1, the UAR of corpora left out is 0.001 (h0) and 0.004 (h10) higher, and 0.004 and 0.001
+    # With 1, the UAR of corpora left out is 0.001 (h0) and 0.003 (h10) higher, and 0.003 (both)
     # lower where only their own emotions are allowed; the most frequent answer is more frequent.
     prior_strength: float = 0.75
     # Share of the loss that falls on frames before the last; later frames weigh more.
